@@ -1,0 +1,315 @@
+"""Trains a stack: runs of one dataset, network and mitigation that differ only in strength and seed.
+
+Strengths that share a seed share their data, their initialisation and every batch. A stack is trained whole, vmapped
+over seeds and strengths, or one run after another through the same code: whichever a short trial finds faster.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+from ..datasets.base import Batch, ShortcutDataset, generator
+from ..methods.base import Mitigation, Terms
+from ..methods.network import Net
+from .networks import NetworkRecipe
+from .stacking import Index, StackedSplit, of_seed, of_seeds, over_stack
+from .training import Training
+
+Engine = Literal["auto", "stacked", "single"]
+Place = tuple[slice, slice]
+"""Which seeds and which strengths of a stack."""
+
+CURVES = ("right_answer", "right_reason", "accuracy/validation")
+CHUNK = 4096
+"""Inputs in one forward pass outside training."""
+TRIAL_STEPS = 5
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained stack.
+
+    Attributes:
+        curves: per epoch, `right_answer` and `right_reason` (means over the epoch's inputs while the network changed)
+            and `accuracy/validation`; NaN once every run of a part has diverged.
+        liveness: norm of the right-reason term's parameter gradient over the right-answer term's, on the first batch
+            at the start, the middle and the end of training.
+        seconds: of training; a run of a stack has an equal share of the stack's.
+    """
+
+    parameters: Mapping[str, Float[Tensor, "seeds strengths *shape"]]
+    curves: Mapping[str, Float[Tensor, "seeds strengths epochs"]]
+    liveness: Mapping[str, Float[Tensor, "seeds strengths"]]
+    seconds: Float[Tensor, "seeds strengths"]
+
+    @property
+    def diverged(self) -> Bool[Tensor, "seeds strengths"]:
+        """Runs with a parameter or a last loss that is not finite."""
+        last = [self.curves[name][..., -1:] for name in ("right_answer", "right_reason")]
+        finite = [torch.isfinite(tensor).flatten(2).all(2) for tensor in (*self.parameters.values(), *last)]
+        return ~torch.stack(finite).all(0)
+
+    @classmethod
+    def joined(cls, parts: Sequence[tuple[Place, Fitted]], shape: Sequence[int]) -> Fitted:
+        """One stack of (seeds, strengths) from its parts."""
+        some = parts[0][1]
+
+        def join(of: Callable[[Fitted], Tensor]) -> Tensor:
+            whole = of(some).new_empty(*shape, *of(some).shape[2:])
+            for place, part in parts:
+                whole[place] = of(part)
+            return whole
+
+        return cls(
+            parameters={name: join(lambda part, name=name: part.parameters[name]) for name in some.parameters},
+            curves={name: join(lambda part, name=name: part.curves[name]) for name in some.curves},
+            liveness={name: join(lambda part, name=name: part.liveness[name]) for name in some.liveness},
+            seconds=join(lambda part: part.seconds),
+        )
+
+
+class Trainer:
+    """What a mitigation's `fit` composes: one stack's data, networks and optimiser settings.
+
+    Args:
+        network: the architecture, built and initialised anew by each seed.
+        draws: the dataset, drawn with each of the seeds.
+        strengths: one row a seed.
+        engine: `stacked`, `single`, or `auto` for whichever a trial of a few steps finds faster.
+        choices: where `auto` keeps what it found; hand in one that outlives the trainer to save trials.
+        progress: called with the number of runs' epochs that were just trained.
+
+    Raises:
+        ValueError: a batch larger than the training data, or a strength that is negative or not finite.
+    """
+
+    def __init__(
+        self,
+        network: NetworkRecipe,
+        draws: Sequence[ShortcutDataset],
+        training: Training,
+        strengths: Float[Tensor, "seeds strengths"],
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        engine: Engine = "auto",
+        choices: MutableMapping[str, str] | None = None,
+        progress: Callable[[int], object] = lambda epochs: None,
+    ) -> None:
+        if not bool((torch.isfinite(strengths) & (strengths >= 0)).all()):
+            raise ValueError(f"strengths {strengths.tolist()} must be finite and not negative")
+        self.device, self.dtype, self.engine, self.progress = torch.device(device), dtype, engine, progress
+        self.network, self.training, self.draws = network, training, draws
+        self.strengths = strengths.to(self.device, dtype)
+        self.choices: MutableMapping[str, str] = {} if choices is None else choices
+        self.train_data = StackedSplit.of([draw.train for draw in draws], self.device)
+        self.validation_data = StackedSplit.of([draw.validation for draw in draws], self.device)
+        self.modules = [network.build(draw, draw.seed).to(self.device, dtype) for draw in draws]
+        if training.batch_size > len(self.train_data):
+            raise ValueError(
+                f"batch_size = {training.batch_size} is larger than the training data of {draws[0].id} "
+                f"({len(self.train_data)} inputs): lower it"
+            )
+
+    def train(
+        self,
+        mitigation: Mitigation,
+        *,
+        masks: Bool[Tensor, "seeds #strengths n *#features"] | None = None,
+        strengths: Float[Tensor, "seeds strengths"] | None = None,
+    ) -> Fitted:
+        """Trains the stack from its seeds' initialisations with the mitigation's terms.
+
+        Args:
+            masks: instead of the dataset's; one for all strengths of a seed, or one for each.
+            strengths: instead of the stack's.
+        """
+        data = self.train_data if masks is None else replace(self.train_data, masks=masks)
+        strengths = self.strengths if strengths is None else strengths
+        touched = data.touched()
+
+        def part(place: Place) -> Part:
+            return Part(self, mitigation, data[place], strengths[place], touched, place[0])
+
+        places = self._places(mitigation, strengths, part)
+        return Fitted.joined([(place, part(place).train()) for place in places], strengths.shape)
+
+    @torch.no_grad()
+    def per_input(
+        self, fitted: Fitted, function: Callable[[Net, Batch], Shaped[Tensor, "batch *result"]]
+    ) -> Shaped[Tensor, "seeds #strengths n *result"]:
+        """What `function` says of every training input, for every network."""
+
+        def of(row: int, column: int) -> Tensor:
+            net = Net(self.modules[row], {name: value[row, column] for name, value in fitted.parameters.items()})
+            data = self.train_data[row : row + 1, column : column + 1]
+            return torch.cat([function(net, of_seed(chunk, 0)) for chunk in data.chunks(CHUNK, self.dtype)])
+
+        columns = range(fitted.seconds.shape[1])
+        return torch.stack([torch.stack([of(row, column) for column in columns]) for row in range(len(self.draws))])
+
+    def _places(
+        self, mitigation: Mitigation, strengths: Float[Tensor, "seeds strengths"], part: Callable[[Place], Part]
+    ) -> list[Place]:
+        rows, columns = strengths.shape
+        plans: dict[str, list[Place]] = {
+            "stacked": [(slice(0, rows), slice(0, columns))],
+            "single": [(slice(r, r + 1), slice(c, c + 1)) for r in range(rows) for c in range(columns)],
+        }
+        if self.engine != "auto":
+            return plans[self.engine]
+        batch = (self.training.batch_size, *self.draws[0].features)
+        shape = f"{mitigation.id} {self.network.id} {rows}x{columns} runs, batches {batch} {self.dtype}"
+        key = f"{shape}, {self.device} {torch.get_num_threads()} threads"
+        if key not in self.choices:
+            seconds = {name: part(places[0]).seconds_per_step() * len(places) for name, places in plans.items()}
+            self.choices[key] = min(seconds, key=seconds.__getitem__)
+        return plans[self.choices[key]]
+
+
+class Part:
+    """Runs that are trained together: a whole stack, or one run of it."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        mitigation: Mitigation,
+        data: StackedSplit,
+        strengths: Float[Tensor, "seeds strengths"],
+        touched: Tensor | None,
+        seeds: slice,
+    ) -> None:
+        self.trainer, self.training, self.mitigation = trainer, trainer.training, mitigation
+        self.data, self.strengths, self.touched = data, strengths, touched
+        self.validation, self.draws = trainer.validation_data[seeds, :], trainer.draws[seeds]
+        modules = trainer.modules[seeds]
+        self.module = modules[0]
+        initial = [dict(module.named_parameters()) for module in modules]
+        self.parameters = {
+            name: torch.stack([named[name].detach() for named in initial])[:, None]
+            .repeat_interleave(strengths.shape[1], 1)
+            .requires_grad_()
+            for name in initial[0]
+        }
+        self.optimizer = optimizer(self.training, list(self.parameters.values()))
+        self.terms = over_stack(self._terms, masks_by_strength=data.masks.shape[1] > 1)
+        self.orders = self._generators("order")
+        self.augments = self._generators("augment")
+
+    def train(self) -> Fitted:
+        start, n, epochs = time.perf_counter(), len(self.data), self.training.epochs
+        shape, runs = self.strengths.shape, self.strengths.numel()
+        curves = {name: self.strengths.new_full((*shape, epochs), torch.nan) for name in CURVES}
+        liveness = {"start": self.liveness()}
+        for epoch in range(epochs):
+            sums = self.strengths.new_zeros(2, *shape)
+            for index, size in self._indices():
+                sums += torch.stack(self.step(self._batch(index, self.augments))) * size
+            curves["right_answer"][..., epoch], curves["right_reason"][..., epoch] = sums / n
+            curves["accuracy/validation"][..., epoch] = self._validation_accuracy()
+            if epoch == (epochs - 1) // 2:
+                liveness["middle"] = self.liveness()
+            self.trainer.progress(runs)
+            if not torch.isfinite(sums.sum(0)).any():  # every run of this part has diverged
+                self.trainer.progress(runs * (epochs - epoch - 1))
+                break
+        liveness["end"] = self.liveness()
+        return Fitted(
+            parameters={name: value.detach() for name, value in self.parameters.items()},
+            curves=curves,
+            liveness={"middle": liveness["end"], **liveness},
+            seconds=self.strengths.new_full(shape, (time.perf_counter() - start) / runs),
+        )
+
+    def step(self, batch: Batch) -> Terms:
+        """One optimiser step of every run; both terms as they were before it."""
+        terms = self.terms(self.parameters, batch, self.strengths)
+        for parameter, gradient in zip(self.parameters.values(), self._gradients(sum(terms)), strict=True):
+            parameter.grad = gradient.contiguous()  # torch's fused optimisers read a transposed one wrongly
+        self.optimizer.step()
+        return Terms(terms.right_answer.detach(), terms.right_reason.detach())
+
+    def liveness(self) -> Float[Tensor, "seeds strengths"]:
+        """Norm of the right-reason term's gradient over the right-answer term's, on the first batch."""
+        batch = self._batch(slice(0, self.training.batch_size), self._generators("liveness"))
+        norms = []
+        for term in self.terms(self.parameters, batch, self.strengths):
+            squares = [gradient.square().flatten(2).sum(2) for gradient in self._gradients(term, retain_graph=True)]
+            norms.append(torch.stack(squares).sum(0).sqrt())
+        right_answer, right_reason = norms
+        return right_reason / right_answer
+
+    def seconds_per_step(self) -> float:
+        """Median over a few steps; they move the parameters, so the part is of no use afterwards."""
+        batch, seconds = self._batch(slice(0, self.training.batch_size), self.augments), []
+        for _ in range(TRIAL_STEPS):
+            start = time.perf_counter()
+            self.step(batch)
+            if self.strengths.is_cuda:
+                torch.cuda.synchronize()
+            seconds.append(time.perf_counter() - start)
+        return sorted(seconds)[TRIAL_STEPS // 2]
+
+    def _terms(self, parameters: Mapping[str, Tensor], batch: Batch, strength: Float[Tensor, ""]) -> Terms:
+        return self.mitigation.terms(Net(self.module, parameters), batch._replace(touched=self.touched), strength)
+
+    def _gradients(self, term: Float[Tensor, "seeds strengths"], retain_graph: bool = False) -> tuple[Tensor, ...]:
+        """Of each run's term with respect to its own parameters; zeros where it does not depend on them."""
+        parameters = list(self.parameters.values())
+        if not term.requires_grad:
+            return tuple(torch.zeros_like(parameter) for parameter in parameters)
+        return torch.autograd.grad(term.sum(), parameters, retain_graph=retain_graph, materialize_grads=True)
+
+    def _indices(self) -> Iterator[tuple[Index, int]]:
+        """One epoch's batches and their sizes; the last one may be smaller."""
+        n, size = len(self.data), self.training.batch_size
+        if self.training.shuffle:
+            order = torch.stack([torch.randperm(n, generator=generator) for generator in self.orders])
+            yield from ((index, index.shape[1]) for index in order.to(self.trainer.device).split(size, dim=1))
+        else:
+            yield from ((slice(start, start + size), min(size, n - start)) for start in range(0, n, size))
+
+    def _batch(self, index: Index, generators: Sequence[torch.Generator]) -> Batch:
+        batch = self.data.batch(index, self.trainer.dtype)
+        if type(self.mitigation).augment is Mitigation.augment:
+            return batch
+        classes = self.draws[0].classes
+        return of_seeds(
+            [self.mitigation.augment(of_seed(batch, i), classes, drawn) for i, drawn in enumerate(generators)]
+        )
+
+    def _generators(self, stream: str) -> list[torch.Generator]:
+        seeds = [int(generator(draw.seed, stream).integers(2**63)) for draw in self.draws]
+        return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    @torch.no_grad()
+    def _validation_accuracy(self) -> Float[Tensor, "seeds strengths"]:
+        def correct(parameters: Mapping[str, Tensor], batch: Batch, strength: Tensor) -> Terms:
+            hits = (Net(self.module, parameters)(batch.inputs).argmax(-1) == batch.labels).to(strength)
+            return Terms(hits.sum(), hits.sum())
+
+        count = over_stack(correct, masks_by_strength=False)
+        hits = [
+            count(self.parameters, chunk, self.strengths).right_answer
+            for chunk in self.validation.chunks(CHUNK, self.trainer.dtype)
+        ]
+        return torch.stack(hits).sum(0) / len(self.validation)
+
+
+def optimizer(training: Training, parameters: list[Tensor]) -> torch.optim.Optimizer:
+    """The optimiser of `training`; elementwise, so that the runs of a stack do not touch each other."""
+    settings = {"lr": training.learning_rate, "weight_decay": training.weight_decay, "fused": True}
+    match training.optimizer:
+        case "adam":
+            return torch.optim.Adam(parameters, **settings)
+        case "adamw":
+            return torch.optim.AdamW(parameters, **settings)
+        case "sgd":
+            return torch.optim.SGD(parameters, momentum=training.momentum, **settings)

@@ -1,0 +1,89 @@
+"""From a trained stack to the metrics of its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from ..datasets.base import ShortcutDataset, Split, generator
+from ..methods.explainers.base import explainers
+from ..methods.network import Net
+from .engine import CHUNK, Fitted, Trainer
+from .metrics import accuracy, reliance, saliency
+from .record import Record, Status
+from .suite import Stack
+from .swap import swapped
+
+EXPLAINERS = ("input_gradient", "input_gradient_predicted", "integrated_gradients")
+SALIENCY_INPUTS = 256
+"""Test inputs whose saliency is measured: the first ones of the `random` environment (RULES.md)."""
+
+
+def records(stack: Stack, trainer: Trainer, fitted: Fitted) -> Iterator[Record]:
+    """The record of every run of a trained stack."""
+    for row, draw in enumerate(trainer.draws):
+        nets = [_net(trainer, fitted, row, column) for column in range(len(stack.strengths))]
+        measured = _prediction_metrics(nets, draw, trainer)
+        digest = draw.digest()
+        for column, (net, strength) in enumerate(zip(nets, stack.strengths, strict=True)):
+            place = row, column
+            metrics = {name: values[column].item() for name, values in measured.items()}
+            metrics |= _saliency_metrics(net, draw, trainer)
+            metrics["seconds"] = fitted.seconds[place].item()
+            if stack.mitigation.has_strength:
+                metrics |= {f"liveness/{when}": values[place].item() for when, values in fitted.liveness.items()}
+            yield Record.of(
+                stack,
+                strength,
+                draw.seed,
+                _status(stack, draw, fitted, place),
+                metrics=metrics,
+                curves={name: values[place].tolist() for name, values in fitted.curves.items()},
+                digest=digest,
+            )
+
+
+def _status(stack: Stack, draw: ShortcutDataset, fitted: Fitted, place: tuple[int, int]) -> Status:
+    """`inert`: at strength > 0, with masks to use if it uses masks, the right-reason term moved nothing."""
+    if bool(fitted.diverged[place]):
+        return "diverged"
+    unsupervised = "masks" in stack.mitigation.needs and not bool(draw.train.masks.any())
+    expected = stack.mitigation.has_strength and not stack.mitigation.degenerate and not unsupervised
+    alive = any(bool(values[place] > 0) for values in fitted.liveness.values())
+    return "inert" if expected and stack.strengths[place[1]] > 0 and not alive else "finished"
+
+
+def _net(trainer: Trainer, fitted: Fitted, row: int, column: int) -> Net:
+    return Net(trainer.modules[row], {name: value[row, column] for name, value in fitted.parameters.items()})
+
+
+@torch.no_grad()
+def _predictions(nets: list[Net], split: Split, trainer: Trainer) -> Int[Tensor, "strengths n"]:
+    chunks = torch.arange(len(split)).split(CHUNK)
+    inputs = [split.batch(chunk).inputs.to(trainer.device, trainer.dtype) for chunk in chunks]
+    return torch.stack([torch.cat([net(chunk).argmax(-1) for chunk in inputs]) for net in nets]).cpu()
+
+
+def _prediction_metrics(nets: list[Net], draw: ShortcutDataset, trainer: Trainer) -> dict[str, Tensor]:
+    predictions = {name: _predictions(nets, split, trainer) for name, split in draw.environments.items()}
+    metrics = accuracy.measure(predictions, draw) | reliance.measure(predictions, draw)
+    validation = {"validation": draw.validation}
+    if bool(draw.validation.masks.any()):
+        validation["validation_swap"] = swapped(draw.validation, generator(draw.seed, "validation/swap"))
+    for name, split in validation.items():
+        metrics[f"accuracy/{name}"] = accuracy.accuracy(_predictions(nets, split, trainer), split.labels)
+    return metrics
+
+
+def _saliency_metrics(net: Net, draw: ShortcutDataset, trainer: Trainer) -> dict[str, float]:
+    split = draw.environments.get("random") or draw.test("aligned")
+    batch = split.batch(slice(0, SALIENCY_INPUTS))
+    inputs = batch.inputs.to(trainer.device, trainer.dtype)
+    predicted = net(inputs).argmax(-1).detach()
+    attributions = {name: explainers.resolve(name).attribute(net, inputs, predicted).cpu() for name in EXPLAINERS}
+    if not all(bool(torch.isfinite(values).all()) for values in attributions.values()):
+        return {}
+    return saliency.measure(attributions, batch.masks)

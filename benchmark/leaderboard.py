@@ -1,0 +1,194 @@
+"""Records to a ranking: one row a sweep, at the strength that a rule chose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import pandas as pd
+from tabulate import tabulate
+
+from .selection import SHIFTED, NoEligibleStrength, headline, rule_named, select
+from .statistics import interval
+
+Format = Literal["table", "csv", "md"]
+
+_SETTING = ["dataset", "network"]
+_SWEEP = [*_SETTING, "mitigation"]
+_RUN = [*_SWEEP, "strength", "seed", "run_key", "status", "needs"]
+_ROW = [*_SWEEP, "rule", "strength", "seeds", "needs"]
+_WIDTH = 150
+
+
+class _Shown(NamedTuple):
+    """A metric's column in a table."""
+
+    id: str
+    title: str
+    legend: str = ""
+    decimals: int = 3
+    interval: bool = True
+
+
+_SHOWN = (
+    *(_Shown(accuracy, accuracy) for accuracy in SHIFTED),
+    _Shown("flip_rate", "flip_rate"),
+    _Shown(
+        "mass_abs_over_chance/input_gradient",
+        "mask saliency\nover chance",
+        "mass_abs_over_chance/input_gradient, 1 where the network looks everywhere alike",
+        decimals=2,
+    ),
+    _Shown("regret", "regret", "headline accuracy lost to the oracle's choice, which is a bound, never a result"),
+    _Shown("seconds_over_erm", "cost", "mean seconds of a run over those of erm", decimals=1, interval=False),
+)
+
+
+def leaderboard(records: pd.DataFrame, rule: str) -> pd.DataFrame:
+    """The sweeps that have an eligible strength, best headline accuracy first within dataset and network.
+
+    Args:
+        records: one row a run.
+        rule: a name in `selection.RULES`.
+
+    Returns:
+        `dataset, network, mitigation, rule, strength, seeds, needs`, then for every metric its mean over seeds `ID`
+        and the ends of that mean's 95 % interval, `ID:low` and `ID:high`: the metrics of the records, `regret`
+        (headline accuracy lost to the oracle's choice, by seed), and `seconds_over_erm` where ERM was run.
+
+    Raises:
+        UnknownRule: no rule has this name.
+        ValueError: a sweep has two runs of one strength and seed.
+    """
+    records = _with_cost(records.sort_values([*_SWEEP, "strength", "seed"]))
+    measured = [str(column) for column in records.select_dtypes("number") if column not in _RUN]
+    rows = [
+        _row(sweep, choice, rule, measured)
+        for sweep, choice in _choices(records, rule)
+        if not isinstance(choice, NoEligibleStrength)
+    ]
+    columns = [f"{metric}{end}" for metric in [*measured, "regret"] for end in ("", ":low", ":high")]
+    board = pd.DataFrame(rows, columns=[*_ROW, *columns])
+    ranked = board.assign(score=-headline(board)).sort_values([*_SETTING, "score", "mitigation"], ignore_index=True)
+    return ranked.drop(columns="score")
+
+
+def unranked(records: pd.DataFrame, rule: str = "val_iid") -> pd.DataFrame:
+    """The sweeps that the leaderboard leaves out: `dataset, network, mitigation, reason`."""
+    rows = [
+        (*sweep[_SWEEP].iloc[0], str(choice))
+        for sweep, choice in _choices(records, rule)
+        if isinstance(choice, NoEligibleStrength)
+    ]
+    return pd.DataFrame(rows, columns=[*_SWEEP, "reason"])
+
+
+def render(board: pd.DataFrame, format: Format = "table") -> str:
+    """A leaderboard as plain text under 150 columns wide, as csv with every column in full precision, or as Markdown.
+
+    Raises:
+        ValueError: there is no such format.
+    """
+    if format not in get_args(Format):
+        raise ValueError(f"no format is called {format!r}; known: {', '.join(get_args(Format))}")
+    if format == "csv":
+        return board.to_csv(index=False)
+    if board.empty:
+        return "no sweep has an eligible strength\n"
+    networks = board["network"].nunique() > 1
+    blocks = [_block(str(dataset), rows, networks, format) for dataset, rows in board.groupby("dataset")]
+    return "\n\n".join([*blocks, _caption(board)]) + "\n"
+
+
+def _choices(records: pd.DataFrame, rule: str) -> Iterator[tuple[pd.DataFrame, float | NoEligibleStrength]]:
+    rule_named(rule)  # no sweep at all should not hide a misspelt rule
+    for _, sweep in records.groupby(_SWEEP):
+        try:
+            yield sweep, select(rule, sweep)
+        except NoEligibleStrength as reason:
+            yield sweep, reason
+
+
+def _with_cost(records: pd.DataFrame) -> pd.DataFrame:
+    erm = records[(records["mitigation"] == "erm") & (records["status"] == "finished")]
+    if erm.empty or "seconds" not in records:
+        return records
+    baseline = erm.groupby(_SETTING)["seconds"].mean().rename("baseline")
+    return records.assign(seconds_over_erm=records["seconds"] / records.join(baseline, on=_SETTING)["baseline"])
+
+
+def _row(sweep: pd.DataFrame, strength: float, rule: str, measured: list[str]) -> dict[str, object]:
+    runs = _at(sweep, strength)
+    values = runs[measured].assign(regret=_regret(sweep, runs))
+    row = dict(runs[[*_SWEEP, "strength", "needs"]].iloc[0]) | {"rule": rule, "seeds": len(runs)}
+    for metric, mean, low, high in zip(values, *interval(values.to_numpy(float)), strict=True):
+        row |= {metric: mean, f"{metric}:low": low, f"{metric}:high": high}
+    return row
+
+
+def _regret(sweep: pd.DataFrame, runs: pd.DataFrame) -> pd.Series | float:
+    try:
+        best = _at(sweep, select("oracle", sweep))
+    except NoEligibleStrength:
+        return np.nan  # no environment without the shortcut's help
+    return headline(best) - headline(runs)
+
+
+def _at(sweep: pd.DataFrame, strength: float) -> pd.DataFrame:
+    return sweep[sweep["strength"] == strength].set_index("seed")
+
+
+def _block(dataset: str, rows: pd.DataFrame, networks: bool, format: Format) -> str:
+    names = rows[[*(["network"] if networks else []), "mitigation", "needs"]]
+    cells = names.assign(strength=rows["strength"].map("{:.3g}".format), seeds=rows["seeds"].map(str))
+    for shown in _shown(rows):
+        ends = rows[[shown.id, f"{shown.id}:low", f"{shown.id}:high"]]
+        cells[shown.title] = [_cell(shown, *numbers) for numbers in ends.itertuples(index=False)]
+    if format == "md":
+        flat = cells.rename(columns=lambda title: title.replace("\n", " "))
+        return f"### {dataset}\n\n{_tabulated(flat, 'github', len(names.columns))}"
+    return f"{dataset}\n\n{_fitted(cells, len(names.columns))}"
+
+
+def _fitted(cells: pd.DataFrame, names: int) -> str:
+    """A plain table whose longest names are wrapped until it is narrow enough."""
+    longest = int(cells.iloc[:, :names].map(len).to_numpy().max())
+    tables = (_tabulated(cells, "simple", names, room) for room in range(longest, 7, -1))
+    narrow = (table for table in tables if max(map(len, table.splitlines())) < _WIDTH)
+    return next(narrow, "") or _tabulated(cells, "simple", names, 8)
+
+
+def _tabulated(cells: pd.DataFrame, style: str, names: int, room: int | None = None) -> str:
+    """The first `names` columns to the left and at most `room` wide, numbers to the right."""
+    numbers = len(cells.columns) - names
+    return tabulate(
+        cells.to_numpy().tolist(),
+        list(cells.columns),
+        style,
+        disable_numparse=True,
+        colalign=["left"] * names + ["right"] * numbers,
+        maxcolwidths=[room] * names + [None] * numbers,
+    )
+
+
+def _shown(rows: pd.DataFrame) -> list[_Shown]:
+    """The table's metrics that some row has; of the shifted accuracies only the headline."""
+    present = [shown for shown in _SHOWN if shown.id in rows and rows[shown.id].notna().any()]
+    shifted = [shown.id for shown in present if shown.id in SHIFTED]
+    return [shown for shown in present if shown.id not in shifted[1:]]
+
+
+def _cell(shown: _Shown, mean: float, low: float, high: float) -> str:
+    if np.isnan(mean):
+        return "-"
+    middle, *ends = (f"{value:.{shown.decimals}f}" for value in (mean, low, high))
+    return f"{middle} [{', '.join(ends)}]" if shown.interval and not np.isnan(low) else middle
+
+
+def _caption(board: pd.DataFrame) -> str:
+    fewest, most = board["seeds"].min(), board["seeds"].max()
+    seeds = f"{most} seed{'s' if most > 1 else ''}" if fewest == most else f"{fewest} to {most} seeds"
+    rules = [f"rule {name}: {rule_named(name).meaning}" for name in board["rule"].unique()]
+    legends = [" ".join(f"{shown.title}: {shown.legend}".split()) for shown in _shown(board) if shown.legend]
+    return "\n".join([f"cells: mean [95 % bootstrap interval over {seeds}]", *rules, *legends])

@@ -1,0 +1,62 @@
+"""Accuracy, of all inputs and of the class that fares worst, in each environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...datasets.base import Environment, ShortcutDataset
+from .base import Metric
+
+_GUESSES = "1/classes for guesses"
+METRICS = (
+    Metric("accuracy/{environment}", "higher", 0, 1, _GUESSES, "share of the test inputs predicted rightly"),
+    Metric(
+        "worst_class_accuracy/{environment}",
+        "higher",
+        0,
+        1,
+        "1/classes for many guesses, 0 for a constant prediction",
+        "accuracy of the class with the lowest",
+    ),
+    Metric("accuracy/validation", "higher", 0, 1, _GUESSES, "accuracy on held-out inputs of the training distribution"),
+    Metric(
+        "accuracy/validation_swap",
+        "higher",
+        0,
+        1,
+        _GUESSES,
+        "validation accuracy after the masked region is exchanged between inputs",
+    ),
+)
+
+
+def accuracy(predictions: Int[Tensor, "*stack n"], labels: Int[Tensor, "n"]) -> Float[Tensor, "*stack"]:
+    """Share of the predictions that are right."""
+    return (predictions == labels).mean(-1, dtype=torch.float64)
+
+
+def worst_class_accuracy(
+    predictions: Int[Tensor, "*stack n"], labels: Int[Tensor, "n"], classes: int
+) -> Float[Tensor, "*stack"]:
+    """The lowest accuracy of a class; classes without an input are left out."""
+    members = F.one_hot(labels, classes).double()
+    right = (predictions == labels).double() @ members
+    return (right / members.sum(0)).nan_to_num(nan=torch.inf).amin(-1)  # 0/0: no input of that class
+
+
+def measure(
+    predictions: Mapping[Environment, Int[Tensor, "*stack n"]], dataset: ShortcutDataset
+) -> dict[str, Float[Tensor, "*stack"]]:
+    """Both accuracies in every environment that was predicted and has inputs."""
+    measured = {}
+    for environment, predicted in predictions.items():
+        labels = dataset.test(environment).labels.to(predicted.device)
+        if len(labels):
+            measured[f"accuracy/{environment}"] = accuracy(predicted, labels)
+            measured[f"worst_class_accuracy/{environment}"] = worst_class_accuracy(predicted, labels, dataset.classes)
+    return measured

@@ -1,0 +1,165 @@
+"""How much of a saliency map lies on the shortcut. The last word of an id is its sign policy.
+
+`abs`: the size of an attribution counts, whatever its sign; `pos`: positive attributions count alone.
+
+Every metric scores each input, and a score is NaN where there is nothing to score: an empty mask, or an attribution
+that is zero everywhere or not finite. `measure` averages over the others and says how many were left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import inf
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from .base import Metric
+
+Score = Callable[[Float[Tensor, "n *features"], Bool[Tensor, "n *#features"]], Float[Tensor, "n"]]
+
+SCORES: dict[str, Score] = {}
+METRICS = [
+    Metric("empty_masks", "neither", 0, inf, "none", "inputs left out because they have no mask"),
+    Metric(
+        "unattributed/{explainer}",
+        "neither",
+        0,
+        inf,
+        "none",
+        "inputs with a mask left out because their attribution is zero everywhere or not finite",
+    ),
+]
+
+
+def _scores(chance: str, high: float = 1) -> Callable[[Score], Score]:
+    """Adds a score to what `measure` measures; the first line of its docstring is the metric's meaning."""
+
+    def add(score: Score) -> Score:
+        name, meaning = score.__name__, (score.__doc__ or "").splitlines()[0]
+        METRICS.append(Metric(f"{name}/{{explainer}}", "lower", 0, high, chance, meaning))
+        SCORES[name] = score
+        return score
+
+    return add
+
+
+@_scores(chance="the mask's share of the features")
+def mass_abs(attributions: Float[Tensor, "n *features"], masks: Bool[Tensor, "n *#features"]) -> Float[Tensor, "n"]:
+    """Share of the absolute attribution that lies in the mask."""
+    size, mask, scored = _flat(attributions, masks)
+    return _where(scored, (size * mask).sum(1) / size.sum(1))
+
+
+@_scores(chance="1", high=inf)
+def mass_abs_over_chance(
+    attributions: Float[Tensor, "n *features"], masks: Bool[Tensor, "n *#features"]
+) -> Float[Tensor, "n"]:
+    """Share of the absolute attribution that lies in the mask, over the mask's share of the features."""
+    return mass_abs(attributions, masks) / masks.expand_as(attributions).flatten(1).float().mean(1)
+
+
+@_scores(chance="the mask's share of the features")
+def pointing_game_abs(
+    attributions: Float[Tensor, "n *features"], masks: Bool[Tensor, "n *#features"]
+) -> Float[Tensor, "n"]:
+    """Whether the largest absolute attribution lies in the mask: 1 or 0, and between where several are largest.
+
+    Those tie, and score the share of them that is in the mask: what a fair draw among them gives on average.
+    """
+    size, mask, scored = _flat(attributions, masks)
+    largest = size == size.amax(1, keepdim=True)
+    return _where(scored, (largest & mask).sum(1) / largest.sum(1))
+
+
+@_scores(chance="the mask's share of the features")
+def rank_accuracy_abs(
+    attributions: Float[Tensor, "n *features"], masks: Bool[Tensor, "n *#features"]
+) -> Float[Tensor, "n"]:
+    """Share of the |mask| features with the largest absolute attribution that lies in the mask.
+
+    Arras, Osman, Samek 2022. Ties at the last rank are drawn fairly, as in the pointing game. A feature without
+    attribution has no rank: with fewer than |mask| others, the share is of those.
+    """
+    size, mask, scored = _flat(attributions, masks)
+    rank = mask.sum(1, keepdim=True)
+    last = size.sort(1, descending=True).values.gather(1, (rank - 1).clamp(min=0))
+    above, tied = size > last, (size == last) & (last > 0)
+    places = (rank - above.sum(1, keepdim=True)) * tied.any(1, keepdim=True)  # left for those that tie
+    share = above + places * tied / tied.sum(1, keepdim=True).clamp(min=1)
+    return _where(scored, (share * mask).sum(1) / share.sum(1))
+
+
+@_scores(chance="the mask's share of the pixels")
+def rule_score_abs(
+    attributions: Float[Tensor, "n *features"], masks: Bool[Tensor, "n *#features"]
+) -> Float[Tensor, "n"]:
+    """Share of the pixels above 0.67 of the largest absolute attribution that lies in the mask.
+
+    Ross et al. 2017, on Toy Colors: a pixel is active if any of its channels is.
+    """
+    size, _, scored = _flat(attributions, masks)
+    largest = size.amax(1).reshape(-1, *[1] * (attributions.dim() - 1))
+    active, mask = _pixels(attributions.abs() > 0.67 * largest).any(1), _pixels(masks.expand_as(attributions)).any(1)
+    return _where(scored, (active & mask).sum(1) / active.sum(1))
+
+
+@_scores(chance="100 times the share of all pixels that is above the threshold", high=100)
+def wrong_reason_pos(
+    attributions: Float[Tensor, "n *features"], masks: Bool[Tensor, "n *#features"]
+) -> Float[Tensor, "n"]:
+    """Percentage of the mask's pixels whose positive attribution is above the network's average: the typology's WR.
+
+    Friedrich et al. 2023, `quantify_wrong_reason`: channels are summed, negatives clipped, each input brought to [0, 1]
+    by (a - min) / (max + 1e-6), and inputs that come out all zero left out. The threshold is the mean over the others,
+    so a score depends on the whole set, and two networks have two thresholds.
+    """
+    _, _, scored = _flat(attributions, masks)
+    positive = _pixels(attributions).sum(1).clamp(min=0)
+    positive = positive - positive.amin(1, keepdim=True)
+    relative = positive / (positive.amax(1, keepdim=True) + 1e-6)
+    scored = scored & (relative > 0).any(1)
+    threshold = _where(scored, relative.mean(1)).nanmean()
+    mask = _pixels(masks.expand_as(attributions)).any(1)
+    return _where(scored, 100 * ((relative > threshold) & mask).sum(1) / mask.sum(1))
+
+
+def measure(
+    attributions: Mapping[str, Float[Tensor, "n *features"]], masks: Bool[Tensor, "n *#features"]
+) -> dict[str, float]:
+    """The mean of every score over the inputs it could score, for every explainer's attributions.
+
+    A score that could score none is absent. Counts what was left out: `empty_masks`, `unattributed/EXPLAINER`.
+    """
+    empty = ~masks.flatten(1).any(1)
+    measured = {"empty_masks": empty.sum()}
+    for explainer, attributed in attributions.items():
+        measured[f"unattributed/{explainer}"] = (~_flat(attributed, masks).scored & ~empty).sum()
+        for name, score in SCORES.items():
+            measured[f"{name}/{explainer}"] = score(attributed, masks).nanmean()
+    values = torch.stack([value.double() for value in measured.values()]).tolist()  # the one wait for the device
+    return {key: value for key, value in zip(measured, values, strict=True) if value == value}  # NaN: nothing scored
+
+
+class _Flat(NamedTuple):
+    """Absolute attributions and masks by feature, and which inputs can be scored."""
+
+    size: Float[Tensor, "n d"]
+    mask: Bool[Tensor, "n d"]
+    scored: Bool[Tensor, "n"]
+
+
+def _flat(attributions: Float[Tensor, "n *features"], masks: Bool[Tensor, "n *#features"]) -> _Flat:
+    size, mask = attributions.abs().flatten(1), masks.expand_as(attributions).flatten(1)
+    return _Flat(size, mask, mask.any(1) & (size > 0).any(1) & size.isfinite().all(1))
+
+
+def _pixels(image: Tensor) -> Tensor:
+    """(n, channels, pixels); a feature of a vector is a pixel with one channel."""
+    return image.flatten(2) if image.dim() > 2 else image.unsqueeze(1)
+
+
+def _where(scored: Bool[Tensor, "n"], scores: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
+    return scores.where(scored, torch.nan)

@@ -1,0 +1,37 @@
+"""The multilayer perceptron of Ross et al. 2017."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from typing import ClassVar, Literal
+
+from torch import nn
+
+from ...methods.network import SharedLinear
+from .base import NetworkRecipe, networks
+
+
+@networks.register
+class MLP(NetworkRecipe):
+    """Dense layers with ReLU; 50-30 and weights and biases from N(0, 0.1^2) are Ross's (papers' code, section 3.1).
+
+    `init="torch"` is PyTorch's default (uniform within 1 / sqrt(inputs)), for inputs in [0, 1] and wider layers.
+    """
+
+    name: ClassVar[str] = "mlp"
+
+    hidden: tuple[int, ...] = (50, 30)
+    init: Literal["ross", "torch"] = "ross"
+
+    def layers(self, features: tuple[int, ...], classes: int) -> tuple[OrderedDict[str, nn.Module], nn.Linear]:
+        sizes = (math.prod(features), *self.hidden)
+        layers = OrderedDict[str, nn.Module](flatten=nn.Flatten())
+        for i, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+            layers[f"linear{i}"] = (SharedLinear if i == 0 else nn.Linear)(inputs, outputs)
+            layers[f"relu{i}"] = nn.ReLU()
+        head = nn.Linear(sizes[-1], classes)
+        if self.init == "ross":
+            for parameter in (*nn.Sequential(layers).parameters(), *head.parameters()):
+                nn.init.normal_(parameter, std=0.1)
+        return layers, head

@@ -1,0 +1,59 @@
+"""Records on their way to MLflow: a stack's are on disk, all or none, before the first of them is logged."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor
+
+from .record import Record
+
+
+class Parcel(BaseModel):
+    """The records of one stack and the suite that asked for them."""
+
+    suite: str
+    records: tuple[Record, ...]
+
+
+class Outbox:
+    """A folder with a file for every parcel that has not been delivered yet."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def put(self, suite: str, records: Sequence[Record], models: Sequence[dict[str, Tensor]] = ()) -> None:
+        """Keeps a finished stack's records, and its runs' state dicts if there are any.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{records[0].run_key}.json"
+        if models:
+            torch.save({r.run_key: m for r, m in zip(records, models, strict=True)}, path.with_suffix(".pt"))
+        partial = path.with_suffix(".partial")
+        with partial.open("w") as file:
+            file.write(Parcel(suite=suite, records=tuple(records)).model_dump_json())
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+
+    def parcels(self) -> Iterator[tuple[Path, Parcel]]:
+        """What waits, oldest first."""
+        for path in sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns):
+            yield path, Parcel.model_validate_json(path.read_text())
+
+    def models(self, path: Path) -> dict[str, dict[str, Tensor]]:
+        """The state dicts that belong to a parcel, by run key."""
+        models = path.with_suffix(".pt")
+        return torch.load(models, weights_only=True) if models.exists() else {}
+
+    def remove(self, path: Path) -> None:
+        """Forgets a delivered parcel."""
+        path.unlink()
+        path.with_suffix(".pt").unlink(missing_ok=True)

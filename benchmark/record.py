@@ -1,0 +1,61 @@
+"""One run's result: what evaluation makes, the outbox keeps, and MLflow stores."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from .suite import Stack
+
+Status = Literal["finished", "diverged", "inert", "failed"]
+
+
+class Record(BaseModel):
+    """One run.
+
+    Attributes:
+        status: `diverged` if a loss or a parameter was not finite; `inert` if the right-reason term moved no
+            parameter at strength > 0; `failed` with `error`, a traceback. Only `failed` runs are tried again.
+        metrics: by metric id; one that cannot be measured is absent.
+        curves: by metric id, a value per epoch.
+        digest: of the dataset, SHA-256; empty if it could not be drawn.
+    """
+
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
+
+    run_key: str
+    sweep_key: str
+    dataset: str
+    network: str
+    mitigation: str
+    strength: float
+    seed: int
+    needs: str
+    degenerate: bool
+    status: Status
+    configuration: dict[str, Any]
+    dataset_key: str
+    digest: str = ""
+    metrics: dict[str, float] = {}
+    curves: dict[str, list[float]] = {}
+    error: str = ""
+
+    @classmethod
+    def of(cls, stack: Stack, strength: float, seed: int, status: Status, **measured: Any) -> Record:  # noqa: ANN401
+        """The record of one run of a stack."""
+        return cls(
+            run_key=stack.key(strength, seed),
+            sweep_key=stack.sweep_key,
+            dataset=stack.dataset.id,
+            network=stack.network.id,
+            mitigation=stack.mitigation.id,
+            strength=strength,
+            seed=seed,
+            needs="+".join(sorted(stack.mitigation.needs)),
+            degenerate=stack.mitigation.degenerate,
+            status=status,
+            configuration=stack.configuration(strength, seed),
+            dataset_key=stack.dataset_key(seed),
+            **measured,
+        )

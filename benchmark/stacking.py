@@ -1,0 +1,116 @@
+"""Tensors with leading axes of seeds and strengths: data, and functions mapped over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int, Shaped
+from torch import Tensor
+from torch.func import vmap
+
+from ..datasets.base import Batch, Split, as_float
+from ..methods.base import Terms
+
+Index = slice | Int[Tensor, "seeds batch"]
+RunTerms = Callable[[Mapping[str, Tensor], Batch, Tensor], Terms]
+"""The terms of (parameters, batch, strength)."""
+
+
+@dataclass(frozen=True)
+class StackedSplit:
+    """One split of the same size for each seed, on the device that trains.
+
+    `masks` have an axis of strengths too: of size 1, or one mask for each.
+    """
+
+    inputs: Shaped[Tensor, "seeds n *features"]
+    labels: Int[Tensor, "seeds n"]
+    masks: Bool[Tensor, "seeds #strengths n *#features"]
+    shortcuts: Int[Tensor, "seeds n"]
+
+    @classmethod
+    def of(cls, splits: Sequence[Split], device: torch.device) -> StackedSplit:
+        """Raises ValueError if the splits differ in size."""
+        if len({len(split) for split in splits}) > 1:
+            raise ValueError(f"seeds of one dataset differ in size: {[len(split) for split in splits]} inputs")
+        inputs, labels, masks, shortcuts = (
+            torch.stack([getattr(split, name) for split in splits]).to(device)
+            for name in ("inputs", "labels", "masks", "shortcuts")
+        )
+        return cls(inputs, labels, masks[:, None], shortcuts)
+
+    def __len__(self) -> int:
+        return self.labels.shape[1]
+
+    def __getitem__(self, place: tuple[slice, slice]) -> StackedSplit:
+        """The part for some seeds and strengths."""
+        seeds, strengths = place
+        masks = self.masks[seeds, strengths if self.masks.shape[1] > 1 else slice(None)]
+        return StackedSplit(self.inputs[seeds], self.labels[seeds], masks, self.shortcuts[seeds])
+
+    def batch(self, index: Index, dtype: torch.dtype) -> Batch:
+        """The inputs at `index`, in [0, 1]; every field has a leading axis of seeds, and masks one of strengths too."""
+        if isinstance(index, slice):
+            masks = self.masks[:, :, index]
+            inputs, labels, shortcuts = (field[:, index] for field in (self.inputs, self.labels, self.shortcuts))
+        else:
+            rows = torch.arange(len(index), device=index.device)[:, None]
+            masks = self.masks[rows, :, index].movedim(2, 1)
+            inputs, labels, shortcuts = (field[rows, index] for field in (self.inputs, self.labels, self.shortcuts))
+        return Batch(as_float(inputs).to(dtype), labels, masks, shortcuts)
+
+    def chunks(self, size: int, dtype: torch.dtype) -> Iterator[Batch]:
+        """All inputs in order, `size` at a time."""
+        for start in range(0, len(self), size):
+            yield self.batch(slice(start, start + size), dtype)
+
+    def touched(self) -> Int[Tensor, "positions"] | None:
+        """Flattened positions of an input that some mask covers; None where leaving out the others saves little."""
+        anywhere = self.masks.flatten(0, 2).any(0).expand(self.inputs.shape[2:]).flatten()
+        positions = anywhere.nonzero()[:, 0]
+        return positions if 2 * len(positions) <= len(anywhere) else None
+
+
+def over_stack(terms: RunTerms, masks_by_strength: bool) -> RunTerms:
+    """The terms of one run, mapped over seeds and strengths.
+
+    The mapped function takes parameters (seeds, strengths, *shape), a stacked batch, and strengths
+    (seeds, strengths), and gives terms (seeds, strengths). A stack of one run is not vmapped: vmapped convolutions are
+    slower than plain ones.
+    """
+    masks_axis = 0 if masks_by_strength else None
+    within_seed = Batch(None, None, masks_axis, None, None, None)  # pyrefly: ignore
+    mapped = vmap(vmap(terms, in_dims=(0, within_seed, 0)), in_dims=(0, Batch(0, 0, 0, 0, 0, None), 0))  # pyrefly: ignore
+
+    def stacked(parameters: Mapping[str, Tensor], batch: Batch, strengths: Tensor) -> Terms:
+        if strengths.numel() > 1:
+            return mapped(parameters, batch if masks_by_strength else _without_strengths(batch), strengths)
+        alone = {name: value[0, 0] for name, value in parameters.items()}
+        right_answer, right_reason = terms(alone, of_seed(batch, 0), strengths[0, 0])
+        return Terms(right_answer[None, None], right_reason[None, None])
+
+    return stacked
+
+
+def of_seed(batch: Batch, seed: int) -> Batch:
+    """One seed's batch, with the masks of its first strength."""
+    draws = {name: drawn[seed] for name, drawn in batch.draws.items()}
+    return Batch(
+        batch.inputs[seed], batch.labels[seed], batch.masks[seed, 0], batch.shortcuts[seed], draws, batch.touched
+    )
+
+
+def of_seeds(batches: Sequence[Batch]) -> Batch:
+    """The inverse of `of_seed`, for masks that all strengths share."""
+    inputs, labels, masks, shortcuts = (
+        torch.stack([getattr(batch, name) for batch in batches])
+        for name in ("inputs", "labels", "masks", "shortcuts")
+    )
+    draws = {name: torch.stack([batch.draws[name] for batch in batches]) for name in batches[0].draws}
+    return Batch(inputs, labels, masks[:, None], shortcuts, draws, batches[0].touched)
+
+
+def _without_strengths(batch: Batch) -> Batch:
+    return batch._replace(masks=batch.masks[:, 0])

@@ -1,0 +1,231 @@
+"""What to run: a TOML file, validated, as runs with keys and as stacks of runs that are trained together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError, model_validator
+
+from ..datasets.base import Recipe, datasets
+from ..datasets.registry import UnknownName, nearest
+from ..methods.base import Mitigation, mitigations
+from ..methods.published import Reduction, from_published
+from .networks import NetworkRecipe, networks
+from .protocol import PROTOCOL_VERSION
+from .training import Training
+
+
+class BadSuite(ValueError):
+    """A suite file that cannot be run as it is; the message says where and why."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Runs that differ only in strength and seed: every one of `strengths` with every one of `seeds`."""
+
+    dataset: Recipe
+    network: NetworkRecipe
+    mitigation: Mitigation
+    training: Training
+    strengths: tuple[float, ...]
+    seeds: tuple[int, ...]
+
+    def configuration(self, strength: float, seed: int) -> dict[str, Any]:
+        """Everything that decides one run's numbers, resolved."""
+        return {
+            "protocol": PROTOCOL_VERSION,
+            "dataset": {**self.dataset.resolved(), "version": self.dataset.version},
+            "network": self.network.resolved(),
+            "mitigation": self.mitigation.resolved(),
+            "training": self.training.model_dump(mode="json"),
+            "strength": float(strength),
+            "seed": seed,
+        }
+
+    def key(self, strength: float, seed: int) -> str:
+        """The run key: SHA-256 of the configuration."""
+        return _sha256(self.configuration(strength, seed))
+
+    def keys(self) -> dict[str, tuple[float, int]]:
+        """The (strength, seed) of every run key."""
+        return {self.key(strength, seed): (strength, seed) for strength in self.strengths for seed in self.seeds}
+
+    @property
+    def sweep_key(self) -> str:
+        """Shared by the runs that a reader compares: one dataset, network and training."""
+        configuration = self.configuration(0.0, 0)
+        return _sha256({name: configuration[name] for name in ("protocol", "dataset", "network", "training")})
+
+    def dataset_key(self, seed: int) -> str:
+        """One draw of the dataset; two digests under one such key are an error."""
+        return _sha256({"dataset": self.configuration(0.0, seed)["dataset"], "seed": seed})
+
+    def without(self, finished: Collection[str]) -> Iterator[Stack]:
+        """The runs that are not finished, as stacks again."""
+        missing = {
+            seed: tuple(s for s in self.strengths if self.key(s, seed) not in finished) for seed in self.seeds
+        }
+        for strengths, seeds in groupby(sorted(self.seeds, key=lambda seed: missing[seed]), missing.__getitem__):
+            if strengths:
+                yield Stack(
+                    self.dataset, self.network, self.mitigation, self.training, strengths, tuple(sorted(seeds))
+                )
+
+    def __len__(self) -> int:
+        return len(self.strengths) * len(self.seeds)
+
+
+class Units(BaseModel):
+    """The units in which a paper states its strengths; see `methods.published.from_published`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    right_reason: Reduction = "sum"
+    right_answer: Reduction = "sum"
+    pixel_range: tuple[float, float] = (0.0, 1.0)
+    entries: Annotated[int, Field(ge=1)] = 1
+
+
+class MitigationSweep(BaseModel):
+    """One mitigation and its strengths, in rrrbench's unit or in a paper's `units`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    mitigation: Annotated[InstanceOf[Mitigation], BeforeValidator(mitigations.resolve)]
+    strengths: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] = ()
+    units: Units | None = None
+
+    @model_validator(mode="after")
+    def _strengths_where_there_is_an_axis(self) -> MitigationSweep:
+        name, has_strength = self.mitigation.id, self.mitigation.has_strength
+        if has_strength and not self.strengths:
+            raise ValueError(f"{name} needs strengths, e.g. strengths = [0.01, 0.1, 1.0]")
+        if not has_strength and self.strengths:
+            raise ValueError(f"{name} has no strength: remove strengths = {list(self.strengths)}")
+        return self
+
+    def converted(self, batch_size: int) -> tuple[float, ...]:
+        """The strengths in rrrbench's unit, sorted, each once; 0 for a mitigation without the axis."""
+        units = None if self.units is None else self.units.model_dump()
+        ours = {s if units is None else from_published(s, batch_size=batch_size, **units) for s in self.strengths}
+        return tuple(sorted(ours)) or (0.0,)
+
+
+class Sweep(BaseModel):
+    """Mitigations that are compared: on one dataset, with one network, trained one way."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    dataset: Annotated[InstanceOf[Recipe], BeforeValidator(datasets.resolve)]
+    network: Annotated[InstanceOf[NetworkRecipe], BeforeValidator(networks.resolve)]
+    training: Training = Training()
+    mitigations: Annotated[tuple[MitigationSweep, ...], Field(min_length=1)]
+
+
+class Suite(BaseModel):
+    """A named list of sweeps.
+
+    Attributes:
+        save_models: keep every run's state dict as an artifact.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    description: str = ""
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+    save_models: bool = False
+    sweeps: Annotated[tuple[Sweep, ...], Field(min_length=1)]
+
+    def stacks(self) -> list[Stack]:
+        """All runs of the suite, in the order in which they are trained."""
+        return [
+            Stack(
+                sweep.dataset, sweep.network, row.mitigation, sweep.training,
+                row.converted(sweep.training.batch_size), tuple(sorted(set(self.seeds))),
+            )
+            for sweep in self.sweeps
+            for row in sweep.mitigations
+        ]  # fmt: skip
+
+    def keys(self) -> list[str]:
+        """The key of every run, each once."""
+        return list(dict.fromkeys(key for stack in self.stacks() for key in stack.keys()))
+
+
+def suite_names() -> list[str]:
+    """The suites that come with rrrbench."""
+    return sorted(file.name.removesuffix(".toml") for file in _suites().iterdir() if file.name.endswith(".toml"))
+
+
+def suite_path(name_or_path: str) -> Path:
+    """The file of a suite that comes with rrrbench, or the file itself.
+
+    Raises:
+        UnknownName: no such suite and no such file.
+    """
+    path = Path(name_or_path)
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise UnknownName(f"there is no suite file {name_or_path!r}; give a path that exists or a name: "
+                              f"{', '.join(suite_names())}")  # fmt: skip
+        return path
+    if name_or_path not in suite_names():
+        raise UnknownName(f"no suite is called {name_or_path!r}; {nearest(name_or_path, suite_names())}")
+    return Path(str(_suites() / f"{name_or_path}.toml"))
+
+
+def load_suite(name_or_path: str) -> Suite:
+    """A suite by name, or from a TOML file.
+
+    Raises:
+        UnknownName: no such suite, dataset, network or mitigation.
+        BadSuite: TOML that does not parse, unknown keys, wrong types, values outside their range.
+    """
+    path = suite_path(name_or_path)
+    try:
+        content = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise BadSuite(f"{path}: not TOML: {error}") from error
+    return parse_suite({"name": path.stem, **content}, str(path))
+
+
+def parse_suite(content: Mapping[str, Any], origin: str) -> Suite:
+    """A suite from its parsed TOML; `origin` is named in errors."""
+    try:
+        return Suite.model_validate(content)
+    except ValidationError as error:
+        raise BadSuite(f"{origin}: " + "\n  ".join(_problem(detail) for detail in error.errors())) from error
+    except UnknownName as error:
+        raise UnknownName(f"{origin}: {error}") from error
+
+
+def _problem(detail: Mapping[str, Any] | Any) -> str:  # noqa: ANN401
+    place = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        return f"{place} is not a key; {nearest(str(detail['loc'][-1]), _known_keys(detail['loc']))}"
+    value = "" if isinstance(detail["input"], Mapping | Sequence) and detail["type"] != "string_type" else (
+        f" (got {detail['input']!r})"
+    )  # fmt: skip
+    return f"{place}: {detail['msg'].removeprefix('Value error, ')}{value}"
+
+
+def _known_keys(location: Sequence[str | int]) -> list[str]:
+    model: type[BaseModel] = Suite
+    nested = {"sweeps": Sweep, "mitigations": MitigationSweep, "training": Training, "units": Units}
+    for part in location[:-1]:
+        model = nested.get(str(part), model)
+    return list(model.model_fields)
+
+
+def _suites() -> Any:  # noqa: ANN401
+    return resources.files(__package__ or "rrrbench.benchmark") / "suites"
+
+
+def _sha256(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,247 @@
+"""What every dataset gives: splits with labels, masks and shortcut values, and one test split per environment."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Literal, NamedTuple, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from pydantic import Field
+from torch import Tensor
+
+from .registry import Named, Registry
+
+Environment = Literal["aligned", "random", "conflict", "reversed", "clean"]
+ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
+Corruption = Literal["true", "wrong", "half", "shifted", "dilated", "all_ones", "random"]
+
+
+class Batch(NamedTuple):
+    """Inputs as a network sees them; a pytree, so `torch.func` maps over it.
+
+    Attributes:
+        inputs: in [0, 1].
+        masks: True where the shortcut is; broadcastable to the inputs.
+        draws: what a mitigation's `augment` drew for this step, by name.
+        touched: flattened positions of an input that some mask of the data set covers; None for anywhere.
+    """
+
+    inputs: Float[Tensor, "batch *features"]
+    labels: Int[Tensor, "batch"]
+    masks: Bool[Tensor, "batch *#features"]
+    shortcuts: Int[Tensor, "batch"]
+    draws: Mapping[str, Tensor] = {}
+    touched: Int[Tensor, "positions"] | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """Inputs with everything that is known about them.
+
+    Attributes:
+        inputs: float32 in [0, 1], or uint8 in 0..255 where the base is; `batch` gives float32 in [0, 1] either way.
+        masks: True exactly where the shortcut is; all False for an input that has none.
+        shortcuts: the shortcut value, -1 for an input that has none.
+
+    Raises:
+        ValueError: shapes, types, or values that do not fit; the message says which.
+    """
+
+    inputs: Shaped[Tensor, "n *features"]
+    labels: Int[Tensor, "n"]
+    masks: Bool[Tensor, "n *#features"]
+    shortcuts: Int[Tensor, "n"]
+
+    def __post_init__(self) -> None:
+        if self.inputs.dtype not in (torch.uint8, torch.float32):
+            raise ValueError(f"inputs are {self.inputs.dtype}: convert them to float32 in [0, 1] or uint8 in 0..255")
+        if self.inputs.dtype == torch.float32 and len(self):
+            low, high = self.inputs.min().item(), self.inputs.max().item()
+            if not (low >= 0 and high <= 1):  # written so that NaN fails too
+                raise ValueError(f"inputs range over [{low:g}, {high:g}], expected [0, 1]: rescale, or remove NaN")
+        for name in ("labels", "shortcuts"):
+            values: Tensor = getattr(self, name)
+            if values.shape != (len(self),) or values.dtype != torch.int64:
+                raise ValueError(
+                    f"{name} are {values.dtype} of shape {tuple(values.shape)}, expected int64 of ({len(self)},)"
+                )
+        object.__setattr__(self, "masks", as_mask(self.masks, self.inputs.shape))
+
+    def __len__(self) -> int:
+        return self.inputs.shape[0]
+
+    def batch(self, index: slice | Int[Tensor, "batch"] = slice(None)) -> Batch:
+        """The inputs at `index`, float32 in [0, 1]."""
+        return Batch(as_float(self.inputs[index]), self.labels[index], self.masks[index], self.shortcuts[index])
+
+    def to(self, device: torch.device | str) -> Split:
+        """The same split on another device."""
+        return Split(*(getattr(self, name).to(device) for name in ("inputs", "labels", "masks", "shortcuts")))
+
+
+@dataclass(frozen=True)
+class ShortcutDataset:
+    """Splits of one draw of a dataset.
+
+    Attributes:
+        class_shortcuts: the shortcut value that each class carries in training.
+        validation: from the training distribution, never from a test environment.
+        environments: test splits over the same base inputs in the same order; one that cannot be rendered is absent.
+        native_range: what 0 and 1 stand for in the recipe's own units, e.g. (0, 255); a tensor where it differs by
+            feature. A network's `pixel_range="native"` feeds these.
+    """
+
+    id: str
+    seed: int
+    class_shortcuts: Int[Tensor, "classes"]
+    train: Split
+    validation: Split
+    environments: Mapping[Environment, Split]
+    native_range: tuple[float, float | Float[Tensor, "*features"]] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        splits = {"train": self.train, "validation": self.validation, **self.environments}
+        for name, split in splits.items():
+            if len(split) and not (int(split.labels.min()) >= 0 and int(split.labels.max()) < self.classes):
+                raise ValueError(
+                    f"{self.id}: labels of {name} range over [{int(split.labels.min())}, {int(split.labels.max())}], "
+                    f"expected 0..{self.classes - 1}: relabel the inputs"
+                )
+
+    @property
+    def classes(self) -> int:
+        return self.class_shortcuts.shape[0]
+
+    @property
+    def features(self) -> tuple[int, ...]:
+        """The shape of one input."""
+        return tuple(self.train.inputs.shape[1:])
+
+    def test(self, environment: Environment) -> Split:
+        """The test split of an environment.
+
+        Raises:
+            KeyError: this dataset cannot render it.
+        """
+        if environment not in self.environments:
+            raise KeyError(f"{self.id} has no {environment!r} environment; it has {', '.join(self.environments)}")
+        return self.environments[environment]
+
+    def digest(self) -> str:
+        """SHA-256 over every tensor of every split: 64 hexadecimal digits, the same on every machine."""
+        sha = hashlib.sha256(_bytes(self.class_shortcuts))
+        tests = sorted(self.environments.items())
+        for name, split in (("train", self.train), ("validation", self.validation), *tests):
+            for field in ("inputs", "labels", "masks", "shortcuts"):
+                tensor: Tensor = getattr(split, field)
+                sha.update(f"{name}/{field}{tuple(tensor.shape)}{tensor.dtype}".encode())
+                sha.update(_bytes(tensor))
+        return sha.hexdigest()
+
+
+class Recipe(Named):
+    """A dataset's rule; its fields are the parameters, and (parameters, seed) alone decide every pixel.
+
+    Bump `version` when the rule changes: it is part of every run key.
+    """
+
+    version: ClassVar[int] = 1
+
+    masks: Annotated[Corruption, Field(description="masks as the mitigation is told; metrics use the true ones")] = (
+        "true"
+    )
+    annotated: Annotated[int | None, Field(ge=0, description="training inputs that have a mask; None for all")] = None
+
+    def render(self, seed: int) -> ShortcutDataset:
+        """The dataset with its true masks; what a recipe implements."""
+        raise NotImplementedError
+
+    def make(self, seed: int) -> ShortcutDataset:
+        """The dataset, with the masks of `train` and `validation` as this recipe's `masks` and `annotated` say."""
+        from .masks import annotate  # a cycle otherwise: masks corrupts splits
+
+        dataset = self.render(seed)
+        return replace(
+            dataset,
+            train=annotate(dataset.train, self.masks, self.annotated, generator(seed, "masks/train")),
+            validation=annotate(dataset.validation, self.masks, None, generator(seed, "masks/validation")),
+        )
+
+
+datasets: Registry[Recipe] = Registry("dataset", __package__ or "rrrbench.datasets")
+
+
+def make(name: str, seed: int, **parameters: object) -> ShortcutDataset:
+    """The dataset `name` with these parameters: `make("decoy", 0, base="digits", correlation=0.95)`."""
+    return datasets.resolve({"name": name, **parameters}).make(seed)
+
+
+def generator(seed: int, stream: str) -> np.random.Generator:
+    """The generator of one named stream of draws: a new stream never shifts the others."""
+    words = np.frombuffer(hashlib.sha256(stream.encode()).digest()[:16], dtype="<u4")
+    return np.random.Generator(np.random.PCG64([seed, *words.tolist()]))
+
+
+def draw_shortcuts(
+    environment: Environment,
+    labels: Int[np.ndarray, "n"],
+    class_shortcuts: Int[np.ndarray, "classes"],
+    rng: np.random.Generator,
+    correlation: float = 1.0,
+) -> Int[np.ndarray, "n"]:
+    """Shortcut values for inputs with these labels, by the environment's rule.
+
+    Args:
+        class_shortcuts: the value that each class carries; values are 0..max.
+        correlation: with this probability an aligned input carries its class's value, else any.
+
+    Returns:
+        int64; -1 in `clean`.
+    """
+    own, values = class_shortcuts[labels], int(class_shortcuts.max()) + 1
+    anything = rng.integers(0, values, len(labels))
+    match environment:
+        case "aligned":
+            return np.where(rng.random(len(labels)) < correlation, own, anything)
+        case "random":
+            return anything
+        case "conflict":
+            return (own + rng.integers(1, values, len(labels))) % values
+        case "reversed":
+            return class_shortcuts[len(class_shortcuts) - 1 - labels]
+        case "clean":
+            return np.full(len(labels), -1)
+
+
+def as_float(inputs: Shaped[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """uint8 in 0..255 to float32 in [0, 1]; floats as they are."""
+    return inputs.float() / 255 if inputs.dtype == torch.uint8 else inputs
+
+
+def as_mask(mask: Shaped[Tensor, "n *#features"], shape: torch.Size | tuple[int, ...]) -> Bool[Tensor, "n *#features"]:
+    """The mask as bool, if it is one: values in {0, 1}, broadcastable to `shape`.
+
+    Raises:
+        ValueError: other values, or a shape that does not broadcast.
+    """
+    if mask.dtype != torch.bool:
+        if not bool(((mask == 0) | (mask == 1)).all()):
+            high = mask.max().item() if not torch.isnan(mask).any() else float("nan")
+            raise ValueError(f"mask has values outside {{0, 1}} (max {high:g}): divide by 255 or pass a bool tensor")
+        mask = mask.bool()
+    fits = mask.dim() == len(shape) and mask.shape[0] == shape[0]
+    if not fits or any(m not in (1, s) for m, s in zip(mask.shape[1:], shape[1:], strict=True)):
+        raise ValueError(
+            f"mask has shape {tuple(mask.shape)}, inputs have {tuple(shape)}: give one mask per input, "
+            "with size 1 where it is to be broadcast, e.g. (n, 1, height, width)"
+        )
+    return mask
+
+
+def _bytes(tensor: Tensor) -> bytes | memoryview:
+    array = np.ascontiguousarray(tensor.cpu().numpy())
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).data.cast("B") if array.size else b""

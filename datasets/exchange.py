@@ -1,0 +1,45 @@
+"""Environments by exchange: where the shortcut is to say something else, its features are a donor's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int, Shaped
+
+from .base import Environment, Split, draw_shortcuts, generator
+
+
+def exchange(
+    inputs: Shaped[np.ndarray, "n *features"],
+    donors: Shaped[np.ndarray, "n *features"],
+    labels: Int[np.ndarray, "n"],
+    mask: Bool[np.ndarray, "*#features"],
+    environments: Iterable[Environment],
+    seed: int,
+) -> dict[Environment, Split]:
+    """Test splits of a dataset of two classes in which value k is what class k shows inside the mask.
+
+    Args:
+        donors: for every input one of the other class; only what the mask covers is used.
+        mask: where the shortcut is, the same for every input.
+    """
+    masks = np.repeat(mask[None], len(inputs), axis=0)
+
+    def exchanged(environment: Environment) -> Split:
+        values = draw_shortcuts(environment, labels, np.arange(2), generator(seed, f"test/{environment}"))
+        differs = (values != labels).reshape(-1, *[1] * mask.ndim)
+        return as_split(np.where(masks & differs, donors, inputs), labels, masks, values)
+
+    return {environment: exchanged(environment) for environment in environments}
+
+
+def as_split(
+    inputs: Shaped[np.ndarray, "n *features"],
+    labels: Int[np.ndarray, "n"],
+    masks: Bool[np.ndarray, "n *#features"],
+    shortcuts: Int[np.ndarray, "n"],
+) -> Split:
+    """A split from arrays; it takes copies, so that no two splits share memory."""
+    return Split(*(torch.from_numpy(array.copy()) for array in (inputs, labels, masks, shortcuts)))

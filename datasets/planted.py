@@ -1,0 +1,103 @@
+"""What recipes over any base share: draw the shortcut values, and paint them into the base's images."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int, UInt8
+from pydantic import Field, field_validator
+
+from .base import ENVIRONMENTS, Environment, Recipe, ShortcutDataset, Split, draw_shortcuts, generator
+from .sources import known, load, split
+
+Images = UInt8[np.ndarray, "n channels height width"]
+Masks = Bool[np.ndarray, "n 1 height width"]
+
+
+class Planted(Recipe):
+    """A recipe that paints a shortcut into a base's images; a subclass says how a value looks and where it goes.
+
+    Training and validation share the base's training images; all environments share its test images and the places
+    drawn for them, so they are twins.
+    """
+
+    base: Annotated[str, Field(description="digits, mnist, fashion-mnist, cifar10, or npz:PATH")] = "digits"
+    correlation: Annotated[float, Field(ge=0, le=1, description="an input carries its class's value, else any")] = 1.0
+    validation: Annotated[int | None, Field(ge=1, description="inputs held out of training; None for a tenth")] = None
+
+    @field_validator("base")
+    @classmethod
+    def _known(cls, base: str) -> str:
+        return known(base)
+
+    @property
+    def id(self) -> str:
+        """The base is part of the name, and a path is cut to the file's stem: `decoy-mnist[variant=cdep]`."""
+        kind, _, path = self.base.partition(":")
+        over = f"{kind}:{Path(path).stem}" if path else kind
+        default = self.model_copy(update={"base": type(self).model_fields["base"].default})
+        return super(Planted, default).id.replace(self.name, f"{self.name}-{over}", 1)
+
+    @property
+    def native_range(self) -> tuple[float, float]:
+        """What 0 and 1 stand for in the recipe's own units."""
+        return 0.0, 1.0
+
+    def class_shortcuts(self, classes: int) -> Int[np.ndarray, "classes"]:
+        """The shortcut value that each class carries."""
+        return np.arange(classes)
+
+    @abstractmethod
+    def looks(self, classes: int, environment: Environment) -> UInt8[np.ndarray, "values channels"]:
+        """The colour of every shortcut value; one channel stands for all."""
+
+    @abstractmethod
+    def plant(
+        self,
+        images: Images,
+        colors: UInt8[np.ndarray, "n channels"],
+        present: Bool[np.ndarray, "n"],
+        rng: np.random.Generator,
+    ) -> tuple[Images, Masks]:
+        """New images with each one's colour painted in where it is `present`, and where that is."""
+
+    def render(self, seed: int) -> ShortcutDataset:
+        base = load(self.base)
+        class_shortcuts = self.class_shortcuts(base.classes)
+        train, validation = split(base, self.validation, generator(seed, "split"))
+
+        def planted(part: str, environment: Environment, images: Images, labels: Int[np.ndarray, "n"]) -> Split:
+            draws = generator(seed, f"{part}/{environment}")
+            values = draw_shortcuts(environment, labels, class_shortcuts, draws, self.correlation)
+            colors = self.looks(base.classes, environment)[values]
+            inputs, masks = self.plant(images, colors, values >= 0, generator(seed, f"{part}/places"))
+            return Split(*map(torch.from_numpy, (inputs, labels.copy(), masks, values)))
+
+        return ShortcutDataset(
+            id=self.id,
+            seed=seed,
+            class_shortcuts=torch.from_numpy(class_shortcuts),
+            train=planted("train", "aligned", base.train_inputs[train], base.train_labels[train]),
+            validation=planted("validation", "aligned", base.train_inputs[validation], base.train_labels[validation]),
+            environments={name: planted("test", name, base.test_inputs, base.test_labels) for name in ENVIRONMENTS},
+            native_range=self.native_range,
+        )
+
+
+def squares(
+    rows: Int[np.ndarray, "n"], columns: Int[np.ndarray, "n"], size: int, inputs: Bool[np.ndarray, "n"]
+) -> tuple[Int[np.ndarray, "k 1 1"], slice, Int[np.ndarray, "k size 1"], Int[np.ndarray, "k 1 size"]]:
+    """An index: `images[squares(...)]` is (k, size, size, channels), one square of each of the k chosen inputs.
+
+    Args:
+        rows: of each square's upper left pixel.
+        columns: of the same.
+        inputs: which of them to choose.
+    """
+    chosen, span = np.flatnonzero(inputs), np.arange(size)
+    down, across = rows[chosen, None, None] + span[:, None], columns[chosen, None, None] + span
+    return chosen[:, None, None], slice(None), down, across

@@ -1,0 +1,120 @@
+"""Names to classes: a file in the package's folder is all it takes to add an entry."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Iterable, Mapping
+from importlib.metadata import entry_points
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+class UnknownName(LookupError):
+    """A name that no registry entry has; the message lists the nearest ones."""
+
+
+class BadParameters(ValueError):
+    """Parameters that an entry does not take, or values outside their range."""
+
+
+class Named(BaseModel):
+    """A frozen, named set of parameters: the fields are the schema, and unknown ones are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: ClassVar[str]
+
+    @property
+    def id(self) -> str:
+        """The name, with the parameters that differ from their defaults: `rrr[target=predicted]`."""
+        changed = self.model_dump(mode="json", exclude_defaults=True)
+        inner = ",".join(f"{key}={changed[key]}" for key in sorted(changed)).replace(" ", "")
+        return f"{self.name}[{inner}]" if inner else self.name
+
+    def resolved(self) -> dict[str, Any]:
+        """Every parameter, defaults included: what a run key is made from."""
+        return {"name": self.name, **self.model_dump(mode="json")}
+
+
+T = TypeVar("T", bound=Named)
+C = TypeVar("C", bound=Named)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence that ends an error about an unknown name."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names)}"
+
+
+class Registry(Generic[T]):
+    """The entries of one kind: those in the modules of `package`, then those of installed entry points.
+
+    Args:
+        kind: what an entry is called in errors, e.g. `dataset`.
+        package: the package whose modules register entries when they are imported.
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind = kind
+        self.package = package
+        self._entries: dict[str, type[T]] = {}
+        self._discovered = False
+
+    def register(self, entry: type[C]) -> type[C]:
+        """Class decorator: makes the entry known under its `name`.
+
+        Raises:
+            ValueError: another class has that name.
+        """
+        taken = self._entries.setdefault(entry.name, entry)  # pyrefly: ignore
+        if (taken.__module__, taken.__qualname__) != (entry.__module__, entry.__qualname__):
+            raise ValueError(
+                f"two {self.kind}s are named {entry.name!r}: {taken.__module__} and {entry.__module__}; rename one"
+            )
+        return entry
+
+    def names(self) -> list[str]:
+        """Every known name, sorted."""
+        self._discover()
+        return sorted(self._entries)
+
+    def __getitem__(self, name: str) -> type[T]:
+        self._discover()
+        if name not in self._entries:
+            raise UnknownName(f"no {self.kind} is called {name!r}; {nearest(name, self._entries)}")
+        return self._entries[name]
+
+    def resolve(self, spec: str | Mapping[str, Any]) -> T:
+        """An entry with its parameters, from `"rrr"` or `{"name": "rrr", "target": "predicted"}`.
+
+        Raises:
+            UnknownName: no entry has this name.
+            BadParameters: the entry does not take these parameters.
+        """
+        parameters = {"name": spec} if isinstance(spec, str) else dict(spec)
+        entry = self[parameters.pop("name", "")]
+        try:
+            return entry(**parameters)
+        except ValidationError as error:
+            problems = "; ".join(_problem(entry, detail) for detail in error.errors())
+            raise BadParameters(f"{self.kind} {entry.name!r}: {problems}") from error
+
+    def _discover(self) -> None:
+        if self._discovered:
+            return
+        self._discovered = True
+        package = importlib.import_module(self.package)
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{self.package}.{module.name}")
+        for point in entry_points(group=self.package):
+            self.register(point.load())
+
+
+def _problem(entry: type[Named], detail: Mapping[str, Any] | Any) -> str:
+    field = ".".join(str(part) for part in detail["loc"]) or "parameters"
+    if detail["type"] == "extra_forbidden":
+        return f"{field!r} is not a parameter; {nearest(field, entry.model_fields)}"
+    return f"{field} = {detail['input']!r}: {detail['msg']}"

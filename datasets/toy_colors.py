@@ -1,0 +1,97 @@
+"""Toy Colors: 5x5 images with two rules that both tell the classes apart."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int, UInt8
+from pydantic import Field
+
+from .base import Recipe, ShortcutDataset, Split, datasets, generator
+from .exchange import as_split, exchange
+
+PALETTE = np.array([(255, 0, 0), (0, 255, 0), (0, 128, 255), (128, 0, 255)], dtype=np.uint8)
+MIDDLE = slice(1, 4)  # of the top row
+
+
+@datasets.register
+class ToyColors(Recipe):
+    """Images of 5x5 pixels, each of four colours at random, in which class 0 satisfies two rules and class 1 neither.
+
+    `corners`: all four corners are equal. `top_middle`: the three middle pixels of the top row are pairwise different.
+    One of the two is the shortcut; its value is the class that its pixels speak for: 0 where they satisfy the rule, 1
+    where they violate it. Given the class, the two rules' pixels are independent; so where the value is to differ from
+    the label, the pixels are those of an independent image of the other class. There is no `clean`: they always say
+    something. Validation: a tenth as many further draws.
+
+    Ross, Hughes & Doshi-Velez, IJCAI 2017 (`toy_colors.py`). Drawn from scratch: no licence.
+    """
+
+    name = "toy-colors"
+
+    shortcut: Annotated[Literal["corners", "top_middle"], Field(description="the rule that is the shortcut")] = (
+        "corners"
+    )
+    train_inputs: Annotated[int, Field(ge=10, description="images to train on")] = 20_000
+    test_inputs: Annotated[int, Field(ge=1, description="images per environment")] = 20_000
+
+    def render(self, seed: int) -> ShortcutDataset:
+        mask = np.zeros((1, 5, 5), dtype=bool)
+        if self.shortcut == "corners":
+            mask[:, ::4, ::4] = True
+        else:
+            mask[:, 0, MIDDLE] = True
+
+        def biased(part: str, n: int) -> Split:
+            labels, images = _labelled(n, generator(seed, part))
+            return as_split(images, labels, np.repeat(mask[None], n, axis=0), labels)
+
+        labels, images = _labelled(self.test_inputs, generator(seed, "test"))
+        donors = draw_images(1 - labels, generator(seed, "test/donors"))
+        return ShortcutDataset(
+            id=self.id,
+            seed=seed,
+            class_shortcuts=torch.arange(2),
+            train=biased("train", self.train_inputs),
+            validation=biased("validation", self.train_inputs // 10),
+            environments=exchange(images, donors, labels, mask, ("aligned", "random", "conflict", "reversed"), seed),
+            native_range=(0.0, 255.0),
+        )
+
+
+def draw_images(labels: Int[np.ndarray, "n"], rng: np.random.Generator) -> UInt8[np.ndarray, "n 3 5 5"]:
+    """Independent images of these classes, redrawn pixel by pixel until their rules hold."""
+    pixels = rng.integers(0, 4, (len(labels), 5, 5))
+    first, second = np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)
+    pixels[first[:, None, None], [[0], [4]], [0, 4]] = pixels[first, 4, 4][:, None, None]
+    right = rng.random(len(second)) < 0.5
+    for column, rows in ((4, second[right]), (0, second[~right])):
+        _redraw_corner(pixels, rows, column, rng)
+    _redraw_middle(pixels, labels, rng)
+    return np.ascontiguousarray(PALETTE[pixels].transpose(0, 3, 1, 2))
+
+
+def _labelled(n: int, rng: np.random.Generator) -> tuple[Int[np.ndarray, "n"], UInt8[np.ndarray, "n 3 5 5"]]:
+    labels = rng.integers(0, 2, n)
+    return labels, draw_images(labels, rng)
+
+
+def _redraw_corner(
+    pixels: Int[np.ndarray, "n 5 5"], rows: Int[np.ndarray, "k"], column: int, rng: np.random.Generator
+) -> None:
+    """Redraws a top corner until it differs from the bottom corner on the other side."""
+    while len(rows := rows[pixels[rows, 0, column] == pixels[rows, 4, 4 - column]]):
+        pixels[rows, 0, column] = rng.integers(0, 4, len(rows))
+
+
+def _redraw_middle(pixels: Int[np.ndarray, "n 5 5"], labels: Int[np.ndarray, "n"], rng: np.random.Generator) -> None:
+    """Redraws one of the three at random until all differ, in class 0, or until two are equal, in class 1."""
+    rows = np.arange(len(labels))
+    while len(rows := rows[_all_differ(pixels[rows, 0, MIDDLE]) != (labels[rows] == 0)]):
+        pixels[rows, 0, rng.integers(1, 4, len(rows))] = rng.integers(0, 4, len(rows))
+
+
+def _all_differ(triples: Int[np.ndarray, "n 3"]) -> Bool[np.ndarray, "n"]:
+    return (triples != np.roll(triples, 1, axis=1)).all(axis=1)

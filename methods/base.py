@@ -1,0 +1,65 @@
+"""The contract of a mitigation: a pure function of a network and a batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..datasets.base import Batch
+from ..datasets.registry import Named, Registry
+from .network import Net
+
+if TYPE_CHECKING:
+    from ..benchmark.engine import Fitted, Trainer
+
+Supervision = Literal["masks", "groups"]
+
+
+class Terms(NamedTuple):
+    """The two terms of a loss: means over the batch, `right_reason` with its strength multiplied in."""
+
+    right_answer: Float[Tensor, ""]
+    right_reason: Float[Tensor, ""]
+
+
+class Mitigation(Named):
+    """A way of training a network that should not use the shortcut. One file, one class, `@mitigations.register`.
+
+    Attributes:
+        needs: the supervision it uses beyond labels.
+        has_strength: False for one without the axis: it has one row, at strength 0.
+        degenerate: True for a variant that is known to constrain nothing, kept as a control.
+    """
+
+    needs: ClassVar[frozenset[Supervision]] = frozenset()
+    has_strength: ClassVar[bool] = True
+
+    @property
+    def degenerate(self) -> bool:
+        return False
+
+    def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
+        """The loss of one run on one batch; draws nothing, so that it can be vmapped over a stack."""
+        raise NotImplementedError
+
+    def augment(self, batch: Batch, classes: int, generator: torch.Generator) -> Batch:
+        """The batch with what `terms` needs drawn; once per seed and step, shared by all strengths."""
+        return batch
+
+    def fit(self, trainer: Trainer) -> Fitted:
+        """Trains a stack; those with stages override this and compose `trainer.train`."""
+        return trainer.train(self)
+
+
+def cross_entropy(
+    logits: Float[Tensor, "batch classes"], labels: Float[Tensor, "batch"]
+) -> Float[Tensor, ""]:
+    """Mean over the batch of -log p_y."""
+    return F.cross_entropy(logits, labels)
+
+
+mitigations: Registry[Mitigation] = Registry("mitigation", "rrrbench.methods.mitigations")

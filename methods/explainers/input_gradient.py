@@ -1,0 +1,28 @@
+"""Input gradient of all classes' log-probabilities (Ross, Hughes, Doshi-Velez 2017, arxiv.org/abs/1703.03717).
+
+    a = d/dx sum_k log p_k(x)
+
+What RRR penalises. It needs no target, and does not vanish on confident inputs as a gradient of the loss does.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..gradients import input_gradient
+from .base import Explainer, Network, explainers
+
+
+@explainers.register
+class InputGradient(Explainer):
+    """Gradient of sum_k log p_k."""
+
+    name: ClassVar[str] = "input_gradient"
+
+    def explain(
+        self, network: Network, inputs: Float[Tensor, "batch *features"], target: Int[Tensor, "batch"]
+    ) -> Float[Tensor, "batch *features"]:
+        return input_gradient(network, inputs, lambda logits: logits.log_softmax(1).sum(1))[0]

@@ -1,0 +1,60 @@
+"""Input gradients that stay differentiable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.func import grad
+
+from ..datasets.base import Batch
+from .network import Net, nudged
+
+Target = Callable[[Float[Tensor, "batch classes"]], Float[Tensor, "batch"]]
+"""From logits to the number per input whose gradient is taken."""
+
+
+def input_gradient(
+    net: Callable[[Tensor], Tensor], inputs: Float[Tensor, "batch *features"], target: Target
+) -> tuple[Float[Tensor, "batch *features"], Float[Tensor, "batch classes"]]:
+    """d target(net(x)_n) / d x_n for every input n, and the logits of the same forward pass.
+
+    Holds for networks that treat the inputs of a batch independently (no BatchNorm in training mode).
+    """
+
+    def summed(inputs: Tensor) -> tuple[Tensor, Tensor]:
+        logits = net(inputs)
+        return target(logits).sum(), logits
+
+    return grad(summed, has_aux=True)(inputs)
+
+
+def input_gradient_at(
+    net: Net, inputs: Float[Tensor, "batch *features"], target: Target, positions: Int[Tensor, "positions"]
+) -> tuple[Float[Tensor, "batch positions"], Float[Tensor, "batch classes"]]:
+    """`input_gradient` at some positions of the flattened input alone."""
+    nothing = torch.zeros(inputs.shape[0], len(positions), dtype=inputs.dtype, device=inputs.device)
+    return input_gradient(lambda nudge: nudged(net, inputs, nudge, positions), nothing, target)
+
+
+def masked_input_gradient(
+    net: Net, batch: Batch, target: Target
+) -> tuple[Float[Tensor, "batch positions"], Float[Tensor, "batch classes"]]:
+    """A_n * d target / d x_n, flattened, and the logits. Positions that no mask touches are zero and left out."""
+    masks = batch.masks.expand_as(batch.inputs).flatten(1)
+    if batch.touched is None:
+        gradient, logits = input_gradient(net, batch.inputs, target)
+        return gradient.flatten(1) * masks, logits
+    gradient, logits = input_gradient_at(net, batch.inputs, target, batch.touched)
+    return gradient * masks[:, batch.touched], logits
+
+
+def log_odds(logits: Float[Tensor, "batch classes"]) -> Float[Tensor, "batch"]:
+    """log(p / (1 - p)) of the most probable class: z_max - logsumexp of the others.
+
+    d log(p / (1 - p)) = dp / (p (1 - p)): the direction of dp, without its factor (1 - p), which underflows.
+    """
+    best, others = logits.topk(logits.shape[-1]).values.split((1, logits.shape[-1] - 1), -1)
+    return best[..., 0] - others.logsumexp(-1)

@@ -1,0 +1,57 @@
+r"""Find another explanation (Ross et al. 2017, section 3.3): RRR without annotated masks.
+
+    A_0 = 0,   f_t = argmin RRR(A_t),   A_{t+1} = A_t or M_c[f_t]
+
+M_c[f] marks, for each training input, the features whose gradient of the predicted probability exceeds c times the
+largest one. Every f_t is trained from scratch. The paper keeps all the f_t for a person to choose from; a run here
+is f_t at t = `iterations`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor
+
+from ...datasets.base import Batch
+from ..base import Mitigation, Terms, mitigations
+from ..gradients import input_gradient, log_odds
+from ..network import Net
+from .erm import ERM
+from .rrr import RRR
+
+if TYPE_CHECKING:
+    from ...benchmark.engine import Fitted, Trainer
+
+
+@mitigations.register
+class FindAnotherExplanation(Mitigation):
+    """Forbids what the last network looked at, and trains again."""
+
+    name: ClassVar[str] = "find_another_explanation"
+
+    iterations: Annotated[int, Field(ge=1)] = 1
+    cutoff: Annotated[float, Field(gt=0, lt=1)] = 0.67
+
+    def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
+        return RRR().terms(net, batch, strength)
+
+    def fit(self, trainer: Trainer) -> Fitted:
+        fitted = trainer.train(ERM(), strengths=torch.zeros_like(trainer.strengths[:, :1]))  # A_0 = 0 at any strength
+        masks = trainer.per_input(fitted, self.largest_gradient_mask)
+        for _ in range(1, self.iterations):
+            fitted = trainer.train(self, masks=masks)
+            masks = masks | trainer.per_input(fitted, self.largest_gradient_mask)
+        return trainer.train(self, masks=masks)
+
+    def largest_gradient_mask(self, net: Net, batch: Batch) -> Bool[Tensor, "batch *features"]:
+        """M_c: |d max_k p_k / dx| > c * its largest entry, for each input.
+
+        Taken of the log-odds of the predicted class, whose gradient has the same direction and does not underflow.
+        """
+        gradient, _ = input_gradient(net, batch.inputs, log_odds)
+        size = gradient.flatten(1).abs()
+        return (size > self.cutoff * size.amax(1, keepdim=True)).view_as(gradient)

@@ -1,0 +1,49 @@
+r"""Right for the right reasons (Ross, Hughes, Doshi-Velez: IJCAI 2017, eq. 1).
+
+    loss = mean_n -log p_y(x_n)  +  strength * mean_n sum_d ( A_nd * d/dx_nd sum_k log p_k(x_n) )^2
+
+A is the mask: True where an input must not matter. Ross sums over the batch and feeds 0..255; `from_published`
+converts. Penalising sum_k log p_k needs no label and does not vanish on fitted points; the other targets are the
+forms that other papers print under the name RRR (`..targets`).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...datasets.base import Batch
+from ..base import Mitigation, Supervision, Terms, cross_entropy, mitigations
+from ..gradients import masked_input_gradient
+from ..network import Net
+from ..targets import DEGENERATE, TARGETS, TargetName
+
+
+@mitigations.register
+class RRR(Mitigation):
+    """Penalises input gradients inside the mask."""
+
+    name: ClassVar[str] = "rrr"
+    needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
+
+    target: TargetName = "log_prob_sum"
+
+    @property
+    def degenerate(self) -> bool:
+        return self.target in DEGENERATE
+
+    def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
+        gradient, logits = masked_input_gradient(net, batch, lambda logits: TARGETS[self.target](logits, batch))
+        return Terms(
+            right_answer=cross_entropy(logits, batch.labels),
+            right_reason=strength * gradient.square().sum(1).mean(),
+        )
+
+    def augment(self, batch: Batch, classes: int, generator: torch.Generator) -> Batch:
+        if self.target != "random_projection":
+            return batch
+        coins = torch.randint(0, 2, (len(batch.labels), classes), generator=generator)
+        return batch._replace(draws={"signs": (2 * coins - 1).to(batch.inputs)})

@@ -1,0 +1,142 @@
+"""A network with its parameters bound: what a mitigation sees, alone or as one of a vmapped stack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+
+class PixelRange(nn.Module):
+    """Maps [0, 1] to the range a paper trained on: `low + (high - low) x`. It has no parameters to learn.
+
+    Args:
+        low, high: what 0 and 1 become; a tensor of an input's shape where it differs by feature.
+    """
+
+    low: Tensor
+    scale: Tensor
+
+    def __init__(self, low: float | Tensor, high: float | Tensor) -> None:
+        super().__init__()
+        self.register_buffer("low", torch.as_tensor(low, dtype=torch.float32), persistent=False)
+        self.register_buffer("scale", torch.as_tensor(high, dtype=torch.float32) - self.low, persistent=False)
+
+    def forward(self, inputs: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch *features"]:
+        return self.low.to(inputs) + self.scale.to(inputs) * inputs
+
+
+class SharedLinear(nn.Linear):
+    """`nn.Linear` for a first layer: runs of a stack that share their batch share one wide matrix product."""
+
+    def forward(self, input: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs"]:
+        return _SharedProduct.apply(input, self.weight) + self.bias
+
+
+class _SharedProduct(torch.autograd.Function):
+    """x W^T. Under vmap over W alone, S products (B, D) x (D, H) become one (B, D) x (D, S H)."""
+
+    @staticmethod
+    def forward(inputs: Tensor, weight: Tensor) -> Tensor:
+        return inputs @ weight.mT
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:  # noqa: ANN001
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):  # noqa: ANN001, ANN205
+        inputs, weight = ctx.saved_tensors
+        return (
+            grad @ weight if ctx.needs_input_grad[0] else None,
+            grad.mT @ inputs if ctx.needs_input_grad[1] else None,
+        )
+
+    @staticmethod
+    def vmap(info, in_dims: tuple[int | None, int | None], inputs: Tensor, weight: Tensor):  # noqa: ANN001, ANN205
+        if in_dims[0] is not None or in_dims[1] is None:
+            lead = [t if d is None else t.movedim(d, 0) for t, d in zip((inputs, weight), in_dims, strict=True)]
+            return _SharedProduct.apply(*lead), 0
+        wide = weight.movedim(in_dims[1], 0)
+        product = _SharedProduct.apply(inputs, wide.flatten(0, 1))
+        return product.unflatten(-1, wide.shape[:2]).movedim(-2, 0), 0
+
+
+@dataclass(frozen=True)
+class BoundLayer:
+    """One layer and its parameters, for what propagates layer by layer (intervals, contextual decomposition)."""
+
+    module: nn.Module
+    parameters: Mapping[str, Tensor]
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        return functional_call(self.module, dict(self.parameters), (hidden,))
+
+
+class Net:
+    """`net(x) = net.head(net.features(x))`: logits, with parameters that are arguments and not attributes.
+
+    Args:
+        module: has `features` (an `nn.Sequential`) and `head`, both without state that changes in a forward pass.
+        parameters: by the names of `module.named_parameters()`.
+    """
+
+    def __init__(self, module: nn.Module, parameters: Mapping[str, Tensor]) -> None:
+        self.module = module
+        self.parameters = parameters
+
+    def __call__(self, inputs: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch classes"]:
+        return self.head(self.features(inputs))
+
+    def features(self, inputs: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch hidden"]:
+        """What the last linear layer sees."""
+        return functional_call(self.module.features, self._of("features."), (inputs,))  # pyrefly: ignore
+
+    def head(self, hidden: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch classes"]:
+        return functional_call(self.module.head, self._of("head."), (hidden,))  # pyrefly: ignore
+
+    @property
+    def layers(self) -> Iterator[BoundLayer]:
+        """The layers of `features` in order, then the head."""
+        for name, module in self.module.features.named_children():  # pyrefly: ignore
+            yield BoundLayer(module, self._of(f"features.{name}."))
+        yield BoundLayer(self.module.head, self._of("head."))  # pyrefly: ignore
+
+    def _of(self, prefix: str) -> dict[str, Tensor]:
+        return {k[len(prefix) :]: v for k, v in self.parameters.items() if k.startswith(prefix)}
+
+
+def nudged(
+    net: Net,
+    inputs: Float[Tensor, "batch *features"],
+    nudge: Float[Tensor, "batch positions"],
+    positions: Tensor,
+) -> Float[Tensor, "batch classes"]:
+    """`net` at `inputs` with `nudge` added to the flattened features at `positions`.
+
+    A dense first layer takes the nudge through the columns it touches alone, so that a gradient with respect to
+    64 of 784 inputs costs 64 columns.
+    """
+    hidden, layers = inputs, iter(net.layers)
+    for layer in layers:
+        match layer.module:
+            case PixelRange(scale=scale):
+                per_position = scale.to(nudge) if scale.dim() == 0 else scale.to(nudge).flatten()[positions]
+                hidden, nudge = layer(hidden), nudge * per_position
+            case nn.Flatten():
+                hidden = layer(hidden)
+            case nn.Linear():
+                hidden = layer(hidden) + F.linear(nudge, layer.parameters["weight"][:, positions])
+                break
+            case _:
+                flat = hidden.flatten(1).index_add(1, positions, nudge)
+                hidden = layer(flat.unflatten(1, hidden.shape[1:]))
+                break
+    for layer in layers:
+        hidden = layer(hidden)
+    return hidden

@@ -1,0 +1,59 @@
+"""The number per input whose input gradient a right-reason term penalises.
+
+`log_prob_sum` is the default: it does not vanish on fitted points, as those with a factor (1 - p_y) do
+(Ross et al. 2017 and `docs/losses.md`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..datasets.base import Batch
+
+TargetName = Literal[
+    "log_prob_sum", "log_prob_true", "cross_entropy", "predicted", "random_projection", "prob_sum", "logit_sum"
+]
+DEGENERATE: frozenset[TargetName] = frozenset({"prob_sum", "logit_sum"})
+
+
+def log_prob_sum(logits: Float[Tensor, "batch classes"], batch: Batch) -> Float[Tensor, "batch"]:
+    """sum_k log p_k (Ross et al. 2017, eq. 1)."""
+    return F.log_softmax(logits, -1).sum(-1)
+
+
+def log_prob_true(logits: Float[Tensor, "batch classes"], batch: Batch) -> Float[Tensor, "batch"]:
+    """log p_y; its gradient carries a factor (1 - p_y), so it vanishes on fitted points (ShortKit-ML)."""
+    return F.log_softmax(logits, -1).gather(-1, batch.labels[:, None])[:, 0]
+
+
+def cross_entropy(logits: Float[Tensor, "batch classes"], batch: Batch) -> Float[Tensor, "batch"]:
+    """-log p_y, as CDEP's and R4's baselines put it; squared, the same penalty as `log_prob_true`."""
+    return -log_prob_true(logits, batch)
+
+
+def predicted(logits: Float[Tensor, "batch classes"], batch: Batch) -> Float[Tensor, "batch"]:
+    """max_k log p_k (Ross's "log max")."""
+    return F.log_softmax(logits, -1).amax(-1)
+
+
+def random_projection(logits: Float[Tensor, "batch classes"], batch: Batch) -> Float[Tensor, "batch"]:
+    """sum_k v_k log p_k with signs v drawn anew for every input and step."""
+    return (batch.draws["signs"] * F.log_softmax(logits, -1)).sum(-1)
+
+
+def prob_sum(logits: Float[Tensor, "batch classes"], batch: Batch) -> Float[Tensor, "batch"]:
+    """sum_k p_k. Degenerate: it is 1 everywhere (Ross's "linear sum")."""
+    return F.softmax(logits, -1).sum(-1)
+
+
+def logit_sum(logits: Float[Tensor, "batch classes"], batch: Batch) -> Float[Tensor, "batch"]:
+    """sum_k z_k. Degenerate: adding any function of x to all logits changes it and leaves p alone (Heo et al. 2023)."""
+    return logits.sum(-1)
+
+
+TARGETS: dict[TargetName, Callable[[Tensor, Batch], Tensor]] = {name: globals()[name] for name in get_args(TargetName)}

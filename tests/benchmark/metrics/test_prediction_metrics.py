@@ -1,0 +1,112 @@
+"""Accuracy and reliance on datasets small enough to count on one's fingers."""
+
+import pytest
+import torch
+from rrrbench.benchmark.metrics import accuracy, reliance
+from rrrbench.datasets.base import ShortcutDataset, Split
+
+LABELS = [0, 0, 1, 1, 2]
+SHORTCUTS = {"aligned": [0, 0, 1, 1, 0], "random": [0, 1, 1, 0, 1], "conflict": [1, 1, 0, 0, 1], "clean": [-1] * 5}
+
+
+def split(shortcuts, masked=True):
+    n = len(shortcuts)
+    masks = torch.full((n, 2), masked)
+    return Split(torch.zeros(n, 2), torch.tensor(LABELS[:n], dtype=torch.long), masks, torch.tensor(shortcuts).long())
+
+
+def dataset(**environments):
+    """Three classes that carry two values: classes 0 and 2 carry value 0."""
+    empty = split([])
+    return ShortcutDataset("tiny", 0, torch.tensor([0, 1, 0]), empty, empty, environments)
+
+
+TINY = dataset(**{name: split(shortcuts) for name, shortcuts in SHORTCUTS.items()})
+
+
+def measured(module, predictions, of=TINY):
+    stacks = {environment: torch.tensor(values).long() for environment, values in predictions.items()}
+    return {name: value.tolist() for name, value in module.measure(stacks, of).items()}
+
+
+def test_accuracy_is_the_share_that_is_right():
+    assert accuracy.accuracy(torch.tensor([0, 1, 1, 1, 0]), torch.tensor(LABELS)).item() == pytest.approx(3 / 5)
+
+
+def test_a_stack_gives_one_number_per_run():
+    predictions = torch.tensor([[0, 0, 1, 1, 2], [0, 1, 1, 1, 2], [2, 2, 2, 2, 2]])
+    assert accuracy.accuracy(predictions, torch.tensor(LABELS)).tolist() == pytest.approx([1, 0.8, 0.2])
+    stacked = accuracy.worst_class_accuracy(predictions.reshape(3, 1, 5), torch.tensor(LABELS), 3)
+    assert stacked.tolist() == [[1.0], [0.5], [0.0]]
+
+
+def test_a_class_without_inputs_is_not_the_worst():
+    labels = torch.tensor([0, 0, 0, 1])
+    assert accuracy.worst_class_accuracy(torch.tensor([0, 0, 1, 1]), labels, 5).item() == pytest.approx(2 / 3)
+
+
+def test_accuracy_is_measured_where_there_are_predictions():
+    found = measured(accuracy, {"aligned": [0, 0, 1, 1, 2], "conflict": [0, 1, 1, 1, 2]})
+    assert found == {
+        "accuracy/aligned": 1.0,
+        "worst_class_accuracy/aligned": 1.0,
+        "accuracy/conflict": 0.8,
+        "worst_class_accuracy/conflict": 0.5,
+    }
+
+
+def test_an_environment_that_the_dataset_lacks_is_an_error():
+    with pytest.raises(KeyError, match="no 'reversed' environment"):
+        measured(accuracy, {"reversed": [0] * 5})
+
+
+def test_flip_rate_counts_the_twins_whose_shortcut_was_redrawn():
+    """Inputs 1, 3 and 4 show another value; of them 1 and 4 flip. Input 0 flips with the same value: not counted."""
+    found = measured(reliance, {"aligned": [0, 0, 1, 1, 2], "random": [2, 1, 1, 1, 0]})
+    assert found == {"flip_rate": pytest.approx(2 / 3)}
+
+
+def test_flip_rate_leaves_out_twins_without_a_mask():
+    masked, bare = split(SHORTCUTS["aligned"]), split(SHORTCUTS["random"], masked=False)
+    masked.masks[1] = False  # input 1 has a mask in neither twin; 3 and 4 remain, 4 flips
+    found = measured(
+        reliance, {"aligned": [0, 0, 1, 1, 2], "random": [0, 1, 1, 1, 0]}, dataset(aligned=masked, random=bare)
+    )
+    assert found == {"flip_rate": 0.5}
+
+
+def test_follow_rate_asks_for_the_value_that_the_predicted_class_carries():
+    """Shown 1, 1, 0, 0, 1. Predictions 1, 0, 2, 1, 2 carry 1, 0, 0, 1, 0: inputs 0 and 2 follow, 2 by class 2."""
+    assert measured(reliance, {"conflict": [1, 0, 2, 1, 2]}) == {"follow_rate": pytest.approx(2 / 5)}
+
+
+def test_a_right_answer_never_follows_a_conflicting_shortcut():
+    assert measured(reliance, {"conflict": LABELS}) == {"follow_rate": 0.0}
+
+
+def test_follow_rate_leaves_out_inputs_without_a_shortcut():
+    found = measured(reliance, {"conflict": [1, 1, 1]}, dataset(conflict=split([1, -1, 0])))
+    assert found == {"follow_rate": 0.5}
+
+
+def test_gap_is_what_the_conflict_costs():
+    found = measured(reliance, {"aligned": [[0, 0, 1, 1, 2]] * 2, "conflict": [[0, 0, 1, 1, 0], [1, 1, 0, 0, 1]]})
+    assert found["aligned_conflict_gap"] == pytest.approx([1 / 5, 1])
+    assert found["follow_rate"] == pytest.approx([0, 1])
+
+
+@pytest.mark.parametrize("predicted", [[], ["aligned"], ["random"], ["clean"], ["aligned", "clean"]])
+def test_what_cannot_be_measured_is_absent(predicted):
+    assert measured(reliance, dict.fromkeys(predicted, LABELS)) == {}
+
+
+def test_environments_that_redraw_nothing_measure_nothing():
+    same = dataset(aligned=split(SHORTCUTS["aligned"]), random=split(SHORTCUTS["aligned"]), conflict=split([-1] * 5))
+    found = measured(reliance, {"aligned": LABELS, "random": LABELS, "conflict": LABELS}, same)
+    assert found == {"aligned_conflict_gap": 0.0}
+
+
+def test_an_environment_without_inputs_measures_nothing():
+    empty = dataset(aligned=split([]), random=split([]), conflict=split([]))
+    nothing = {"aligned": [], "random": [], "conflict": []}
+    assert measured(accuracy, nothing, empty) == measured(reliance, nothing, empty) == {}
