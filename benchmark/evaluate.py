@@ -18,7 +18,7 @@ from .suite import Stack
 from .swap import swapped
 
 EXPLAINERS = ("input_gradient", "input_gradient_predicted", "integrated_gradients")
-SALIENCY_INPUTS = 256
+SALIENCY_INPUTS = 100
 """Test inputs whose saliency is measured: the first ones of the `random` environment (RULES.md)."""
 
 

@@ -37,7 +37,7 @@ _SHOWN = (
     _Shown(
         "mass_abs_over_chance/input_gradient",
         "mask saliency\nover chance",
-        "mass_abs_over_chance/input_gradient, 1 where the network looks everywhere alike",
+        "mass_abs_over_chance/input_gradient; 1: the mask has no more than its area's share",
         decimals=2,
     ),
     _Shown("regret", "regret", "headline accuracy lost to the oracle's choice, which is a bound, never a result"),
@@ -98,7 +98,8 @@ def render(board: pd.DataFrame, format: Format = "table") -> str:
         return "no sweep has an eligible strength\n"
     networks = board["network"].nunique() > 1
     blocks = [_block(str(dataset), rows, networks, format) for dataset, rows in board.groupby("dataset")]
-    return "\n\n".join([*blocks, _caption(board)]) + "\n"
+    caption = "\n".join(f"- {line}" if format == "md" else line for line in _caption(board))
+    return "\n\n".join([*blocks, caption]) + "\n"
 
 
 def _choices(records: pd.DataFrame, rule: str) -> Iterator[tuple[pd.DataFrame, float | NoEligibleStrength]]:
@@ -122,7 +123,7 @@ def _row(sweep: pd.DataFrame, strength: float, rule: str, measured: list[str]) -
     runs = _at(sweep, strength)
     values = runs[measured].assign(regret=_regret(sweep, runs))
     row = dict(runs[[*_SWEEP, "strength", "needs"]].iloc[0]) | {"rule": rule, "seeds": len(runs)}
-    for metric, mean, low, high in zip(values, *interval(values.to_numpy(float)), strict=True):
+    for metric, mean, low, high in zip(values, *interval(np.asarray(values, float)), strict=True):
         row |= {metric: mean, f"{metric}:low": low, f"{metric}:high": high}
     return row
 
@@ -147,7 +148,7 @@ def _block(dataset: str, rows: pd.DataFrame, networks: bool, format: Format) -> 
         cells[shown.title] = [_cell(shown, *numbers) for numbers in ends.itertuples(index=False)]
     if format == "md":
         flat = cells.rename(columns=lambda title: title.replace("\n", " "))
-        return f"### {dataset}\n\n{_tabulated(flat, 'github', len(names.columns))}"
+        return f"### {dataset}\n\n{_tabulated(flat, 'pipe', len(names.columns))}"
     return f"{dataset}\n\n{_fitted(cells, len(names.columns))}"
 
 
@@ -182,13 +183,13 @@ def _shown(rows: pd.DataFrame) -> list[_Shown]:
 def _cell(shown: _Shown, mean: float, low: float, high: float) -> str:
     if np.isnan(mean):
         return "-"
-    middle, *ends = (f"{value:.{shown.decimals}f}" for value in (mean, low, high))
+    middle, *ends = (f"{value:z.{shown.decimals}f}" for value in (mean, low, high))
     return f"{middle} [{', '.join(ends)}]" if shown.interval and not np.isnan(low) else middle
 
 
-def _caption(board: pd.DataFrame) -> str:
+def _caption(board: pd.DataFrame) -> list[str]:
     fewest, most = board["seeds"].min(), board["seeds"].max()
     seeds = f"{most} seed{'s' if most > 1 else ''}" if fewest == most else f"{fewest} to {most} seeds"
     rules = [f"rule {name}: {rule_named(name).meaning}" for name in board["rule"].unique()]
     legends = [" ".join(f"{shown.title}: {shown.legend}".split()) for shown in _shown(board) if shown.legend]
-    return "\n".join([f"cells: mean [95 % bootstrap interval over {seeds}]", *rules, *legends])
+    return [f"cells: mean [95 % bootstrap interval over {seeds}]", *rules, *legends]

@@ -26,8 +26,14 @@ class Outbox:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def put(self, suite: str, records: Sequence[Record], models: Sequence[dict[str, Tensor]] = ()) -> None:
-        """Keeps a finished stack's records, and its runs' state dicts if there are any.
+    def put(
+        self,
+        suite: str,
+        records: Sequence[Record],
+        models: Sequence[dict[str, Tensor]] = (),
+        panel: bytes | None = None,
+    ) -> None:
+        """Keeps a finished stack's records, its runs' state dicts if there are any, and its picture (png).
 
         Raises:
             OSError: the folder cannot be written.
@@ -36,6 +42,8 @@ class Outbox:
         path = self.folder / f"{records[0].run_key}.json"
         if models:
             torch.save({r.run_key: m for r, m in zip(records, models, strict=True)}, path.with_suffix(".pt"))
+        if panel is not None:
+            path.with_suffix(".png").write_bytes(panel)
         partial = path.with_suffix(".partial")
         with partial.open("w") as file:
             file.write(Parcel(suite=suite, records=tuple(records)).model_dump_json())
@@ -53,7 +61,13 @@ class Outbox:
         models = path.with_suffix(".pt")
         return torch.load(models, weights_only=True) if models.exists() else {}
 
+    def panel(self, path: Path) -> Path | None:
+        """The picture that belongs to a parcel."""
+        panel = path.with_suffix(".png")
+        return panel if panel.exists() else None
+
     def remove(self, path: Path) -> None:
         """Forgets a delivered parcel."""
         path.unlink()
-        path.with_suffix(".pt").unlink(missing_ok=True)
+        for attached in (".pt", ".png"):
+            path.with_suffix(attached).unlink(missing_ok=True)

@@ -42,7 +42,7 @@ class Record(BaseModel):
     error: str = ""
 
     @classmethod
-    def of(cls, stack: Stack, strength: float, seed: int, status: Status, **measured: Any) -> Record:  # noqa: ANN401
+    def of(cls, stack: Stack, strength: float, seed: int, status: Status, **measured: Any) -> Record:
         """The record of one run of a stack."""
         return cls(
             run_key=stack.key(strength, seed),

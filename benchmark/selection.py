@@ -7,7 +7,7 @@ so none can see a test environment except `oracle`, which is a bound and never a
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -41,7 +41,7 @@ class Rule:
     name: str
     meaning: str
     reads: tuple[str, ...]
-    choose: Callable[[pd.DataFrame], Hashable]
+    choose: Callable[[pd.DataFrame], float]
 
 
 def headline(runs: pd.DataFrame) -> pd.Series:
@@ -50,7 +50,7 @@ def headline(runs: pd.DataFrame) -> pd.Series:
 
 
 def _best(means: pd.DataFrame) -> float:
-    return means.iloc[:, 0].idxmax()  # of equals the first: the smaller strength
+    return _at_maximum(means.iloc[:, 0])
 
 
 def _knee(means: pd.DataFrame) -> float:
@@ -60,7 +60,11 @@ def _knee(means: pd.DataFrame) -> float:
 
 
 def _oracle(means: pd.DataFrame) -> float:
-    return headline(means).idxmax()
+    return _at_maximum(headline(means))
+
+
+def _at_maximum(scores: pd.Series) -> float:
+    return scores.index[int(scores.argmax())]  # of equals the first: the smaller strength
 
 
 RULES = {

@@ -105,8 +105,7 @@ def of_seed(batch: Batch, seed: int) -> Batch:
 def of_seeds(batches: Sequence[Batch]) -> Batch:
     """The inverse of `of_seed`, for masks that all strengths share."""
     inputs, labels, masks, shortcuts = (
-        torch.stack([getattr(batch, name) for batch in batches])
-        for name in ("inputs", "labels", "masks", "shortcuts")
+        torch.stack([getattr(batch, name) for batch in batches]) for name in ("inputs", "labels", "masks", "shortcuts")
     )
     draws = {name: torch.stack([batch.draws[name] for batch in batches]) for name in batches[0].draws}
     return Batch(inputs, labels, masks[:, None], shortcuts, draws, batches[0].touched)

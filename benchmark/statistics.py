@@ -74,7 +74,7 @@ def paired_difference(a: pd.Series, b: pd.Series, confidence: float = 0.95) -> I
     a, b = a.sort_index(), b.sort_index()
     if not (a.index.is_unique and a.index.equals(b.index)):
         raise ValueError(f"a difference by seed needs the same seeds, each once: {list(a.index)} and {list(b.index)}")
-    return interval((a - b).to_numpy(float), confidence)
+    return interval(np.asarray(a - b, float), confidence)
 
 
 def _resamples(seeds: int) -> tuple[Int[np.ndarray, "resamples seeds"], Int[np.ndarray, "resamples"]]:

@@ -6,10 +6,8 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from importlib import resources
+from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError, model_validator
@@ -18,6 +16,7 @@ from ..datasets.base import Recipe, datasets
 from ..datasets.registry import UnknownName, nearest
 from ..methods.base import Mitigation, mitigations
 from ..methods.published import Reduction, from_published
+from . import suites
 from .networks import NetworkRecipe, networks
 from .protocol import PROTOCOL_VERSION
 from .training import Training
@@ -54,7 +53,7 @@ class Stack:
         """The run key: SHA-256 of the configuration."""
         return _sha256(self.configuration(strength, seed))
 
-    def keys(self) -> dict[str, tuple[float, int]]:
+    def places(self) -> dict[str, tuple[float, int]]:
         """The (strength, seed) of every run key."""
         return {self.key(strength, seed): (strength, seed) for strength in self.strengths for seed in self.seeds}
 
@@ -70,14 +69,16 @@ class Stack:
 
     def without(self, finished: Collection[str]) -> Iterator[Stack]:
         """The runs that are not finished, as stacks again."""
-        missing = {
-            seed: tuple(s for s in self.strengths if self.key(s, seed) not in finished) for seed in self.seeds
-        }
+        missing = {seed: tuple(s for s in self.strengths if self.key(s, seed) not in finished) for seed in self.seeds}
         for strengths, seeds in groupby(sorted(self.seeds, key=lambda seed: missing[seed]), missing.__getitem__):
             if strengths:
-                yield Stack(
-                    self.dataset, self.network, self.mitigation, self.training, strengths, tuple(sorted(seeds))
-                )
+                yield replace(self, strengths=strengths, seeds=tuple(sorted(seeds)))
+
+    def runs(self) -> Iterator[Stack]:
+        """Every run as a stack of its own."""
+        for seed in self.seeds:
+            for strength in self.strengths:
+                yield replace(self, strengths=(strength,), seeds=(seed,))
 
     def __len__(self) -> int:
         return len(self.strengths) * len(self.seeds)
@@ -154,29 +155,7 @@ class Suite(BaseModel):
 
     def keys(self) -> list[str]:
         """The key of every run, each once."""
-        return list(dict.fromkeys(key for stack in self.stacks() for key in stack.keys()))
-
-
-def suite_names() -> list[str]:
-    """The suites that come with rrrbench."""
-    return sorted(file.name.removesuffix(".toml") for file in _suites().iterdir() if file.name.endswith(".toml"))
-
-
-def suite_path(name_or_path: str) -> Path:
-    """The file of a suite that comes with rrrbench, or the file itself.
-
-    Raises:
-        UnknownName: no such suite and no such file.
-    """
-    path = Path(name_or_path)
-    if path.suffix == ".toml":
-        if not path.is_file():
-            raise UnknownName(f"there is no suite file {name_or_path!r}; give a path that exists or a name: "
-                              f"{', '.join(suite_names())}")  # fmt: skip
-        return path
-    if name_or_path not in suite_names():
-        raise UnknownName(f"no suite is called {name_or_path!r}; {nearest(name_or_path, suite_names())}")
-    return Path(str(_suites() / f"{name_or_path}.toml"))
+        return list(dict.fromkeys(key for stack in self.stacks() for key in stack.places()))
 
 
 def load_suite(name_or_path: str) -> Suite:
@@ -186,7 +165,10 @@ def load_suite(name_or_path: str) -> Suite:
         UnknownName: no such suite, dataset, network or mitigation.
         BadSuite: TOML that does not parse, unknown keys, wrong types, values outside their range.
     """
-    path = suite_path(name_or_path)
+    path = suites.path_of(name_or_path)
+    if not path.is_file():
+        wanted = f"there is no suite {name_or_path!r}" + (" at that path" if path.suffix in name_or_path else "")
+        raise UnknownName(f"{wanted}; {nearest(name_or_path, suites.names())}")
     try:
         content = tomllib.loads(path.read_text())
     except tomllib.TOMLDecodeError as error:
@@ -199,18 +181,27 @@ def parse_suite(content: Mapping[str, Any], origin: str) -> Suite:
     try:
         return Suite.model_validate(content)
     except ValidationError as error:
-        raise BadSuite(f"{origin}: " + "\n  ".join(_problem(detail) for detail in error.errors())) from error
+        raise BadSuite(f"{origin}: " + "\n  ".join(_problems(error))) from error
     except UnknownName as error:
         raise UnknownName(f"{origin}: {error}") from error
 
 
-def _problem(detail: Mapping[str, Any] | Any) -> str:  # noqa: ANN401
-    place = ".".join(str(part) for part in detail["loc"])
+def _problems(error: ValidationError) -> list[str]:
+    """One line a mistake; a container that is wrong because something in it is gets none."""
+    details = error.errors()
+    places = [detail["loc"] for detail in details]
+    return [
+        _problem(detail)
+        for detail in details
+        if not any(len(place) > len(detail["loc"]) and place[: len(detail["loc"])] == detail["loc"] for place in places)
+    ]
+
+
+def _problem(detail: Any) -> str:
+    place, given = ".".join(str(part) for part in detail["loc"]), detail["input"]
     if detail["type"] == "extra_forbidden":
         return f"{place} is not a key; {nearest(str(detail['loc'][-1]), _known_keys(detail['loc']))}"
-    value = "" if isinstance(detail["input"], Mapping | Sequence) and detail["type"] != "string_type" else (
-        f" (got {detail['input']!r})"
-    )  # fmt: skip
+    value = f" (got {given!r})" if isinstance(given, str | int | float) else ""
     return f"{place}: {detail['msg'].removeprefix('Value error, ')}{value}"
 
 
@@ -220,10 +211,6 @@ def _known_keys(location: Sequence[str | int]) -> list[str]:
     for part in location[:-1]:
         model = nested.get(str(part), model)
     return list(model.model_fields)
-
-
-def _suites() -> Any:  # noqa: ANN401
-    return resources.files(__package__ or "rrrbench.benchmark") / "suites"
 
 
 def _sha256(content: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sqlite3
 import subprocess
@@ -61,6 +62,8 @@ class Tracker:
             Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         from mlflow import MlflowClient
 
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # it reports every table it creates
+        logging.getLogger("alembic").setLevel(logging.WARNING)
         return MlflowClient(self.uri)
 
     @cached_property
@@ -139,9 +142,12 @@ class Tracker:
             self._log_model(run_id, model)
         self.client.set_terminated(run_id, "FAILED" if record.status == "failed" else "FINISHED", now)
 
-    def log_figure(self, parent: str, figure: Any, name: str) -> None:  # noqa: ANN401
-        """A matplotlib figure as an artifact of a sweep's parent run."""
-        self.client.log_figure(parent, figure, name)
+    def log_picture(self, parent: str, path: Path, name: str) -> None:
+        """A png as an artifact of a sweep's parent run, under `pictures/`."""
+        with tempfile.TemporaryDirectory() as folder:
+            named = Path(folder) / f"{name}.png"
+            named.write_bytes(path.read_bytes())
+            self.client.log_artifact(parent, str(named), "pictures")
 
     def check_digest(self, dataset_key: str, digest: str) -> None:
         """Raises DigestMismatch if this draw of a dataset was recorded with another digest."""
@@ -150,7 +156,7 @@ class Tracker:
         if recorded != digest:
             raise DigestMismatch(
                 f"the data differ from those of finished run {known[0].info.run_id}: SHA-256 {digest[:12]}… now, "
-                f"{recorded[:12]}… then. Restore the data, or delete the old runs, or give the changed data another name"
+                f"{recorded[:12]}… then. Restore the data, delete the old runs, or rename the changed data"
             )
 
     def records(self, keys: Iterable[str]) -> pd.DataFrame:
@@ -183,7 +189,8 @@ class Tracker:
         recipe = json.dumps(record.configuration["dataset"], sort_keys=True)
         dataset = Dataset(record.dataset, record.digest[:32], source_type="rrrbench", source=recipe)
         self.client.log_inputs(
-            run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "train"), InputTag("sha256", record.digest)])]
+            run_id,
+            [DatasetInput(dataset, [InputTag("mlflow.data.context", "train"), InputTag("sha256", record.digest)])],
         )
 
     def _log_model(self, run_id: str, model: Mapping[str, Any]) -> None:
@@ -195,7 +202,7 @@ class Tracker:
             self.client.log_artifact(run_id, str(path))
 
 
-def _row(run: Any) -> dict[str, Any]:  # noqa: ANN401
+def _row(run: Any) -> dict[str, Any]:
     parameters, tags = run.data.params, run.data.tags
     return {
         **{name: parameters[name] for name in ("dataset", "network", "mitigation")},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -42,6 +42,11 @@ class Mitigation(Named):
     def degenerate(self) -> bool:
         return False
 
+    @property
+    def stages(self) -> int:
+        """How many times `fit` trains: what a progress bar expects."""
+        return 1
+
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
         """The loss of one run on one batch; draws nothing, so that it can be vmapped over a stack."""
         raise NotImplementedError
@@ -55,9 +60,7 @@ class Mitigation(Named):
         return trainer.train(self)
 
 
-def cross_entropy(
-    logits: Float[Tensor, "batch classes"], labels: Float[Tensor, "batch"]
-) -> Float[Tensor, ""]:
+def cross_entropy(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, "batch"]) -> Float[Tensor, ""]:
     """Mean over the batch of -log p_y."""
     return F.cross_entropy(logits, labels)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -46,11 +47,11 @@ class _SharedProduct(torch.autograd.Function):
         return inputs @ weight.mT
 
     @staticmethod
-    def setup_context(ctx, inputs, output) -> None:  # noqa: ANN001
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    def backward(ctx, grad: Tensor):  # noqa: ANN001, ANN205
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:  # pyrefly: ignore[bad-override]
         inputs, weight = ctx.saved_tensors
         return (
             grad @ weight if ctx.needs_input_grad[0] else None,
@@ -58,7 +59,9 @@ class _SharedProduct(torch.autograd.Function):
         )
 
     @staticmethod
-    def vmap(info, in_dims: tuple[int | None, int | None], inputs: Tensor, weight: Tensor):  # noqa: ANN001, ANN205
+    def vmap(  # pyrefly: ignore[bad-override]
+        info: Any, in_dims: tuple[int | None, int | None], inputs: Tensor, weight: Tensor
+    ) -> tuple[Tensor, int]:
         if in_dims[0] is not None or in_dims[1] is None:
             lead = [t if d is None else t.movedim(d, 0) for t, d in zip((inputs, weight), in_dims, strict=True)]
             return _SharedProduct.apply(*lead), 0

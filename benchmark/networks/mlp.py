@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from itertools import pairwise
 from typing import ClassVar, Literal
 
 from torch import nn
@@ -27,7 +28,7 @@ class MLP(NetworkRecipe):
     def layers(self, features: tuple[int, ...], classes: int) -> tuple[OrderedDict[str, nn.Module], nn.Linear]:
         sizes = (math.prod(features), *self.hidden)
         layers = OrderedDict[str, nn.Module](flatten=nn.Flatten())
-        for i, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for i, (inputs, outputs) in enumerate(pairwise(sizes)):
             layers[f"linear{i}"] = (SharedLinear if i == 0 else nn.Linear)(inputs, outputs)
             layers[f"relu{i}"] = nn.ReLU()
         head = nn.Linear(sizes[-1], classes)

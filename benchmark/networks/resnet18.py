@@ -12,7 +12,7 @@ from .base import NetworkRecipe, networks, require_image
 
 @networks.register
 class ResNet18(NetworkRecipe):
-    """He et al. 2016 in the 32x32 form: 3x3 stem without stride or pooling; GroupNorm, because BatchNorm couples inputs.
+    """He et al. 2016 in the 32x32 form: 3x3 stem without stride or pooling; GroupNorm: BatchNorm couples inputs.
 
     The blocks are torchvision's, with ReLUs out of place.
     """

@@ -1,0 +1,17 @@
+"""The suites that come with rrrbench, one TOML file each. Imports nothing heavy, for `..finished`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """Of the suites in this folder."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def path_of(name_or_path: str) -> Path:
+    """The file that a suite's name, or its path, stands for; it need not exist."""
+    return Path(name_or_path) if name_or_path.endswith(".toml") else FOLDER / f"{name_or_path}.toml"

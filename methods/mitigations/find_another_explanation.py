@@ -36,6 +36,10 @@ class FindAnotherExplanation(Mitigation):
     iterations: Annotated[int, Field(ge=1)] = 1
     cutoff: Annotated[float, Field(gt=0, lt=1)] = 0.67
 
+    @property
+    def stages(self) -> int:
+        return 1 + self.iterations
+
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
         return RRR().terms(net, batch, strength)
 

@@ -1,0 +1,46 @@
+# One target per habit. Each makes .venv by itself the first time; nothing is fetched but packages.
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help setup bench test test-slow lint types leaderboard ui lock clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+setup: .venv/ready ## the environment, from requirements.lock
+
+.venv/ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+bench: .venv/ready ## the main job on embedded data: a leaderboard and a picture, in minutes
+	$(BIN)/rrrbench run bench
+
+test: .venv/ready ## the fast tests
+	$(BIN)/python -m pytest
+
+test-slow: .venv/ready ## the tests that take minutes, too
+	$(BIN)/python -m pytest -m 'not gpu'
+
+lint: .venv/ready ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/ready ## pyrefly on the three folders
+	$(BIN)/pyrefly check
+
+leaderboard: .venv/ready ## the bench suite's leaderboard, from its records
+	$(BIN)/rrrbench leaderboard bench
+
+ui: .venv/ready ## MLflow's own page on the local database
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///results/local/mlflow.db
+
+lock: .venv/ready ## requirements.lock anew
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		--python-version 3.11 --extra dev --extra ray --upgrade pyproject.toml --output-file requirements.lock
+
+clean: ## removes the environment and local results
+	rm -rf .venv results/local

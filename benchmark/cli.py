@@ -1,0 +1,250 @@
+"""The command line: a thin skin over the functions beside it. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import finished
+from .tracking import LOCAL, Tracker, finished_keys, tracking_uri
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .session import Outcome
+    from .suite import Suite
+
+app = typer.Typer(
+    help="rrrbench: plants shortcuts in data, trains networks with mitigations, and says which ones work.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+
+SuiteName = Annotated[str, typer.Argument(help="A suite's name (see `rrrbench list`) or the path of a TOML file.")]
+Out = Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")]
+
+
+class RuleName(StrEnum):
+    knee = "knee"
+    val_iid = "val_iid"
+    val_swap = "val_swap"
+    oracle = "oracle"
+
+
+class Device(StrEnum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class EngineName(StrEnum):
+    auto = "auto"
+    stacked = "stacked"
+    single = "single"
+
+
+class BoardFormat(StrEnum):
+    table = "table"
+    csv = "csv"
+    md = "md"
+
+
+class RecordsFormat(StrEnum):
+    csv = "csv"
+    parquet = "parquet"
+
+
+RuleOption = Annotated[RuleName, typer.Option(help="How one strength is chosen from a sweep; oracle is a bound.")]
+
+
+@app.command("list")
+def list_known() -> None:
+    """Lists suites, datasets, networks, mitigations, explainers and metrics."""
+    from ..datasets.base import datasets
+    from ..methods.base import mitigations
+    from ..methods.explainers.base import explainers
+    from . import suites
+    from .metrics.base import metrics
+    from .networks import networks
+
+    def first_line(text: str | None) -> str:
+        return (text or "").strip().split("\n")[0]
+
+    from .suite import load_suite
+
+    kinds: dict[str, dict[str, str]] = {
+        "suites": {name: first_line(load_suite(name).description) for name in suites.names()}
+    }
+    for registry in (datasets, networks, mitigations, explainers):
+        kinds[f"{registry.kind}s"] = {name: first_line(registry[name].__doc__) for name in registry.names()}
+    kinds["metrics"] = {metric.id: metric.meaning for metric in metrics()}
+    for kind, entries in kinds.items():
+        typer.secho(kind, bold=True)
+        for name, meaning in entries.items():
+            typer.echo(f"  {name:42} {meaning}")
+
+
+@app.command()
+def run(
+    suite: SuiteName,
+    data_root: Annotated[
+        Path | None,
+        typer.Option(help="Folder of MNIST/, FashionMNIST/, npz files …; else RRRBENCH_DATA, else a cache."),
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
+    engine: Annotated[EngineName, typer.Option(help="How a stack is trained; the numbers are the same.")] = (
+        EngineName.auto
+    ),
+    rule: RuleOption = RuleName.knee,
+) -> None:
+    """Runs a suite: trains what is not finished, logs it to MLflow, and prints the leaderboard.
+
+    Interrupt it as you like: the same command goes on where it was.
+    """
+    if data_root is not None:
+        os.environ["RRRBENCH_DATA"] = str(data_root)
+    uri = tracking_uri()
+    if (summary := finished.recall(suite, f"{uri} {rule}")) is not None:
+        typer.echo(summary)
+        return
+    with _explained():
+        from .executors import Settings
+        from .session import Session
+        from .suite import load_suite
+
+        loaded = load_suite(suite)
+        session = Session(loaded, uri, Settings(_torch_device(device), engine.value))
+        try:
+            outcome = session.run()
+        except KeyboardInterrupt:
+            have = len(finished_keys(uri) & set(loaded.keys()))
+            typer.secho(
+                f"\ninterrupted: {have} of {len(loaded.keys())} runs are recorded; the same command goes on from there",
+                err=True,
+            )
+            raise typer.Exit(130) from None
+    summary = _report(loaded, uri, rule)
+    typer.echo(summary)
+    if _complain(outcome):
+        raise typer.Exit(1)
+    finished.remember(suite, f"{uri} {rule}", loaded.keys(), summary)
+
+
+@app.command()
+def records(
+    suite: SuiteName,
+    format: Annotated[RecordsFormat, typer.Option(help="csv or parquet (which needs --out).")] = RecordsFormat.csv,
+    out: Out = None,
+) -> None:
+    """Writes the flat rows of a suite: one a run, with a column a metric."""
+    with _explained():
+        _, rows = _load(suite)
+        if format is RecordsFormat.parquet:
+            if out is None:
+                raise ValueError("parquet is not text: say where to with --out FILE")
+            rows.to_parquet(out, index=False)
+        else:
+            _write(rows.to_csv(index=False), out)
+
+
+@app.command()
+def leaderboard(
+    suite: SuiteName,
+    rule: RuleOption = RuleName.knee,
+    format: Annotated[BoardFormat, typer.Option(help="table for the terminal, csv with everything, md.")] = (
+        BoardFormat.table
+    ),
+    out: Out = None,
+) -> None:
+    """Ranks the mitigations of a suite, each at the strength that the rule chooses."""
+    from . import leaderboard as boards
+
+    with _explained():
+        _, rows = _load(suite)
+        _write(boards.render(boards.leaderboard(rows, rule), format.value), out)
+
+
+def _load(name: str) -> tuple[Suite, pd.DataFrame]:
+    from .suite import load_suite
+
+    suite = load_suite(name)
+    rows = Tracker(tracking_uri(), suite.name).records(suite.keys())
+    if rows.empty:
+        raise ValueError(f"no run of suite {suite.name!r} is in {tracking_uri()}: `rrrbench run {name}` makes them")
+    return suite, rows
+
+
+def _report(suite: Suite, uri: str, rule: str) -> str:
+    """Writes leaderboard.csv, leaderboard.md and the suite's picture; the text for the terminal."""
+    from . import leaderboard as boards
+    from .report.curves import save, sweep_figure
+
+    rows = Tracker(uri, suite.name).records(suite.keys())
+    if rows.empty:
+        return "no run is recorded"
+    LOCAL.mkdir(parents=True, exist_ok=True)
+    board = boards.leaderboard(rows, rule)
+    for form in ("csv", "md"):
+        (LOCAL / f"leaderboard.{form}").write_text(boards.render(board, form))
+    lines = [boards.render(board, "table")] if len(board) else []
+    if (rows.status == "finished").any():
+        save(sweep_figure(rows, f"{suite.name}: mean and 95 % bootstrap interval over seeds"), LOCAL / suite.name)
+    for row in boards.unranked(rows, rule).itertuples():
+        lines.append(f"not ranked: {row.mitigation} on {row.dataset}, {row.network}: {row.reason}")
+    done = int((rows.status != "failed").sum())
+    lines.append(
+        f"{done} of {len(suite.keys())} runs recorded in {uri}\n"
+        f"wrote {LOCAL}/leaderboard.csv, {LOCAL}/leaderboard.md and {LOCAL}/{suite.name}.png"
+    )
+    return "\n".join(lines)
+
+
+def _complain(outcome: Outcome) -> bool:
+    """Says on the error stream what went wrong; whether anything did."""
+    for record in outcome.failed:
+        reason = record.error.strip().splitlines()[-1]
+        where = (
+            f"{record.dataset} {record.network} {record.mitigation} strength {record.strength:.3g} seed {record.seed}"
+        )
+        typer.secho(f"failed: {where}: {reason}", fg="red", err=True)
+    if outcome.failed:
+        typer.secho(f"{len(outcome.failed)} failed runs; their tracebacks are in MLflow, run again to retry", err=True)
+    if outcome.undelivered:
+        typer.secho(
+            f"some records wait in {LOCAL}/outbox ({outcome.undelivered}); nothing is lost, run again to log them",
+            fg="red",
+            err=True,
+        )
+    return bool(outcome.failed or outcome.undelivered)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Errors that a user can mend become one message and exit code 2; others keep their traceback."""
+    try:
+        yield
+    except (ValueError, LookupError, OSError) as error:
+        message = error.args[0] if isinstance(error, KeyError) else error
+        typer.secho(f"error: {message}", fg="red", err=True)
+        raise typer.Exit(2) from error
+
+
+def _torch_device(device: Device) -> str:
+    import torch
+
+    if device is Device.cuda and not torch.cuda.is_available():
+        raise ValueError("--device cuda: torch sees no CUDA device; use --device cpu")
+    if device is Device.auto:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device.value
+
+
+def _write(text: str, out: Path | None) -> None:
+    typer.echo(text) if out is None else out.write_text(text)

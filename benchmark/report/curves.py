@@ -1,0 +1,57 @@
+"""The picture of a suite: what each strength does to accuracy under shift and to reliance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..statistics import interval
+
+SHOWN = {
+    "accuracy/random": "accuracy, shortcut random",
+    "flip_rate": "flip rate",
+    "mass_abs_over_chance/input_gradient": "saliency in the mask / chance",
+}
+
+
+def sweep_figure(records: pd.DataFrame, title: str) -> Figure:
+    """One row a dataset and network, one column a metric; a line a mitigation, over strength, with its interval.
+
+    A mitigation without a strength axis (ERM) is a horizontal band.
+    """
+    finished = records[records.status == "finished"]
+    sweeps = list(finished.groupby(["dataset", "network"], sort=False))
+    metrics = [metric for metric in SHOWN if metric in finished]
+    figure = Figure(figsize=(4 * len(metrics), 3 * len(sweeps) + 0.5), layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    axes = figure.subplots(len(sweeps), len(metrics), squeeze=False)
+    for row, ((dataset, network), runs) in zip(axes, sweeps, strict=True):
+        for axis, metric in zip(row, metrics, strict=True):
+            for color, (mitigation, own) in enumerate(runs.groupby("mitigation", sort=False)):
+                _line(axis, own, metric, str(mitigation), f"C{color}")
+            axis.set(xscale="log", xlabel="strength", ylabel=SHOWN[metric], title=f"{dataset}, {network}")
+            axis.title.set_fontsize(9)
+        row[0].legend(fontsize=7)
+    return figure
+
+
+def save(figure: Figure, stem: Path) -> None:
+    """As png and, for papers, as pdf."""
+    for suffix in (".png", ".pdf"):
+        figure.savefig(stem.with_suffix(suffix), dpi=110)
+
+
+def _line(axis: Axes, runs: pd.DataFrame, metric: str, label: str, color: str) -> None:
+    table = runs.pivot(index="seed", columns="strength", values=metric)
+    mean, low, high = interval(table.to_numpy())
+    strengths = table.columns.to_numpy()
+    if strengths.max() == 0:
+        axis.axhline(mean[0], color=color, linestyle="--", label=label)
+        axis.axhspan(low[0], high[0], color=color, alpha=0.15, linewidth=0)
+        return
+    positive = strengths > 0
+    axis.plot(strengths[positive], mean[positive], "o-", color=color, label=label, markersize=3)
+    axis.fill_between(strengths[positive], low[positive], high[positive], color=color, alpha=0.15, linewidth=0)

@@ -1,0 +1,141 @@
+"""A suite from beginning to end: skip what is finished, train the rest, and log each stack as it ends."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from .executors import Settings, run_stack
+from .outbox import Outbox
+from .record import Record
+from .suite import Stack, Suite
+from .tracking import LOCAL, Tracker, finished_keys
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a session did.
+
+    Attributes:
+        failed: the records of runs that raised; they are tried again by the next session.
+        undelivered: why records are still in the outbox; empty if none are.
+    """
+
+    runs: int
+    trained: int
+    failed: tuple[Record, ...] = ()
+    undelivered: str = ""
+
+
+class Session:
+    """Runs one suite and logs to one tracking store.
+
+    Args:
+        local: the folder of the outbox and of what the engine found fastest.
+    """
+
+    def __init__(self, suite: Suite, uri: str, settings: Settings | None = None, local: Path = LOCAL) -> None:
+        self.suite = suite
+        self.uri = uri
+        self.tracker = Tracker(uri, suite.name)
+        self.outbox = Outbox(local / "outbox")
+        self.choices = Choices(local / "engine.json")
+        given = settings or Settings()
+        self.settings = Settings(given.device, given.engine, self.choices)
+
+    def run(self) -> Outcome:
+        """Trains what is not finished.
+
+        A stack's records are on disk before they are logged, so what was finished survives a kill, a full disk of the
+        tracking server, or its absence: the next session delivers it.
+        """
+        torch.set_flush_denormal(True)
+        stacks, failed = self.suite.stacks(), []
+        total = len(self.suite.keys())
+        if len(finished_keys(self.uri) & set(self.suite.keys())) == total:
+            return Outcome(total, 0)
+        undelivered = self._deliver()
+        finished = finished_keys(self.uri) | self._waiting()
+        missing = [part for stack in stacks for part in stack.without(finished)]
+        done = total - sum(len(stack) for stack in missing)
+        trained = expected = 0
+        with _bar(missing) as bar:
+            for stack in missing:
+                bar.set_description_str(f"runs {done}/{total} · {stack.dataset.id} {stack.mitigation.id}")
+                result = run_stack(stack, self.settings, self.tracker.check_digest, bar.update, self.suite.save_models)
+                self.outbox.put(self.suite.name, result.records, result.models, result.panel)
+                undelivered = self._deliver()
+                failed += [record for record in result.records if record.status == "failed"]
+                done, trained, expected = done + len(stack), trained + len(stack), expected + _epochs(stack)
+                bar.update(expected - bar.n)  # a stage may train one run for all strengths, or a run diverge early
+                bar.set_description_str(f"runs {done}/{total}")
+        return Outcome(total, trained, tuple(failed), undelivered)
+
+    def _deliver(self) -> str:
+        """Logs what waits in the outbox; the reason if it could not."""
+        for path, parcel in self.outbox.parcels():
+            try:
+                tracker = self.tracker if parcel.suite == self.suite.name else Tracker(self.uri, parcel.suite)
+                models, panel = self.outbox.models(path), self.outbox.panel(path)
+                for record in parcel.records:
+                    parent = tracker.parent(record)
+                    tracker.log(record, parent, models.get(record.run_key))
+                if panel is not None:
+                    tracker.log_picture(parent, panel, parcel.records[0].mitigation)
+            except Exception as error:  # whatever the store raises: the parcel stays, training goes on
+                return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+            self.outbox.remove(path)
+        return ""
+
+    def _waiting(self) -> set[str]:
+        return {
+            record.run_key
+            for _, parcel in self.outbox.parcels()
+            for record in parcel.records
+            if record.status != "failed"
+        }
+
+
+class Choices(MutableMapping[str, str]):
+    """What `--engine auto` found fastest, kept in a file so that a resumed sweep takes the same way."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+
+    def __getitem__(self, key: str) -> str:
+        return self._known[key]
+
+    def __setitem__(self, key: str, value: str) -> None:
+        self._known[key] = value
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_suffix(".partial")
+        partial.write_text(json.dumps(self._known, indent=2, sort_keys=True))
+        partial.replace(self.path)
+
+    def __delitem__(self, key: str) -> None:
+        del self._known[key]
+
+    def __iter__(self):  # noqa: ANN204
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+def _bar(stacks: list[Stack]) -> tqdm:
+    return tqdm(
+        total=sum(_epochs(stack) for stack in stacks),
+        bar_format="{percentage:3.0f}%|{bar:24}| {desc} [{elapsed}<{remaining}]",
+        mininterval=0.5 if sys.stderr.isatty() else 20,
+    )
+
+
+def _epochs(stack: Stack) -> int:
+    return len(stack) * stack.training.epochs * stack.mitigation.stages

@@ -1,0 +1,7 @@
+"""How networks are trained not to use a shortcut, and how a prediction is explained."""
+
+from .base import Mitigation, Terms, mitigations
+from .published import from_published
+from .rrr_loss import rrr_loss
+
+__all__ = ["Mitigation", "Terms", "from_published", "mitigations", "rrr_loss"]

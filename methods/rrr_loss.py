@@ -1,0 +1,128 @@
+"""RRR for people with their own training loop: one function, right about what usually goes wrong."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..datasets.base import Batch, as_mask
+from .base import cross_entropy
+from .targets import TARGETS, TargetName
+
+NO_DOUBLE_BACKWARD = ("ScaledDotProductFlash", "ScaledDotProductEfficient", "ScaledDotProductCudnn")
+"""Fused attention kernels, by the names of their autograd nodes, without a derivative of their backward pass."""
+
+
+def rrr_loss(
+    model: nn.Module,
+    inputs: Float[Tensor, "batch *features"],
+    labels: Int[Tensor, "batch"],
+    mask: Bool[Tensor, "batch *#features"],
+    strength: float,
+    *,
+    target: TargetName = "log_prob_sum",
+) -> Float[Tensor, ""]:
+    """mean_n -log p_y + strength * mean_n sum_d (mask_nd * d/dx_nd target(x_n))^2; see `mitigations.rrr`.
+
+    Call `.backward()` on the result. The caller's inputs, the model's mode and its gradients are left alone. With
+    strength 0 or an empty mask the result is cross-entropy alone, bit for bit, and costs no more.
+
+    BatchNorm in training mode couples the inputs of a batch, so that the gradient of a sum is not each input's own:
+    the penalty then takes a second forward pass with running statistics, and a warning says so once.
+
+    Args:
+        model: gives logits.
+        mask: True, or 1, where an input must not matter.
+        strength: at least 0.
+
+    Raises:
+        ValueError: a mask that is not binary or does not fit, labels out of range, a strength that is negative or NaN,
+            integer inputs.
+        RuntimeError: gradients are switched off, or the model uses attention without a double backward.
+    """
+    if not (strength >= 0 and math.isfinite(strength)):
+        raise ValueError(f"strength = {strength} must be finite and not negative")
+    if not inputs.is_floating_point():
+        raise ValueError(f"inputs are {inputs.dtype}: input gradients need floats, e.g. inputs.float() / 255")
+    mask = as_mask(mask, inputs.shape)
+    if strength == 0 or not bool(mask.any()):
+        logits = model(inputs)
+        _check_labels(labels, logits)
+        return cross_entropy(logits, labels)
+    _check_gradients_are_on()
+    leaf = inputs.detach().requires_grad_()
+    logits = model(leaf)
+    _check_labels(labels, logits)
+    right_answer, penalised = cross_entropy(logits, labels), logits
+    if any(isinstance(module, _BatchNorm) and module.training for module in model.modules()):
+        with _running_statistics(model):
+            penalised = model(leaf)
+    _check_double_backward(penalised)
+    batch = Batch(leaf, labels, mask, labels, _signs(target, penalised))
+    (gradient,) = torch.autograd.grad(TARGETS[target](penalised, batch).sum(), leaf, create_graph=True)
+    return right_answer + strength * (gradient * mask).square().flatten(1).sum(1).mean()
+
+
+def _signs(target: TargetName, logits: Tensor) -> dict[str, Tensor]:
+    if target != "random_projection":
+        return {}
+    return {"signs": torch.randint_like(logits, 0, 2) * 2 - 1}
+
+
+def _check_labels(labels: Tensor, logits: Tensor) -> None:
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= logits.shape[-1]:
+        raise ValueError(f"labels range over [{low}, {high}], the model has classes 0..{logits.shape[-1] - 1}")
+
+
+def _check_gradients_are_on() -> None:
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError(
+            "rrr_loss needs input gradients, which torch.inference_mode() rules out even inside torch.enable_grad(): "
+            "use torch.no_grad() outside and torch.enable_grad() around this call, or strength=0"
+        )
+    if not torch.is_grad_enabled():
+        raise RuntimeError(
+            "rrr_loss needs input gradients, which torch.no_grad() switches off: wrap this call in "
+            "`with torch.enable_grad():` (a validation step, for example), or pass strength=0"
+        )
+
+
+@contextmanager
+def _running_statistics(model: nn.Module) -> Iterator[None]:
+    warnings.warn(
+        "BatchNorm in training mode couples the inputs of a batch: the RRR penalty uses its running statistics",
+        stacklevel=3,
+    )
+    training = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.training]
+    try:
+        for module in training:
+            module.eval()
+        yield
+    finally:
+        for module in training:
+            module.train()
+
+
+def _check_double_backward(logits: Tensor) -> None:
+    """Raises RuntimeError if the graph has a node that autograd cannot differentiate twice."""
+    seen, stack = set(), [logits.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node.name().startswith(NO_DOUBLE_BACKWARD):
+            raise RuntimeError(
+                f"{node.name()} has no double backward: run the model's forward pass under "
+                "`torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH)`"
+            )
+        stack.extend(cast("torch.autograd.graph.Node | None", previous) for previous, _ in node.next_functions)

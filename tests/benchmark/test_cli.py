@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import io
+
+import pandas as pd
+import pytest
+import rrrbench.benchmark.session as session_module
+from rrrbench.benchmark import finished
+from rrrbench.benchmark.cli import app
+from typer.testing import CliRunner
+
+SUITE = """
+description = "tiny"
+seeds = [0, 1]
+[[sweeps]]
+dataset = { name = "decoy", base = "digits" }
+network = { name = "mlp", hidden = [8] }
+training = { epochs = 1, batch_size = 256 }
+[[sweeps.mitigations]]
+mitigation = "erm"
+[[sweeps.mitigations]]
+mitigation = "rrr"
+strengths = [0.1, 1.0]
+"""
+
+
+@pytest.fixture
+def invoke(uri, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    (tmp_path / "own.toml").write_text(SUITE)
+
+    def call(*words: str):
+        return CliRunner().invoke(app, list(words), catch_exceptions=False)
+
+    return call
+
+
+def test_the_main_job_from_run_to_leaderboard(invoke, tmp_path, monkeypatch):
+    first = invoke("run", "own.toml", "--device", "cpu")
+    assert first.exit_code == 0, first.output
+    assert "decoy-digits" in first.output
+    assert "6 of 6 runs recorded" in first.output
+    for name in ("leaderboard.csv", "leaderboard.md", "own.png", "own.pdf"):
+        assert (tmp_path / "results/local" / name).stat().st_size > 0
+
+    monkeypatch.setattr(session_module, "Session", lambda *_: pytest.fail("a finished suite needs no session"))
+    again = invoke("run", "own.toml", "--device", "cpu")
+    assert again.exit_code == 0
+    assert again.stdout.strip() in first.stdout
+
+    board = pd.read_csv(io.StringIO(invoke("leaderboard", "own.toml", "--rule", "oracle", "--format", "csv").stdout))
+    assert list(board.columns[:7]) == ["dataset", "network", "mitigation", "rule", "strength", "seeds", "needs"]
+    assert {"accuracy/random", "accuracy/random:low", "accuracy/random:high", "regret"} <= set(board.columns)
+    flat = pd.read_csv(io.StringIO(invoke("records", "own.toml").stdout))
+    assert len(flat) == 6
+    assert list(flat.columns[:7]) == ["dataset", "network", "mitigation", "strength", "seed", "run_key", "status"]
+    invoke("records", "own.toml", "--format", "parquet", "--out", str(tmp_path / "rows.parquet"))
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(tmp_path / "rows.parquet")[["run_key", "flip_rate"]], flat[["run_key", "flip_rate"]]
+    )
+
+
+def test_a_finished_suite_is_forgotten_when_its_runs_are_gone(invoke, tmp_path, uri):
+    invoke("run", "own.toml", "--device", "cpu")
+    assert finished.recall("own.toml", f"{uri} knee", tmp_path / "results/local") is not None
+    (tmp_path / "mlflow.db").unlink()
+    assert finished.recall("own.toml", f"{uri} knee", tmp_path / "results/local") is None
+
+
+def test_list_shows_everything_that_can_be_named(invoke):
+    output = invoke("list").output
+    for name in ("bench", "decoy-mnist", "toy-colors", "mlp", "rrr", "input_gradient", "flip_rate"):
+        assert f"  {name}" in output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("run", "benhc"), "did you mean bench"),
+        (("leaderboard", "own.toml"), "no run of suite 'own'"),
+        (("records", "own.toml", "--format", "parquet"), "no run of suite"),
+        (("run", "own.toml", "--rule", "best"), "best"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line(invoke, words, message):
+    result = invoke(*words)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def test_ctrl_c_says_how_to_go_on(invoke, monkeypatch):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session_module.Session, "run", interrupted)
+    result = invoke("run", "own.toml", "--device", "cpu")
+    assert result.exit_code == 130
+    assert "0 of 6 runs are recorded; the same command goes on from there" in result.output
+
+
+def test_a_failed_run_makes_the_command_fail_and_is_named(invoke, monkeypatch):
+    from rrrbench.methods.mitigations.rrr import RRR
+
+    monkeypatch.setattr(RRR, "terms", lambda *_: (_ for _ in ()).throw(RuntimeError("planted")))
+    result = invoke("run", "own.toml", "--device", "cpu")
+    assert result.exit_code == 1
+    assert "failed: decoy-digits mlp[hidden=[8]] rrr strength 0.1 seed 0: RuntimeError: planted" in result.output

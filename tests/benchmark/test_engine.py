@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from rrrbench.benchmark.engine import Trainer
+from rrrbench.benchmark.networks import networks
+from rrrbench.benchmark.training import Training
+from rrrbench.methods.base import mitigations
+from rrrbench.methods.mitigations.erm import ERM
+from rrrbench.methods.mitigations.rrr import RRR
+from small import small_dataset, small_trainer
+from torch.nn import functional as F
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_a_run_is_a_plain_pytorch_loop(optimizer):
+    """The whole engine against the loop that anybody would write, in order and with weight decay."""
+    settings = {"optimizer": optimizer, "momentum": 0.9, "weight_decay": 0.01, "learning_rate": 0.02}
+    trainer = small_trainer((0.05,), seeds=(3,), shuffle=False, epochs=2, **settings)
+    fitted = RRR().fit(trainer)
+
+    data = small_dataset(3).train
+    module = trainer.network.build(small_dataset(3), 3).double()
+    loop = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}.get(optimizer, torch.optim.SGD)(
+        module.parameters(),
+        lr=0.02,
+        weight_decay=0.01,
+        **({"momentum": 0.9} if optimizer == "sgd" else {}),
+    )
+    for _ in range(2):
+        for start in range(0, len(data), 8):
+            x = data.inputs[start : start + 8].double().requires_grad_()
+            log_probs = F.log_softmax(module(x), -1)
+            (gradient,) = torch.autograd.grad(log_probs.sum(), x, create_graph=True)
+            penalty = (gradient * data.masks[start : start + 8]).square().flatten(1).sum(1).mean()
+            loop.zero_grad()
+            (F.nll_loss(log_probs, data.labels[start : start + 8]) + 0.05 * penalty).backward()
+            loop.step()
+    for name, parameter in module.named_parameters():
+        torch.testing.assert_close(fitted.parameters[name][0, 0], parameter.detach(), rtol=1e-8, atol=1e-10)
+
+
+def test_a_diverged_run_ends_alone():
+    trainer = small_trainer((0.0, 1e300), seeds=(0,), dtype=torch.float64, optimizer="sgd", learning_rate=1e20)
+    alone = RRR().fit(small_trainer((0.0,), seeds=(0,), optimizer="sgd", learning_rate=0.1))
+    assert not alone.diverged.any()
+    assert RRR().fit(trainer).diverged[0, 1]
+    mixed = RRR().fit(small_trainer((0.0, 1e300), seeds=(0,), optimizer="sgd", learning_rate=0.1))
+    assert mixed.diverged.tolist() == [[False, True]]
+    for name, value in alone.parameters.items():
+        torch.testing.assert_close(mixed.parameters[name][:, :1], value)
+
+
+def test_seeds_have_their_own_initialisation_and_order_and_share_them_over_strengths():
+    fitted = ERM().fit(small_trainer((0.0,), seeds=(0, 1), epochs=1))
+    first, second = (fitted.parameters["head.weight"][row, 0] for row in (0, 1))
+    assert not torch.equal(first, second)
+    again = ERM().fit(small_trainer((0.0,), seeds=(1,), epochs=1))
+    torch.testing.assert_close(again.parameters["head.weight"][0, 0], second)
+
+
+def test_auto_picks_by_a_trial_and_remembers_it():
+    choices: dict[str, str] = {}
+    trainer = small_trainer((0.0, 0.1))
+    trainer.engine, trainer.choices = "auto", choices
+    RRR().fit(trainer)
+    assert set(choices.values()) <= {"stacked", "single"}
+    assert len(choices) == 1
+    choices[next(iter(choices))] = "single"
+    before = dict(choices)
+    RRR().fit(trainer)
+    assert choices == before
+
+
+def test_law_4_for_convolutions():
+    from rrrbench.datasets.base import make
+
+    draws = [make("colored-patch", seed, base="digits", validation=1281) for seed in (0, 1)]
+    strengths = torch.tensor([[0.0, 0.01]] * 2)
+    training = Training(epochs=1, batch_size=8)
+    fits = [
+        RRR().fit(Trainer(networks.resolve("lenet"), draws, training, strengths, engine=engine, dtype=torch.float64))
+        for engine in ("stacked", "single")
+    ]
+    for name, value in fits[0].parameters.items():
+        torch.testing.assert_close(value, fits[1].parameters[name], rtol=1e-5, atol=1e-7)
+
+
+def test_every_network_gives_logits_and_takes_its_seed():
+    draw = small_dataset()
+    for name in networks.names():
+        recipe = networks.resolve(name)
+        if name != "mlp":
+            with pytest.raises(ValueError, match="use the mlp"):
+                recipe.build(draw, 0)
+            continue
+        state = torch.get_rng_state()
+        one, same, other = (recipe.build(draw, seed) for seed in (0, 0, 1))
+        assert torch.equal(state, torch.get_rng_state())
+        assert torch.equal(one.head.weight, same.head.weight)
+        assert not torch.equal(one.head.weight, other.head.weight)
+        assert one(draw.train.batch().inputs).shape == (24, 3)
+
+
+def test_the_mlp_has_rosss_initialisation():
+    from rrrbench.datasets.base import make
+
+    module = networks.resolve("mlp").build(make("decoy", 0), 0)
+    weights = torch.cat([p.flatten() for p in module.parameters()])
+    assert len(weights) == 784 * 50 + 50 + 50 * 30 + 30 + 30 * 10 + 10
+    assert weights.std().item() == pytest.approx(0.1, rel=0.02)  # standard error 0.1 / sqrt(2 * 41090) = 0.00035
+
+
+def test_native_pixels_are_a_fixed_first_layer():
+    from rrrbench.datasets.base import make
+
+    draw = make("decoy", 0)
+    unit, native = (networks.resolve({"name": "mlp", "pixel_range": p}).build(draw, 0) for p in ("unit", "native"))
+    x = draw.train.batch(slice(0, 4)).inputs
+    torch.testing.assert_close(native(x), unit(255 * x))
+    assert [name for name, _ in native.named_parameters()] == [name for name, _ in unit.named_parameters()]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"strengths": (-1.0,)}, "finite and not negative"),
+        ({"strengths": (float("nan"),)}, "finite and not negative"),
+        ({"batch_size": 25}, r"batch_size = 25 is larger than the training data of small \(24 inputs\)"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        small_trainer(**change)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", mitigations.names())
+def test_cuda_gives_the_cpus_numbers(name):
+    mitigation = mitigations.resolve(name)
+    cpu, cuda = small_trainer(), small_trainer()
+    cuda = Trainer(cuda.network, cuda.draws, cuda.training, cuda.strengths, device="cuda", dtype=torch.float64)
+    for key, value in mitigation.fit(cpu).parameters.items():
+        torch.testing.assert_close(mitigation.fit(cuda).parameters[key].cpu(), value, rtol=1e-6, atol=1e-8)

@@ -1,0 +1,207 @@
+"""The main job against a real MLflow on sqlite: nothing finished is trained again, nothing is logged twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import ClassVar
+
+import pandas as pd
+import pytest
+import rrrbench.benchmark.session as session_module
+from conftest import tiny_suite
+from rrrbench.benchmark.executors import Settings, run_stack
+from rrrbench.benchmark.metrics.base import metric
+from rrrbench.benchmark.suite import load_suite
+from rrrbench.benchmark.tracking import IDENTITY, DigestMismatch, finished_keys
+from rrrbench.methods.base import Terms
+from rrrbench.methods.mitigations.erm import ERM
+from rrrbench.methods.mitigations.rrr import RRR
+
+MEASURED_TIME = ["seconds"]
+
+
+def rows(session) -> pd.DataFrame:
+    return session.tracker.records(session.suite.keys())
+
+
+def child_runs(session):
+    return session.tracker._search("tags.kind = 'run'", limit=None)
+
+
+def test_every_run_is_logged_whole(session):
+    one = session()
+    outcome = one.run()
+    assert (outcome.runs, outcome.trained, outcome.failed, outcome.undelivered) == (6, 6, (), "")
+    records = rows(one)
+    assert list(records.columns[: len(IDENTITY)]) == list(IDENTITY)
+    assert list(records.run_key) == one.suite.keys()
+    assert set(records.status) == {"finished"}
+    assert sorted(zip(records.mitigation, records.strength, records.seed, strict=True)) == [
+        ("erm", 0.0, 0), ("erm", 0.0, 1), ("rrr", 0.1, 0), ("rrr", 0.1, 1), ("rrr", 1.0, 0), ("rrr", 1.0, 1),
+    ]  # fmt: skip
+    measured = [name for name in records.columns if name not in IDENTITY]
+    assert all(metric(name) for name in measured)
+    for expected in ("accuracy/random", "worst_class_accuracy/clean", "flip_rate", "follow_rate", "accuracy/validation",
+                     "accuracy/validation_swap", "mass_abs/integrated_gradients", "seconds"):  # fmt: skip
+        assert records[expected].notna().all(), expected
+    (parent,) = one.tracker._search("tags.kind = 'sweep'")
+    names = {file.path for file in one.tracker.client.list_artifacts(parent.info.run_id)}
+    assert names == {"configuration.json", "pictures"}
+    for run in child_runs(one):
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert {"run_key", "protocol_version", "git_commit", "dirty"} <= set(run.data.tags)
+        assert len(one.tracker.client.get_metric_history(run.info.run_id, "right_answer")) == 2
+        ((tag,),) = [[t.value for t in d.tags if t.key == "sha256"] for d in run.inputs.dataset_inputs]
+        assert len(tag) == 64
+
+
+def test_a_finished_suite_is_not_touched(session, monkeypatch):
+    session().run()
+    monkeypatch.setattr(session_module, "run_stack", lambda *_: pytest.fail("trained a finished run"))
+    assert session().run().trained == 0
+    assert len(child_runs(session())) == 6
+
+
+def test_a_wider_sweep_trains_only_what_is_new(session):
+    session().run()
+    wider = tiny_suite(mitigations=[{"mitigation": "erm"}, {"mitigation": "rrr", "strengths": [0.1, 1.0, 5.0]}])
+    assert session(wider).run().trained == 2
+    assert len(child_runs(session())) == 8
+
+
+def test_a_failing_run_is_recorded_alone_and_tried_again(session, monkeypatch):
+    terms = RRR.terms
+
+    def failing(self, net, batch, strength):
+        raise RuntimeError("planted: this term raises")
+
+    monkeypatch.setattr(RRR, "terms", failing)
+    outcome = session().run()
+    assert {record.mitigation for record in outcome.failed} == {"rrr"}
+    assert len(outcome.failed) == 4
+    records = rows(session())
+    assert dict(records.groupby("mitigation").status.first()) == {"erm": "finished", "rrr": "failed"}
+    assert "planted: this term raises" in outcome.failed[0].error
+    monkeypatch.setattr(RRR, "terms", terms)
+    assert session().run().trained == 4
+    assert set(rows(session()).status) == {"finished"}
+    assert len(child_runs(session())) == 6  # the failed attempts are gone
+
+
+def test_a_dead_term_makes_a_run_inert():
+    class Detached(RRR):
+        name: ClassVar[str] = "detached"
+
+        def terms(self, net, batch, strength):
+            right_answer, right_reason = super().terms(net, batch, strength)
+            return Terms(right_answer, right_reason.detach())
+
+    stack = tiny_suite().stacks()[1]
+    planted = type(stack)(stack.dataset, stack.network, Detached(), stack.training, (0.0, 1.0), (0,))
+    result = run_stack(planted, Settings(), lambda *_: None, lambda _: None)
+    assert [record.status for record in result.records] == ["finished", "inert"]
+    alive = type(stack)(stack.dataset, stack.network, RRR(), stack.training, (1.0,), (0,))
+    assert run_stack(alive, Settings(), lambda *_: None, lambda _: None).records[0].status == "finished"
+    erm = type(stack)(stack.dataset, stack.network, ERM(), stack.training, (0.0,), (0,))
+    assert run_stack(erm, Settings(), lambda *_: None, lambda _: None).records[0].status == "finished"
+
+
+def test_records_wait_in_the_outbox_while_the_store_is_away(session, monkeypatch):
+    one = session()
+    with monkeypatch.context() as away:
+        away.setattr(type(one.tracker), "log", lambda *_: (_ for _ in ()).throw(ConnectionError("planted: no store")))
+        outcome = one.run()
+    assert "planted: no store" in outcome.undelivered
+    assert len(list(one.outbox.parcels())) == 2
+    monkeypatch.setattr(session_module, "run_stack", lambda *_: pytest.fail("trained a finished run"))
+    again = session()
+    assert again.run().undelivered == ""
+    assert list(again.outbox.parcels()) == []
+    assert len(child_runs(again)) == 6
+
+
+def test_a_kill_between_two_logged_runs_logs_each_once(session, monkeypatch):
+    one, logged = session(), []
+    log = type(one.tracker).log
+
+    def killed(self, record, *rest):
+        if len(logged) == 3:
+            raise KeyboardInterrupt
+        logged.append(record.run_key)
+        log(self, record, *rest)
+
+    monkeypatch.setattr(type(one.tracker), "log", killed)
+    with pytest.raises(KeyboardInterrupt):
+        one.run()
+    monkeypatch.setattr(type(one.tracker), "log", log)
+    assert session().run().trained == 0
+    keys = [run.data.tags["run_key"] for run in child_runs(session())]
+    assert sorted(keys) == sorted(one.suite.keys())
+
+
+def test_data_that_changed_under_the_same_recipe_is_an_error(session, monkeypatch):
+    session().run()
+    tracker = session().tracker
+    key, digest = next((r.data.tags["dataset_key"], r.data.tags["dataset_digest"]) for r in child_runs(session()))
+    tracker.check_digest(key, digest)
+    with pytest.raises(DigestMismatch, match="Restore the data"):
+        tracker.check_digest(key, "0" * 64)
+
+
+def test_state_dicts_are_kept_where_the_suite_asks(session):
+    suite = tiny_suite().model_copy(update={"save_models": True})
+    one = session(suite)
+    one.run()
+    run = child_runs(one)[0]
+    assert "state_dict.pt" in {file.path for file in one.tracker.client.list_artifacts(run.info.run_id)}
+
+
+SUITE = """
+seeds = [0, 1]
+[[sweeps]]
+dataset = { name = "decoy", base = "digits" }
+network = { name = "mlp", hidden = [8] }
+training = { epochs = 12, batch_size = 32 }
+[[sweeps.mitigations]]
+mitigation = "erm"
+[[sweeps.mitigations]]
+mitigation = "rrr"
+strengths = [0.1, 1.0]
+[[sweeps.mitigations]]
+mitigation = "find_another_explanation"
+strengths = [0.1, 1.0]
+"""
+
+
+def test_kill_9_in_the_middle_then_the_same_command(session, tmp_path):
+    path = tmp_path / "killed.toml"
+    path.write_text(SUITE)
+    suite, uri = load_suite(str(path)), f"sqlite:///{tmp_path / 'mlflow.db'}"
+    command = [Path(sys.executable).parent / "rrrbench", "run", path, "--engine", "stacked", "--device", "cpu"]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not finished_keys(uri) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = finished_keys(uri)
+    assert 0 < len(before) < len(suite.keys())
+
+    resumed = session(suite, tmp_path / "results" / "local")
+    assert resumed.run().undelivered == ""
+    records = rows(resumed)
+    assert list(records.run_key) == suite.keys()
+    assert len(child_runs(resumed)) == len(suite.keys())
+
+    undisturbed = [
+        r for s in suite.stacks() for r in run_stack(s, Settings(engine="stacked"), lambda *_: None, int).records
+    ]
+    expected = pd.DataFrame([{"run_key": r.run_key, **r.metrics} for r in undisturbed]).set_index("run_key")
+    shared = [name for name in expected.columns if name not in MEASURED_TIME]
+    pd.testing.assert_frame_equal(records.set_index("run_key")[shared], expected[shared], check_names=False, rtol=1e-9)

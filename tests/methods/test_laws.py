@@ -1,0 +1,116 @@
+"""DESIGN's five laws, over every mitigation in the registry: a new one is tested by being there."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+import torch
+from rrrbench.benchmark.stacking import of_seed
+from rrrbench.methods.base import Mitigation, Terms, mitigations
+from rrrbench.methods.mitigations.erm import ERM
+from rrrbench.methods.mitigations.rrr import RRR
+from rrrbench.methods.network import Net
+from rrrbench.methods.targets import DEGENERATE, TARGETS
+from small import small_dataset, small_trainer, without_masks
+
+EVERY = [mitigations.resolve(name) for name in mitigations.names()] + [
+    RRR(target=target) for target in TARGETS if target != "log_prob_sum"
+]
+WITH_STRENGTH = [mitigation for mitigation in EVERY if mitigation.has_strength]
+WITH_MASKS_ALONE = [mitigation for mitigation in EVERY if mitigation.needs == {"masks"}]
+
+
+def by_id(mitigation: Mitigation) -> str:
+    return mitigation.id
+
+
+def same_bits(a, b, columns) -> bool:
+    return all(torch.equal(a[name][:, columns], b[name][:, columns]) for name in a)
+
+
+@pytest.mark.parametrize("engine", ["stacked", "single"])
+@pytest.mark.parametrize("mitigation", WITH_STRENGTH, ids=by_id)
+def test_law_1_strength_0_is_erm_bit_for_bit(mitigation, engine):
+    fitted, erm = (method.fit(small_trainer(engine=engine, dtype=torch.float32)) for method in (mitigation, ERM()))
+    assert same_bits(fitted.parameters, erm.parameters, slice(0, 1))
+    assert mitigation.degenerate or not same_bits(fitted.parameters, erm.parameters, slice(1, 2))
+
+
+@pytest.mark.parametrize("mitigation", WITH_MASKS_ALONE, ids=by_id)
+def test_law_1_an_empty_mask_is_erm_bit_for_bit(mitigation):
+    draws = [without_masks(small_dataset(seed)) for seed in (0, 1)]
+    fitted, erm = (method.fit(small_trainer(draws=draws, dtype=torch.float32)) for method in (mitigation, ERM()))
+    assert same_bits(fitted.parameters, erm.parameters, slice(None))
+
+
+@pytest.mark.parametrize("mitigation", [m for m in WITH_STRENGTH if not m.degenerate], ids=by_id)
+def test_law_2_the_right_reason_term_moves_the_parameters(mitigation):
+    liveness = mitigation.fit(small_trainer()).liveness
+    for when in ("start", "middle", "end"):
+        assert (liveness[when][:, 0] == 0).all()
+        assert (liveness[when][:, 1] > 0).all()
+
+
+def test_law_2_catches_a_detached_penalty():
+    class Detached(RRR):
+        name: ClassVar[str] = "detached"
+
+        def terms(self, net, batch, strength):
+            right_answer, right_reason = super().terms(net, batch, strength)
+            return Terms(right_answer, right_reason.detach())
+
+    assert all((values == 0).all() for values in Detached().fit(small_trainer()).liveness.values())
+
+
+@pytest.mark.parametrize("mitigation", EVERY, ids=by_id)
+def test_law_3_the_terms_do_not_depend_on_the_batch_size(mitigation):
+    trainer = small_trainer()
+    net = Net(trainer.modules[0], dict(trainer.modules[0].named_parameters()))
+    batch = of_seed(trainer.train_data.batch(slice(0, 24), torch.float64), 0)
+    batch = mitigation.augment(batch, 3, torch.Generator().manual_seed(0))
+    strength = torch.tensor(0.5, dtype=torch.float64)
+
+    def terms(rows: slice) -> torch.Tensor:
+        draws = {name: drawn[rows] for name, drawn in batch.draws.items()}
+        part = batch._replace(
+            inputs=batch.inputs[rows],
+            labels=batch.labels[rows],
+            masks=batch.masks[rows],
+            shortcuts=batch.shortcuts[rows],
+            draws=draws,
+        )
+        return torch.stack(mitigation.terms(net, part, strength))
+
+    thirds = torch.stack([terms(slice(start, start + 8)) for start in (0, 8, 16)])
+    torch.testing.assert_close(thirds.mean(0), terms(slice(0, 24)), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    "network", ["mlp", {"name": "mlp", "pixel_range": (-1.0, 1.0), "hidden": [6], "init": "torch"}]
+)
+@pytest.mark.parametrize("mitigation", EVERY, ids=by_id)
+def test_law_4_stacked_or_alone_the_numbers_are_the_same(mitigation, network):
+    strengths = (0.0, 0.01, 0.1) if mitigation.has_strength else (0.0,)
+    stacked, single = (
+        mitigation.fit(small_trainer(strengths, network=network, engine=engine)) for engine in ("stacked", "single")
+    )
+    for name, value in stacked.parameters.items():
+        torch.testing.assert_close(value, single.parameters[name], rtol=1e-7, atol=1e-9)
+    for name, curve in stacked.curves.items():
+        torch.testing.assert_close(curve, single.curves[name], rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("mitigation", EVERY, ids=by_id)
+def test_law_5_nothing_global_is_left_changed(mitigation):
+    trainer = small_trainer()
+    modes = [module.training for module in trainer.modules]
+    before = torch.get_rng_state()
+    mitigation.fit(trainer)
+    assert torch.equal(before, torch.get_rng_state())
+    assert [module.training for module in trainer.modules] == modes
+    assert all(parameter.grad is None for module in trainer.modules for parameter in module.parameters())
+
+
+def test_only_the_declared_targets_are_degenerate():
+    assert {target for target in TARGETS if RRR(target=target).degenerate} == DEGENERATE
