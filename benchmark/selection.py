@@ -112,6 +112,10 @@ def eligible(sweep: pd.DataFrame) -> pd.DataFrame:
         raise ValueError(f"two runs have strength {run['strength']:g} and seed {run['seed']}: keep one record a run")
     finished = sweep[sweep["status"] == "finished"]
     complete = finished.groupby("strength")["seed"].transform("size") == sweep["seed"].nunique()
+    if (
+        sweep["status"] == "inert"
+    ).any():  # strength 0 is ERM: a mitigation that is inert elsewhere is not ranked by it
+        complete &= finished["strength"] > 0
     if not complete.any():
         raise NoEligibleStrength(_reason(sweep))
     return finished[complete]

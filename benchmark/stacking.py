@@ -77,19 +77,24 @@ def over_stack(terms: RunTerms, masks_by_strength: bool) -> RunTerms:
     """The terms of one run, mapped over seeds and strengths.
 
     The mapped function takes parameters (seeds, strengths, *shape), a stacked batch, and strengths
-    (seeds, strengths), and gives terms (seeds, strengths). A stack of one run is not vmapped: vmapped convolutions are
-    slower than plain ones.
+    (seeds, strengths), and gives terms (seeds, strengths). An axis of one is not vmapped: each level costs, and vmapped
+    convolutions are slower than plain ones.
     """
-    masks_axis = 0 if masks_by_strength else None
-    within_seed = Batch(None, None, masks_axis, None, None, None)  # pyrefly: ignore
-    mapped = vmap(vmap(terms, in_dims=(0, within_seed, 0)), in_dims=(0, Batch(0, 0, 0, 0, 0, None), 0))  # pyrefly: ignore
+    across_seeds = Batch(0, 0, 0, 0, 0, None)  # pyrefly: ignore
+    within_seed = Batch(None, None, 0 if masks_by_strength else None, None, None, None)  # pyrefly: ignore
+    by_seed = vmap(terms, in_dims=(0, across_seeds, 0))
+    by_both = vmap(vmap(terms, in_dims=(0, within_seed, 0)), in_dims=(0, across_seeds, 0))
 
     def stacked(parameters: Mapping[str, Tensor], batch: Batch, strengths: Tensor) -> Terms:
-        if strengths.numel() > 1:
-            return mapped(parameters, batch if masks_by_strength else _without_strengths(batch), strengths)
-        alone = {name: value[0, 0] for name, value in parameters.items()}
-        right_answer, right_reason = terms(alone, of_seed(batch, 0), strengths[0, 0])
-        return Terms(right_answer[None, None], right_reason[None, None])
+        seeds, columns = strengths.shape
+        if columns > 1:
+            return by_both(parameters, batch if masks_by_strength else _first_masks(batch), strengths)
+        alone = {name: value[:, 0] for name, value in parameters.items()}
+        if seeds > 1:
+            result = by_seed(alone, _first_masks(batch), strengths[:, 0])
+        else:
+            result = terms({name: value[0] for name, value in alone.items()}, of_seed(batch, 0), strengths[0, 0])
+        return Terms(*(term.view(seeds, 1) for term in result))
 
     return stacked
 
@@ -111,5 +116,5 @@ def of_seeds(batches: Sequence[Batch]) -> Batch:
     return Batch(inputs, labels, masks[:, None], shortcuts, draws, batches[0].touched)
 
 
-def _without_strengths(batch: Batch) -> Batch:
+def _first_masks(batch: Batch) -> Batch:
     return batch._replace(masks=batch.masks[:, 0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import torch
@@ -78,7 +79,15 @@ class BoundLayer:
     parameters: Mapping[str, Tensor]
 
     def __call__(self, hidden: Tensor) -> Tensor:
-        return functional_call(self.module, dict(self.parameters), (hidden,))
+        match self.module:  # functional_call costs more than a small layer does, so the common ones go without
+            case SharedLinear():
+                return _SharedProduct.apply(hidden, self.parameters["weight"]) + self.parameters["bias"]
+            case nn.Linear():
+                return F.linear(hidden, self.parameters["weight"], self.parameters.get("bias"))
+            case module if not self.parameters:
+                return module(hidden)
+            case module:
+                return functional_call(module, dict(self.parameters), (hidden,))
 
 
 class Net:
@@ -98,10 +107,11 @@ class Net:
 
     def features(self, inputs: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch hidden"]:
         """What the last linear layer sees."""
-        return functional_call(self.module.features, self._of("features."), (inputs,))  # pyrefly: ignore
+        *features, _ = self.layers
+        return reduce(lambda hidden, layer: layer(hidden), features, inputs)
 
     def head(self, hidden: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch classes"]:
-        return functional_call(self.module.head, self._of("head."), (hidden,))  # pyrefly: ignore
+        return BoundLayer(self.module.head, self._of("head."))(hidden)  # pyrefly: ignore
 
     @property
     def layers(self) -> Iterator[BoundLayer]:

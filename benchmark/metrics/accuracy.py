@@ -14,23 +14,23 @@ from .base import Metric
 
 _GUESSES = "1/classes for guesses"
 METRICS = (
-    Metric("accuracy/{environment}", "higher", 0, 1, _GUESSES, "share of the test inputs predicted rightly"),
+    Metric("accuracy/{environment}", "higher", 0, 1, _GUESSES, "Share of the test inputs predicted rightly."),
     Metric(
         "worst_class_accuracy/{environment}",
         "higher",
         0,
         1,
         "1/classes for many guesses, 0 for a constant prediction",
-        "accuracy of the class with the lowest",
+        "Accuracy of the class with the lowest.",
     ),
-    Metric("accuracy/validation", "higher", 0, 1, _GUESSES, "accuracy on held-out inputs of the training distribution"),
+    Metric("accuracy/validation", "higher", 0, 1, _GUESSES, "Accuracy on inputs held out from the training set."),
     Metric(
         "accuracy/validation_swap",
         "higher",
         0,
         1,
         _GUESSES,
-        "validation accuracy after the masked region is exchanged between inputs",
+        "Validation accuracy after the masked region is exchanged between inputs.",
     ),
 )
 

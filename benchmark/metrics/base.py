@@ -24,7 +24,7 @@ class Metric:
             `liveness/{stage}`.
         better: the direction of a network that does its task and not by the shortcut.
         chance: what guesses, or attributions drawn at random, score; in words.
-        meaning: one line.
+        meaning: one sentence, for a legend.
     """
 
     id: str

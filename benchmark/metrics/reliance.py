@@ -22,17 +22,17 @@ METRICS = (
         0,
         1,
         "1 - 1/classes for guesses drawn anew, 0 for a network that is blind to the shortcut",
-        "share of the predictions that change when the shortcut alone is redrawn",
+        "Share of the predictions that change when the shortcut alone is redrawn.",
     ),
     Metric(
         "follow_rate",
         "lower",
         0,
         1,
-        "1/values for guesses, where the shortcut has as many values",
-        "share of the conflict predictions whose class carries the shortcut value shown",
+        "1/values for guesses, where as many classes carry each value",
+        "Share of the conflict predictions whose class carries the shortcut value shown.",
     ),
-    Metric("aligned_conflict_gap", "lower", -1, 1, "0", "accuracy/aligned - accuracy/conflict"),
+    Metric("aligned_conflict_gap", "lower", -1, 1, "0", "Accuracy that a conflicting shortcut costs."),
 )
 
 

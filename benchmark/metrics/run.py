@@ -7,17 +7,17 @@ from math import inf
 from .base import Metric
 
 METRICS = (
-    Metric("seconds", "lower", 0, inf, "none", "wall seconds of a run: its stack's, divided by the stack's size"),
-    Metric("seconds_over_erm", "lower", 0, inf, "1 for training as ERM does", "wall seconds over ERM's, same suite"),
-    Metric("regret", "lower", -1, 1, "0 for the oracle's choice", "accuracy lost to the oracle's choice of strength"),
-    Metric("right_answer", "lower", 0, inf, "log(classes) for a uniform prediction", "right-answer term, last epoch"),
-    Metric("right_reason", "lower", 0, inf, "none", "right-reason term with its strength, last epoch"),
+    Metric("seconds", "lower", 0, inf, "none", "Wall seconds of a run: its stack's, divided by the stack's size."),
+    Metric("seconds_over_erm", "lower", 0, inf, "1 for training as ERM does", "Wall seconds over ERM's, same suite."),
+    Metric("regret", "lower", -1, 1, "0 for the oracle's choice", "Accuracy lost to the oracle's choice of strength."),
+    Metric("right_answer", "lower", 0, inf, "log(classes) for a uniform prediction", "Right-answer term, last epoch."),
+    Metric("right_reason", "lower", 0, inf, "none", "Right-reason term with its strength, last epoch."),
     Metric(
         "liveness/{stage}",
         "neither",
         0,
         inf,
         "0 for a dead penalty",
-        "norm over the parameters of the right-reason term's gradient, over the right-answer term's",
+        "Norm over the parameters of the right-reason term's gradient, over the right-answer term's.",
     ),
 )

@@ -1,4 +1,4 @@
-"""How much of a saliency map lies on the shortcut. The last word of an id is its sign policy.
+"""How much of a saliency map lies on the shortcut. An id says its sign policy.
 
 `abs`: the size of an attribution counts, whatever its sign; `pos`: positive attributions count alone.
 
@@ -22,14 +22,14 @@ Score = Callable[[Float[Tensor, "n *features"], Bool[Tensor, "n *#features"]], F
 
 SCORES: dict[str, Score] = {}
 METRICS = [
-    Metric("empty_masks", "neither", 0, inf, "none", "inputs left out because they have no mask"),
+    Metric("empty_masks", "neither", 0, inf, "none", "Inputs left out because they have no mask."),
     Metric(
         "unattributed/{explainer}",
         "neither",
         0,
         inf,
         "none",
-        "inputs with a mask left out because their attribution is zero everywhere or not finite",
+        "Inputs with a mask left out because their attribution is zero everywhere or not finite.",
     ),
 ]
 

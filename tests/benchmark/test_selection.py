@@ -107,7 +107,7 @@ def test_the_headline_of_runs_without_a_shifted_environment_is_nan():
 def test_one_unfinished_run_makes_its_strength_ineligible(status):
     sweep = GOLDEN.copy()
     sweep.loc[(sweep.strength == 1) & (sweep.seed == 0), "status"] = status
-    assert set(eligible(sweep).strength) == {0, 10, 100}
+    assert set(eligible(sweep).strength) == ({10, 100} if status == "inert" else {0, 10, 100})
     assert select("val_iid", sweep) == 10  # 0.955, the next best
 
 
@@ -155,3 +155,10 @@ def test_an_unknown_rule_names_the_nearest():
 def test_the_order_of_records_does_not_matter(rule):
     chosen = {select(rule, GOLDEN.sample(frac=1, random_state=seed)) for seed in range(5)}
     assert chosen == {select(rule, GOLDEN)}
+
+
+def test_a_mitigation_that_is_inert_at_every_strength_is_not_ranked_by_its_strength_0():
+    sweep = a_sweep([0, 1], validation=[0.9, 0.9])
+    sweep.loc[sweep.strength == 1, "status"] = "inert"
+    with pytest.raises(NoEligibleStrength, match="2 inert runs"):
+        select("knee", sweep)

@@ -60,5 +60,4 @@ def test_descriptions_are_whole():
     for known in metrics():
         assert known.low < known.high
         assert known.chance
-        assert known.meaning
-        assert not known.meaning.endswith("\n")
+        assert known.meaning.endswith(".")

@@ -9,7 +9,6 @@ from rrrbench.methods.explainers.base import explainers
 from torch import nn
 
 ABSOLUTE = ["mass_abs", "pointing_game_abs", "rank_accuracy_abs", "rule_score_abs"]
-EXPLAINERS = ["input_gradient", "input_gradient_predicted", "integrated_gradients"]
 
 
 def row(*values):
@@ -38,7 +37,7 @@ class Sees(nn.Module):
         return self.layers(inputs * self.visible)
 
 
-@pytest.mark.parametrize("explainer", EXPLAINERS)
+@pytest.mark.parametrize("explainer", explainers.names())
 @pytest.mark.parametrize("extent", [1, 2, 4])  # up to 16 of 25 pixels: more than are left outside
 @pytest.mark.parametrize("uses_the_mask", [True, False])
 def test_what_the_network_provably_sees(explainer, extent, uses_the_mask):

@@ -5,7 +5,7 @@ import torch
 from rrrbench.methods.explainers.base import explainers
 from torch import nn
 
-EVERY = pytest.mark.parametrize("name", ["input_gradient", "input_gradient_predicted", "integrated_gradients"])
+EVERY = pytest.mark.parametrize("name", explainers.names())  # newcomers too
 
 
 def small_network():
