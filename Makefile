@@ -19,8 +19,8 @@ setup: .venv/ready ## the environment, from requirements.lock
 bench: .venv/ready ## the main job on embedded data: a leaderboard and a picture, in minutes
 	$(BIN)/rrrbench run bench
 
-test: .venv/ready ## the fast tests
-	$(BIN)/python -m pytest
+test: .venv/ready ## the fast tests, in two processes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: .venv/ready ## the tests that take minutes, too
 	$(BIN)/python -m pytest -m 'not gpu'

@@ -2,6 +2,6 @@
 
 from .base import Mitigation, Terms, mitigations
 from .published import from_published
-from .rrr_loss import rrr_loss
+from .own_loop import rrr_loss
 
 __all__ = ["Mitigation", "Terms", "from_published", "mitigations", "rrr_loss"]
