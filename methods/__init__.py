@@ -1,7 +1,7 @@
 """How networks are trained not to use a shortcut, and how a prediction is explained."""
 
 from .base import Mitigation, Terms, mitigations
-from .published import from_published
 from .own_loop import rrr_loss
+from .published import from_published
 
 __all__ = ["Mitigation", "Terms", "from_published", "mitigations", "rrr_loss"]
