@@ -111,7 +111,7 @@ def run(
     if data_root is not None:
         os.environ["RRRBENCH_DATA"] = str(data_root)
     uri = tracking_uri()
-    if (summary := finished.recall(suite, f"{uri} {rule}")) is not None:
+    if (summary := finished.recall(suite, uri, rule)) is not None:
         typer.echo(summary)
         return
     with _explained():
@@ -134,7 +134,7 @@ def run(
     typer.echo(summary)
     if _complain(outcome):
         raise typer.Exit(1)
-    finished.remember(suite, f"{uri} {rule}", loaded.keys(), summary)
+    finished.remember(suite, uri, rule, loaded.keys(), summary)
 
 
 @app.command()

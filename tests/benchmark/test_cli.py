@@ -63,9 +63,9 @@ def test_the_main_job_from_run_to_leaderboard(invoke, tmp_path, monkeypatch):
 
 def test_a_finished_suite_is_forgotten_when_its_runs_are_gone(invoke, tmp_path, uri):
     invoke("run", "own.toml", "--device", "cpu")
-    assert finished.recall("own.toml", f"{uri} knee", tmp_path / "results/local") is not None
+    assert finished.recall("own.toml", uri, "knee", tmp_path / "results/local") is not None
     (tmp_path / "mlflow.db").unlink()
-    assert finished.recall("own.toml", f"{uri} knee", tmp_path / "results/local") is None
+    assert finished.recall("own.toml", uri, "knee", tmp_path / "results/local") is None
 
 
 def test_list_shows_everything_that_can_be_named(invoke):

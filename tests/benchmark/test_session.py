@@ -205,4 +205,4 @@ def test_kill_9_in_the_middle_then_the_same_command(session, tmp_path):
     expected = pd.DataFrame([{"run_key": r.run_key, **r.metrics} for r in undisturbed]).set_index("run_key")
     shared = [name for name in expected.columns if name not in MEASURED_TIME]
     found = records.set_index("run_key").loc[expected.index]
-    pd.testing.assert_frame_equal(found[shared], expected[shared], check_names=False, rtol=1e-9)
+    pd.testing.assert_frame_equal(found[shared], expected[shared], check_names=False, rtol=1e-6)  # curves are float32

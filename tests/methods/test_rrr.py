@@ -12,6 +12,7 @@ from rrrbench.methods.targets import TARGETS
 from small import small_trainer
 from torch.nn import functional as F
 
+WIDE = {"name": "mlp", "hidden": [32, 16], "init": "torch"}  # the smallest of nets may have no live ReLU
 STRENGTH = torch.tensor(0.7, dtype=torch.float64)
 
 
@@ -135,7 +136,7 @@ def test_largest_gradient_mask_by_hand():
 
 
 def test_find_another_explanation_forbids_what_erm_looked_at():
-    trainer = small_trainer((10.0,), seeds=(0,), epochs=40)
+    trainer = small_trainer((10.0,), seeds=(0,), network=WIDE, epochs=60, learning_rate=0.01)
     mitigation = FindAnotherExplanation()
     fitted, erm = mitigation.fit(trainer), ERM().fit(trainer)
     forbidden = trainer.per_input(erm, mitigation.largest_gradient_mask)
