@@ -35,10 +35,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Result:
-    """A trained stack's records, the state dicts in the same order if they were asked for, and its picture."""
+    """A trained stack's records, the state dicts by run key if they were asked for, and its picture."""
 
     records: list[Record]
-    models: list[dict[str, Tensor]] = field(default_factory=list)
+    models: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     panel: bytes | None = None
 
 
@@ -57,7 +57,10 @@ def run_stack(
             (strength,), (seed,) = stack.strengths, stack.seeds
             return Result([Record.of(stack, strength, seed, "failed", error=traceback.format_exc())])
         alone = [run_stack(run, settings, check_digest, progress, save_models) for run in stack.runs()]
-        return Result([r for result in alone for r in result.records], [m for result in alone for m in result.models])
+        return Result(
+            [r for result in alone for r in result.records],
+            dict(item for result in alone for item in result.models.items()),
+        )
 
 
 def _trained(
@@ -82,7 +85,7 @@ def _trained(
     )
     fitted = stack.mitigation.fit(trainer)
     records = list(evaluate.records(stack, trainer, fitted))
-    models = _state_dicts(fitted) if save_models else []
+    models = _state_dicts(stack, fitted) if save_models else {}
     return Result(records, models, _panel(stack, trainer, fitted) if stack.mitigation.has_strength else None)
 
 
@@ -92,14 +95,12 @@ def draw(recipe: Recipe, seed: int) -> ShortcutDataset:
     return recipe.make(seed)
 
 
-def _state_dicts(fitted: Fitted) -> list[dict[str, Tensor]]:
-    """In the order of the records: by seed, then by strength."""
-    rows, columns = fitted.seconds.shape
-    return [
-        {name: value[row, column].cpu().clone() for name, value in fitted.parameters.items()}
-        for row in range(rows)
-        for column in range(columns)
-    ]
+def _state_dicts(stack: Stack, fitted: Fitted) -> dict[str, dict[str, Tensor]]:
+    return {
+        stack.key(strength, seed): {name: value[row, column].cpu().clone() for name, value in fitted.parameters.items()}
+        for row, seed in enumerate(stack.seeds)
+        for column, strength in enumerate(stack.strengths)
+    }
 
 
 def _panel(stack: Stack, trainer: Trainer, fitted: Fitted) -> bytes:

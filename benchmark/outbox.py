@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -30,10 +30,10 @@ class Outbox:
         self,
         suite: str,
         records: Sequence[Record],
-        models: Sequence[dict[str, Tensor]] = (),
+        models: Mapping[str, dict[str, Tensor]] | None = None,
         panel: bytes | None = None,
     ) -> None:
-        """Keeps a finished stack's records, its runs' state dicts if there are any, and its picture (png).
+        """Keeps a finished stack's records, its runs' state dicts by run key if there are any, and its picture (png).
 
         Raises:
             OSError: the folder cannot be written.
@@ -41,7 +41,7 @@ class Outbox:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{records[0].run_key}.json"
         if models:
-            torch.save({r.run_key: m for r, m in zip(records, models, strict=True)}, path.with_suffix(".pt"))
+            torch.save(dict(models), path.with_suffix(".pt"))
         if panel is not None:
             path.with_suffix(".png").write_bytes(panel)
         partial = path.with_suffix(".partial")

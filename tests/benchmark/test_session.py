@@ -81,7 +81,7 @@ def test_a_failing_run_is_recorded_alone_and_tried_again(session, monkeypatch):
         raise RuntimeError("planted: this term raises")
 
     monkeypatch.setattr(RRR, "terms", failing)
-    outcome = session().run()
+    outcome = session(tiny_suite().model_copy(update={"save_models": True})).run()
     assert {record.mitigation for record in outcome.failed} == {"rrr"}
     assert len(outcome.failed) == 4
     records = rows(session())
