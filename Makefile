@@ -1,6 +1,7 @@
 # One target per habit. Each makes .venv by itself the first time; nothing is fetched but packages.
 PYTHON ?= python3
 BIN := .venv/bin
+# --system-certs: uv trusts what the machine's own pip and browser trust, a company's proxy included.
 .DEFAULT_GOAL := help
 .PHONY: help setup bench test test-slow lint types leaderboard ui lock clean
 
@@ -11,9 +12,9 @@ setup: .venv/ready ## the environment, from requirements.lock
 
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.11'
+	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
 bench: .venv/ready ## the main job on embedded data: a leaderboard and a picture, in minutes
@@ -39,7 +40,7 @@ ui: .venv/ready ## MLflow's own page on the local database
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///results/local/mlflow.db
 
 lock: .venv/ready ## requirements.lock anew
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	$(BIN)/uv pip compile --quiet --system-certs --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
 		--python-version 3.11 --extra dev --extra ray --upgrade pyproject.toml --output-file requirements.lock
 
 clean: ## removes the environment and local results
