@@ -14,12 +14,14 @@ from typing import Literal
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
+from torch.func import grad
 
 from ..datasets.base import Batch, ShortcutDataset, generator
 from ..methods.base import Mitigation, Terms
 from ..methods.network import Net
 from .networks import NetworkRecipe
 from .stacking import Index, StackedSplit, of_seed, of_seeds, over_stack
+from .tracing import Parameters, TracedGradients
 from .training import Training
 
 Engine = Literal["auto", "stacked", "single"]
@@ -133,10 +135,15 @@ class Trainer:
         """
         data = self.train_data if masks is None else replace(self.train_data, masks=masks)
         strengths = self.strengths if strengths is None else strengths
-        touched = data.touched()
+        module, touched = self.modules[0], data.touched()
+
+        def terms(parameters: Parameters, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
+            return mitigation.terms(Net(module, parameters), batch._replace(touched=touched), strength)
+
+        gradients = TracedGradients(over_stack(terms, masks_by_strength=data.masks.shape[1] > 1))
 
         def part(place: Place) -> Part:
-            return Part(self, mitigation, data[place], strengths[place], touched, place[0])
+            return Part(self, mitigation, data[place], strengths[place], gradients, place[0])
 
         places = self._places(mitigation, strengths, part)
         return Fitted.joined([(place, part(place).train()) for place in places], strengths.shape)
@@ -183,23 +190,22 @@ class Part:
         mitigation: Mitigation,
         data: StackedSplit,
         strengths: Float[Tensor, "seeds strengths"],
-        touched: Tensor | None,
+        gradients: TracedGradients,
         seeds: slice,
     ) -> None:
         self.trainer, self.training, self.mitigation = trainer, trainer.training, mitigation
-        self.data, self.strengths, self.touched = data, strengths, touched
+        self.data, self.strengths, self.gradients = data, strengths, gradients
         self.validation, self.draws = trainer.validation_data[seeds, :], trainer.draws[seeds]
         modules = trainer.modules[seeds]
         self.module = modules[0]
         initial = [dict(module.named_parameters()) for module in modules]
         self.parameters = {
-            name: torch.stack([named[name].detach() for named in initial])[:, None]
-            .repeat_interleave(strengths.shape[1], 1)
-            .requires_grad_()
+            name: torch.stack([named[name].detach() for named in initial])[:, None].repeat_interleave(
+                strengths.shape[1], 1
+            )
             for name in initial[0]
         }
         self.optimizer = optimizer(self.training, list(self.parameters.values()))
-        self.terms = over_stack(self._terms, masks_by_strength=data.masks.shape[1] > 1)
         self.orders = self._generators("order")
         self.augments = self._generators("augment")
 
@@ -222,7 +228,7 @@ class Part:
                 break
         liveness["end"] = self.liveness()
         return Fitted(
-            parameters={name: value.detach() for name, value in self.parameters.items()},
+            parameters=self.parameters,
             curves=curves,
             liveness={"middle": liveness["end"], **liveness},
             seconds=self.strengths.new_full(shape, (time.perf_counter() - start) / runs),
@@ -230,27 +236,29 @@ class Part:
 
     def step(self, batch: Batch) -> Terms:
         """One optimiser step of every run; both terms as they were before it."""
-        terms = self.terms(self.parameters, batch, self.strengths)
-        for parameter, gradient in zip(
-            self.parameters.values(), self._gradients(terms.right_answer + terms.right_reason), strict=True
-        ):
-            parameter.grad = gradient.contiguous()  # torch's fused optimisers read a transposed one wrongly
+        gradients, terms = self.gradients(self.parameters, batch, self.strengths)
+        for name, parameter in self.parameters.items():
+            parameter.grad = gradients[name].contiguous()  # torch's fused optimisers read a transposed one wrongly
         self.optimizer.step()
-        return Terms(terms.right_answer.detach(), terms.right_reason.detach())
+        return terms
 
     def liveness(self) -> Float[Tensor, "seeds strengths"]:
         """Norm of the right-reason term's gradient over the right-answer term's, on the first batch."""
         batch = self._batch(slice(0, self.training.batch_size), self._generators("liveness"))
-        norms = []
-        for term in self.terms(self.parameters, batch, self.strengths):
-            squares = [gradient.square().flatten(2).sum(2) for gradient in self._gradients(term, retain_graph=True)]
-            norms.append(torch.stack(squares).sum(0).sqrt())
-        right_answer, right_reason = norms
-        return right_reason / right_answer
+
+        def norm(term: Literal["right_answer", "right_reason"]) -> Float[Tensor, "seeds strengths"]:
+            def total(parameters: Parameters) -> Tensor:
+                return getattr(self.gradients.terms(parameters, batch, self.strengths), term).sum()
+
+            squares = [gradient.square().flatten(2).sum(2) for gradient in grad(total)(self.parameters).values()]
+            return torch.stack(squares).sum(0).sqrt()
+
+        return norm("right_reason") / norm("right_answer")
 
     def seconds_per_step(self) -> float:
         """The fastest of a few steps. They move the parameters: the part is of no use afterwards."""
         batch, seconds = self._batch(slice(0, self.training.batch_size), self.augments), []
+        self.gradients.trace(self.parameters, batch, self.strengths)
         for _ in range(TRIAL_STEPS):
             start = time.perf_counter()
             self.step(batch)
@@ -258,16 +266,6 @@ class Part:
                 torch.cuda.synchronize()
             seconds.append(time.perf_counter() - start)
         return min(seconds)
-
-    def _terms(self, parameters: Mapping[str, Tensor], batch: Batch, strength: Float[Tensor, ""]) -> Terms:
-        return self.mitigation.terms(Net(self.module, parameters), batch._replace(touched=self.touched), strength)
-
-    def _gradients(self, term: Float[Tensor, "seeds strengths"], retain_graph: bool = False) -> tuple[Tensor, ...]:
-        """Of each run's term with respect to its own parameters; zeros where it does not depend on them."""
-        parameters = list(self.parameters.values())
-        if not term.requires_grad:
-            return tuple(torch.zeros_like(parameter) for parameter in parameters)
-        return torch.autograd.grad(term.sum(), parameters, retain_graph=retain_graph, materialize_grads=True)
 
     def _indices(self) -> Iterator[tuple[Index, int]]:
         """One epoch's batches and their sizes; the last one may be smaller."""
@@ -293,7 +291,7 @@ class Part:
 
     @torch.no_grad()
     def _validation_accuracy(self) -> Float[Tensor, "seeds strengths"]:
-        def correct(parameters: Mapping[str, Tensor], batch: Batch, strength: Tensor) -> Terms:
+        def correct(parameters: Parameters, batch: Batch, strength: Tensor) -> Terms:
             hits = (Net(self.module, parameters)(batch.inputs).argmax(-1) == batch.labels).to(strength)
             return Terms(hits.sum(), hits.sum())
 

@@ -49,9 +49,16 @@ def run_stack(
     progress: Callable[[int], object],
     save_models: bool = False,
 ) -> Result:
-    """Draws the data, trains, evaluates. An exception inside a stack is narrowed down to the runs that raise it."""
+    """Draws the data, trains, evaluates. An exception inside a stack is narrowed down to the runs that raise it.
+
+    Raises:
+        OSError, ValueError: the data cannot be had, or differ from what was recorded; that is no single run's failure.
+    """
+    draws = [draw(stack.dataset, seed) for seed in stack.seeds]
+    for one in draws:
+        check_digest(stack.dataset_key(one.seed), one.digest())
     try:
-        return _trained(stack, settings, check_digest, progress, save_models)
+        return _trained(stack, draws, settings, progress, save_models)
     except Exception:
         if len(stack) == 1:
             (strength,), (seed,) = stack.strengths, stack.seeds
@@ -65,14 +72,11 @@ def run_stack(
 
 def _trained(
     stack: Stack,
+    draws: list[ShortcutDataset],
     settings: Settings,
-    check_digest: CheckDigest,
     progress: Callable[[int], object],
     save_models: bool,
 ) -> Result:
-    draws = [draw(stack.dataset, seed) for seed in stack.seeds]
-    for one in draws:
-        check_digest(stack.dataset_key(one.seed), one.digest())
     trainer = Trainer(
         stack.network,
         draws,

@@ -24,6 +24,8 @@ LOCAL = Path("results/local")
 IDENTITY = ("dataset", "network", "mitigation", "strength", "seed", "run_key", "status", "needs")
 """The columns of a record before its metrics."""
 METRICS_A_REQUEST = 1000
+LOCK_SECONDS = 30.0
+"""How long another program's lock on a sqlite store is waited for."""
 
 
 class DigestMismatch(ValueError):
@@ -222,8 +224,14 @@ def _tag_of_finished_runs(uri: str, tag: str) -> Collection[str]:
         return []
     query = """SELECT tags.value FROM tags JOIN runs ON runs.run_uuid = tags.run_uuid
                WHERE tags.key = ? AND runs.status = 'FINISHED' AND runs.lifecycle_stage = 'active'"""
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30) as database:
-        return [value for (value,) in database.execute(query, (tag,))]
+    try:
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=LOCK_SECONDS) as database:
+            return [value for (value,) in database.execute(query, (tag,))]
+    except sqlite3.Error as error:
+        raise OSError(
+            f"{path} cannot be read ({error}): end the program that holds it, or name another store in "
+            "MLFLOW_TRACKING_URI"
+        ) from error
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Annotated, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -133,6 +134,10 @@ class ShortcutDataset:
 
     def digest(self) -> str:
         """SHA-256 over every tensor of every split: 64 hexadecimal digits, the same on every machine."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         sha = hashlib.sha256(_bytes(self.class_shortcuts))
         tests = sorted(self.environments.items())
         for name, split in (("train", self.train), ("validation", self.validation), *tests):

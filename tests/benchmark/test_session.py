@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -14,8 +16,10 @@ import pandas as pd
 import pytest
 import rrrbench.benchmark.session as session_module
 from conftest import tiny_suite
+from rrrbench.benchmark import tracking
 from rrrbench.benchmark.executors import Settings, run_stack
 from rrrbench.benchmark.metrics.base import metric
+from rrrbench.benchmark.outbox import Outbox
 from rrrbench.benchmark.suite import load_suite
 from rrrbench.benchmark.tracking import IDENTITY, DigestMismatch, finished_keys
 from rrrbench.methods.base import Terms
@@ -151,6 +155,54 @@ def test_data_that_changed_under_the_same_recipe_is_an_error(session, monkeypatc
     tracker.check_digest(key, digest)
     with pytest.raises(DigestMismatch, match="Restore the data"):
         tracker.check_digest(key, "0" * 64)
+
+
+def test_data_that_cannot_be_had_is_one_error_and_no_failed_runs(session, tmp_path, monkeypatch):
+    monkeypatch.setenv("RRRBENCH_DATA", str(tmp_path / "nothing here"))
+    suite = tiny_suite(dataset={"name": "decoy", "base": f"npz:{tmp_path / 'absent.npz'}"})
+    with pytest.raises(FileNotFoundError, match="absent.npz"):
+        session(suite).run()
+    assert not session(suite).tracker._search("tags.kind = 'run'")
+
+
+def test_a_locked_database_loses_nothing(session, monkeypatch):
+    session().run()  # a store that is there
+    wider = tiny_suite(mitigations=[{"mitigation": "rrr", "strengths": [0.1, 5.0]}])
+    monkeypatch.setattr(tracking, "LOCK_SECONDS", 0.1)
+    one = session(wider)
+    path = one.uri.removeprefix("sqlite:///")
+    trained, holder = session_module.run_stack, sqlite3.connect(path, isolation_level=None, timeout=60)
+
+    def train_then_lock(*arguments):
+        result = trained(*arguments)
+        holder.execute("BEGIN EXCLUSIVE")
+        return result
+
+    monkeypatch.setattr(session_module, "run_stack", train_then_lock)
+    outcome = one.run()
+    assert "locked" in outcome.undelivered
+    with pytest.raises(OSError, match="end the program that holds it"):
+        finished_keys(one.uri)
+    holder.execute("COMMIT")
+    holder.close()
+    monkeypatch.setattr(session_module, "run_stack", lambda *_: pytest.fail("trained a finished run"))
+    assert session(wider).run().undelivered == ""
+    assert set(wider.keys()) <= finished_keys(one.uri)
+
+
+def test_a_full_disk_is_an_error_that_keeps_what_was_logged(session, monkeypatch):
+    one, put = session(), Outbox.put
+
+    def full(self, suite, records, *rest):
+        if records[0].mitigation == "rrr":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        put(self, suite, records, *rest)
+
+    monkeypatch.setattr(Outbox, "put", full)
+    with pytest.raises(OSError, match="No space left"):
+        one.run()
+    monkeypatch.setattr(Outbox, "put", put)
+    assert session().run().trained == 4
 
 
 def test_state_dicts_are_kept_where_the_suite_asks(session):

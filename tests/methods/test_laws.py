@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+from rrrbench.benchmark import tracing
 from rrrbench.benchmark.stacking import of_seed
 from rrrbench.methods.base import Mitigation, Terms, mitigations
 from rrrbench.methods.mitigations.erm import ERM
@@ -99,6 +100,17 @@ def test_law_4_stacked_or_alone_the_numbers_are_the_same(mitigation, network):
         torch.testing.assert_close(value, single.parameters[name], rtol=1e-7, atol=1e-9)
     for name, curve in stacked.curves.items():
         torch.testing.assert_close(curve, single.curves[name], rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("engine", ["stacked", "single"])
+@pytest.mark.parametrize("mitigation", EVERY, ids=by_id)
+def test_law_4_traced_or_not_the_numbers_are_the_same(mitigation, engine, monkeypatch):
+    fitted = {}
+    for trace_after in (2, 1000):
+        monkeypatch.setattr(tracing, "TRACE_AFTER", trace_after)
+        fitted[trace_after] = mitigation.fit(small_trainer(engine=engine, batch_size=10))  # and a smaller last one
+    for name, value in fitted[2].parameters.items():
+        torch.testing.assert_close(value, fitted[1000].parameters[name], rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("mitigation", EVERY, ids=by_id)

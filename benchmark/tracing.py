@@ -1,0 +1,59 @@
+"""Gradients of a stack as one flat list of tensor operations.
+
+Autograd and vmap decide anew in every step what the step before decided already; for small networks that costs more
+than the arithmetic does. A traced program has neither left in it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from torch import Tensor
+from torch.func import grad
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from ..datasets.base import Batch
+from ..methods.base import Terms
+
+Parameters = Mapping[str, Tensor]
+Gradients = Callable[[Parameters, Batch, Tensor], tuple[Parameters, Terms]]
+"""Of (parameters, batch, strengths): each run's gradient of the sum of its two terms, and the terms."""
+
+TRACE_AFTER = 20
+"""Calls before a program is traced, which takes about as long as they do: short trainings go without."""
+
+
+class TracedGradients:
+    """The gradients of `terms`, traced once they were asked for often enough; one program a shape of stack and batch.
+
+    Args:
+        terms: of (parameters, batch, strengths), stacked or not; pure, without branches on what tensors hold.
+    """
+
+    def __init__(self, terms: Callable[[Parameters, Batch, Tensor], Terms]) -> None:
+        def total(parameters: Parameters, batch: Batch, strengths: Tensor) -> tuple[Tensor, Terms]:
+            both = terms(parameters, batch, strengths)
+            return (both.right_answer + both.right_reason).sum(), both
+
+        self.terms = terms
+        self.untraced: Gradients = grad(total, has_aux=True)
+        self.calls: Counter[tuple[int, ...]] = Counter()
+        self.programs: dict[tuple[int, ...], Gradients] = {}
+
+    def __call__(self, parameters: Parameters, batch: Batch, strengths: Tensor) -> tuple[Parameters, Terms]:
+        shape = self._shape(batch, strengths)
+        self.calls[shape] += 1
+        if self.calls[shape] == TRACE_AFTER:
+            self.trace(parameters, batch, strengths)
+        return self.programs.get(shape, self.untraced)(parameters, batch, strengths)
+
+    def trace(self, parameters: Parameters, batch: Batch, strengths: Tensor) -> None:
+        """Traces the program for these shapes."""
+        program = make_fx(self.untraced)(parameters, batch, strengths)
+        program.graph.eliminate_dead_code()
+        program.recompile()
+        self.programs[self._shape(batch, strengths)] = program
+
+    def _shape(self, batch: Batch, strengths: Tensor) -> tuple[int, ...]:
+        return (*strengths.shape, *batch.labels.shape)
