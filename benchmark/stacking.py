@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from torch.func import vmap
 
@@ -93,7 +93,9 @@ def over_stack(terms: RunTerms, masks_by_strength: bool) -> RunTerms:
         if seeds > 1:
             result = by_seed(alone, _first_masks(batch), strengths[:, 0])
         else:
-            result = terms({name: value[0] for name, value in alone.items()}, of_seed(batch, 0), strengths[0, 0])
+            one = of_seed(batch, 0)
+            one = one._replace(inputs=_channels_last(one.inputs))
+            result = terms({name: _channels_last(value[0]) for name, value in alone.items()}, one, strengths[0, 0])
         return Terms(*(term.view(seeds, 1) for term in result))
 
     return stacked
@@ -114,6 +116,11 @@ def of_seeds(batches: Sequence[Batch]) -> Batch:
     )
     draws = {name: torch.stack([batch.draws[name] for batch in batches]) for name in batches[0].draws}
     return Batch(inputs, labels, masks[:, None], shortcuts, draws, batches[0].touched)
+
+
+def _channels_last(inputs: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch *features"]:
+    """Images in the memory format in which convolutions and pooling on a CPU are about twice as fast."""
+    return inputs.to(memory_format=torch.channels_last) if inputs.dim() == 4 else inputs
 
 
 def _first_masks(batch: Batch) -> Batch:

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from .convolution import convolve
+
 
 class PixelRange(nn.Module):
     """Maps [0, 1] to the range a paper trained on: `low + (high - low) x`. It has no parameters to learn.
@@ -84,6 +86,8 @@ class BoundLayer:
                 return _SharedProduct.apply(hidden, self.parameters["weight"]) + self.parameters["bias"]
             case nn.Linear():
                 return F.linear(hidden, self.parameters["weight"], self.parameters.get("bias"))
+            case nn.Conv2d() as layer:
+                return convolve(layer, hidden, self.parameters["weight"], self.parameters.get("bias"))
             case module if not self.parameters:
                 return module(hidden)
             case module:
@@ -132,8 +136,8 @@ def nudged(
 ) -> Float[Tensor, "batch classes"]:
     """`net` at `inputs` with `nudge` added to the flattened features at `positions`.
 
-    A dense first layer takes the nudge through the columns it touches alone, so that a gradient with respect to
-    64 of 784 inputs costs 64 columns.
+    A dense or convolutional first layer takes the nudge through what it touches alone, so that a gradient with respect
+    to 64 of 784 inputs costs a twelfth.
     """
     hidden, layers = inputs, iter(net.layers)
     for layer in layers:
@@ -146,6 +150,9 @@ def nudged(
             case nn.Linear():
                 hidden = layer(hidden) + F.linear(nudge, layer.parameters["weight"][:, positions])
                 break
+            case nn.Conv2d():
+                hidden = _convolved_nudge(layer, hidden, nudge, positions)
+                break
             case _:
                 flat = hidden.flatten(1).index_add(1, positions, nudge)
                 hidden = layer(flat.unflatten(1, hidden.shape[1:]))
@@ -153,3 +160,22 @@ def nudged(
     for layer in layers:
         hidden = layer(hidden)
     return hidden
+
+
+def _convolved_nudge(
+    layer: BoundLayer,
+    hidden: Float[Tensor, "batch channels rows columns"],
+    nudge: Float[Tensor, "batch positions"],
+    positions: Tensor,
+) -> Float[Tensor, "batch out rows columns"]:
+    """The convolution of `hidden` with `nudge` added: what it makes of one at each position, weighted by the nudge."""
+    module: nn.Conv2d = layer.module  # pyrefly: ignore
+    units = torch.zeros(len(positions), hidden[0].numel(), dtype=nudge.dtype, device=nudge.device)
+    units = units.scatter(1, positions[:, None], 1.0).unflatten(1, hidden.shape[1:])
+    everywhere = torch.ones(1, hidden.shape[1], *module.kernel_size, dtype=nudge.dtype, device=nudge.device)
+    touched = F.conv2d(units.sum(0, keepdim=True), everywhere, None, module.stride, module.padding, module.dilation)
+    reached = touched.flatten().nonzero()[:, 0]
+    responses = convolve(module, units, layer.parameters["weight"]).movedim(1, -1).flatten(1, 2)[:, reached]
+    moved = (nudge @ responses.flatten(1)).unflatten(1, responses.shape[1:])
+    output = layer(hidden).movedim(1, -1)
+    return output.flatten(1, 2).index_add(1, reached, moved).view_as(output).movedim(-1, 1)

@@ -22,11 +22,11 @@ class LeNet(NetworkRecipe):
         rows, columns = (((side - 4) // 2 - 4) // 2 for side in sides)
         layers = OrderedDict[str, nn.Module](
             conv0=nn.Conv2d(channels, 20, 5),
-            relu0=nn.ReLU(),
             pool0=nn.MaxPool2d(2),
+            relu0=nn.ReLU(),
             conv1=nn.Conv2d(20, 50, 5),
-            relu1=nn.ReLU(),
             pool1=nn.MaxPool2d(2),
+            relu1=nn.ReLU(),
             flatten=nn.Flatten(),
             linear=nn.Linear(50 * rows * columns, 256),
             relu2=nn.ReLU(),

@@ -160,7 +160,7 @@ def test_data_that_changed_under_the_same_recipe_is_an_error(session, monkeypatc
 def test_data_that_cannot_be_had_is_one_error_and_no_failed_runs(session, tmp_path, monkeypatch):
     monkeypatch.setenv("RRRBENCH_DATA", str(tmp_path / "nothing here"))
     suite = tiny_suite(dataset={"name": "decoy", "base": f"npz:{tmp_path / 'absent.npz'}"})
-    with pytest.raises(FileNotFoundError, match="absent.npz"):
+    with pytest.raises(FileNotFoundError, match=r"absent\.npz"):
         session(suite).run()
     assert not session(suite).tracker._search("tags.kind = 'run'")
 
