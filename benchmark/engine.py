@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequenc
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import psutil
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
@@ -32,6 +33,8 @@ CURVES = ("right_answer", "right_reason", "accuracy/validation")
 CHUNK = 4096
 """Inputs in one forward pass outside training."""
 TRIAL_STEPS = 5
+SHARE_OF_MEMORY = 0.7
+"""Of the free memory, what a stack may be expected to take."""
 
 
 @dataclass(frozen=True)
@@ -129,10 +132,33 @@ class Trainer:
     ) -> Fitted:
         """Trains the stack from its seeds' initialisations with the mitigation's terms.
 
+        A part that does not fit into memory after all is halved and begun again.
+
         Args:
             masks: instead of the dataset's; one for all strengths of a seed, or one for each.
             strengths: instead of the stack's.
         """
+        strengths = self.strengths if strengths is None else strengths
+        part = self.parts(mitigation, masks=masks, strengths=strengths)
+        waiting, done = self._places(mitigation, strengths, part), []
+        while waiting:
+            place, *waiting = waiting
+            try:
+                done.append((place, part(place).train()))
+            except RuntimeError as error:
+                if not out_of_memory(error) or size_of(place) == 1:
+                    raise
+                waiting = [*halves(place), *waiting]
+        return Fitted.joined(done, strengths.shape)
+
+    def parts(
+        self,
+        mitigation: Mitigation,
+        *,
+        masks: Bool[Tensor, "seeds #strengths n *#features"] | None = None,
+        strengths: Float[Tensor, "seeds strengths"] | None = None,
+    ) -> Callable[[Place], Part]:
+        """What makes the part at a place, ready to be trained; parts of one shape share their traced programs."""
         data = self.train_data if masks is None else replace(self.train_data, masks=masks)
         strengths = self.strengths if strengths is None else strengths
         module, touched = self.modules[0], data.touched()
@@ -145,8 +171,7 @@ class Trainer:
         def part(place: Place) -> Part:
             return Part(self, mitigation, data[place], strengths[place], gradients, place[0])
 
-        places = self._places(mitigation, strengths, part)
-        return Fitted.joined([(place, part(place).train()) for place in places], strengths.shape)
+        return part
 
     @torch.no_grad()
     def per_input(
@@ -166,19 +191,52 @@ class Trainer:
         self, mitigation: Mitigation, strengths: Float[Tensor, "seeds strengths"], part: Callable[[Place], Part]
     ) -> list[Place]:
         rows, columns = strengths.shape
-        plans: dict[str, list[Place]] = {
-            "stacked": [(slice(0, rows), slice(0, columns))],
-            "single": [(slice(r, r + 1), slice(c, c + 1)) for r in range(rows) for c in range(columns)],
+        whole, one = (slice(0, rows), slice(0, columns)), (slice(0, 1), slice(0, 1))
+        plans = {
+            "stacked": lambda: split(whole, part(one).how_many_fit()),
+            "single": lambda: split(whole, 1),
         }
         if self.engine != "auto":
-            return plans[self.engine]
+            return plans[self.engine]()
         batch = (self.training.batch_size, *self.draws[0].features)
         shape = f"{mitigation.id} {self.network.id} {rows}x{columns} runs, batches {batch} {self.dtype}"
         key = f"{shape}, {self.device} {torch.get_num_threads()} threads"
         if key not in self.choices:
-            seconds = {name: part(places[0]).seconds_per_step() * len(places) for name, places in plans.items()}
+            places = {name: plan() for name, plan in plans.items()}
+            seconds = {name: part(plan[0]).seconds_per_step() * len(plan) for name, plan in places.items()}
             self.choices[key] = min(seconds, key=seconds.__getitem__)
-        return plans[self.choices[key]]
+        return plans[self.choices[key]]()
+
+
+def split(place: Place, most: int) -> list[Place]:
+    """The place, halved until no part has more than `most` runs."""
+    return [place] if size_of(place) <= max(1, most) else [p for half in halves(place) for p in split(half, most)]
+
+
+def halves(place: Place) -> tuple[Place, Place]:
+    """Two parts of a place of several runs; by strengths first, because they share their seed's batches."""
+    seeds, strengths = place
+    if strengths.stop - strengths.start > 1:
+        middle = (strengths.start + strengths.stop) // 2
+        return (seeds, slice(strengths.start, middle)), (seeds, slice(middle, strengths.stop))
+    middle = (seeds.start + seeds.stop) // 2
+    return (slice(seeds.start, middle), strengths), (slice(middle, seeds.stop), strengths)
+
+
+def size_of(place: Place) -> int:
+    """How many runs are there."""
+    seeds, strengths = place
+    return (seeds.stop - seeds.start) * (strengths.stop - strengths.start)
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether an allocation failed, on either kind of device."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that may be allocated on the device."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
 
 
 class Part:
@@ -254,6 +312,12 @@ class Part:
             return torch.stack(squares).sum(0).sqrt()
 
         return norm("right_reason") / norm("right_answer")
+
+    def how_many_fit(self) -> int:
+        """How many runs like this one can be trained together in the device's free memory."""
+        batch = self._batch(slice(0, self.training.batch_size), self.augments)
+        needed = self.gradients.trace(self.parameters, batch, self.strengths)
+        return int(SHARE_OF_MEMORY * free_memory(self.trainer.device) / needed)
 
     def seconds_per_step(self) -> float:
         """The fastest of a few steps. They move the parameters: the part is of no use afterwards."""

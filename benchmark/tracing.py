@@ -10,7 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from torch import Tensor
+from torch._ops import OpOverload
 from torch.func import grad
+from torch.fx import Graph, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from ..datasets.base import Batch
@@ -20,6 +22,8 @@ Parameters = Mapping[str, Tensor]
 Gradients = Callable[[Parameters, Batch, Tensor], tuple[Parameters, Terms]]
 """Of (parameters, batch, strengths): each run's gradient of the sum of its two terms, and the terms."""
 
+OPTIMIZER_COPIES = 4
+"""Tensors of a parameter's size that a run keeps: itself, its gradient, Adam's two moments."""
 TRACE_AFTER = 20
 """Calls before a program is traced, which takes about as long as they do: short trainings go without."""
 
@@ -48,12 +52,33 @@ class TracedGradients:
             self.trace(parameters, batch, strengths)
         return self.programs.get(shape, self.untraced)(parameters, batch, strengths)
 
-    def trace(self, parameters: Parameters, batch: Batch, strengths: Tensor) -> None:
-        """Traces the program for these shapes."""
+    def trace(self, parameters: Parameters, batch: Batch, strengths: Tensor) -> int:
+        """Traces the program for these shapes; the bytes that it and the optimiser hold at most."""
         program = make_fx(self.untraced)(parameters, batch, strengths)
         program.graph.eliminate_dead_code()
         program.recompile()
         self.programs[self._shape(batch, strengths)] = program
+        return peak_bytes(program.graph) + OPTIMIZER_COPIES * sum(value.nbytes for value in parameters.values())
 
     def _shape(self, batch: Batch, strengths: Tensor) -> tuple[int, ...]:
         return (*strengths.shape, *batch.labels.shape)
+
+
+def peak_bytes(graph: Graph) -> int:
+    """The most bytes of intermediate tensors that are alive at once."""
+    last_user = {used: node for node in graph.nodes for used in node.all_input_nodes}
+    freed: Counter[Node] = Counter()
+    for used, node in last_user.items():
+        freed[node] += _bytes(used)
+    alive = most = 0
+    for node in graph.nodes:
+        alive += _bytes(node)
+        most, alive = max(most, alive), alive - freed[node]
+    return most
+
+
+def _bytes(node: Node) -> int:
+    """What a node allocates: nothing if it is an argument, or a view of something."""
+    value = node.meta.get("val")
+    allocates = isinstance(node.target, OpOverload) and not node.target.is_view and isinstance(value, Tensor)
+    return value.nbytes if allocates else 0

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from rrrbench.benchmark.engine import Trainer
+from rrrbench.benchmark import engine as engine_module
+from rrrbench.benchmark.engine import Part, Trainer, halves, split
 from rrrbench.benchmark.networks import networks
 from rrrbench.benchmark.training import Training
 from rrrbench.methods.base import mitigations
@@ -142,3 +143,54 @@ def test_cuda_gives_the_cpus_numbers(name):
     cuda = Trainer(cuda.network, cuda.draws, cuda.training, cuda.strengths, device="cuda", dtype=torch.float64)
     for key, value in mitigation.fit(cpu).parameters.items():
         torch.testing.assert_close(mitigation.fit(cuda).parameters[key].cpu(), value, rtol=1e-6, atol=1e-8)
+
+
+def test_a_stack_larger_than_memory_is_split_by_itself(monkeypatch):
+    whole = RRR().fit(small_trainer((0.0, 0.1, 1.0), seeds=(0, 1)))
+    needed = []
+    trained = Part.train
+    monkeypatch.setattr(Part, "train", lambda self: needed.append(self.strengths.numel()) or trained(self))
+    trainer = small_trainer((0.0, 0.1, 1.0), seeds=(0, 1))
+    part = trainer.parts(RRR())((slice(0, 1), slice(0, 1)))
+    for_two = 2 * part.gradients.trace(part.parameters, part._batch(slice(0, 8), part.augments), part.strengths)
+    monkeypatch.setattr(engine_module, "free_memory", lambda device: for_two / engine_module.SHARE_OF_MEMORY + 1)
+    parted = RRR().fit(trainer)
+    assert needed == [2, 2, 2]  # both seeds of one strength at a time
+    for name, value in whole.parameters.items():
+        torch.testing.assert_close(value, parted.parameters[name], rtol=1e-7, atol=1e-9)
+
+
+def test_out_of_memory_halves_the_stack_and_goes_on(monkeypatch):
+    whole = RRR().fit(small_trainer((0.0, 0.1, 1.0), seeds=(0, 1)))
+    attempts, step = [], Part.step
+
+    def limited(self, batch):
+        attempts.append(self.strengths.numel())
+        if self.strengths.numel() > 2:
+            raise torch.OutOfMemoryError("planted")
+        return step(self, batch)
+
+    monkeypatch.setattr(Part, "step", limited)
+    parted = RRR().fit(small_trainer((0.0, 0.1, 1.0), seeds=(0, 1)))
+    assert attempts[:2] == [6, 2]  # the first half has strength 0 of both seeds
+    for name, value in whole.parameters.items():
+        torch.testing.assert_close(value, parted.parameters[name], rtol=1e-7, atol=1e-9)
+
+
+def test_a_single_run_that_does_not_fit_says_so(monkeypatch):
+    def never(self, batch):
+        raise torch.OutOfMemoryError("planted")
+
+    monkeypatch.setattr(Part, "step", never)
+    with pytest.raises(torch.OutOfMemoryError, match="planted"):
+        RRR().fit(small_trainer((0.0, 0.1)))
+
+
+@pytest.mark.parametrize(("seeds", "strengths", "most"), [(3, 6, 4), (1, 5, 2), (7, 1, 3), (2, 2, 0)])
+def test_split_covers_every_run_once(seeds, strengths, most):
+    runs = torch.zeros(seeds, strengths)
+    for place in split((slice(0, seeds), slice(0, strengths)), most):
+        assert runs[place].numel() <= max(1, most)
+        runs[place] += 1
+    assert (runs == 1).all()
+    assert halves((slice(0, 2), slice(0, 3))) == ((slice(0, 2), slice(0, 1)), (slice(0, 2), slice(1, 3)))
