@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # --system-certs: uv trusts what the machine's own pip and browser trust, a company's proxy included.
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test test-slow lint types leaderboard ui lock clean
+.PHONY: help setup bench test test-slow speed lint types leaderboard ui lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -25,6 +25,9 @@ test: .venv/ready ## the fast tests, in two processes
 
 test-slow: .venv/ready ## the tests that take minutes, too
 	$(BIN)/python -m pytest -m 'not gpu'
+
+speed: .venv/ready ## the engine against plain loops, as a table
+	$(BIN)/python -m rrrbench.benchmark.speed
 
 lint: .venv/ready ## ruff: rules and format
 	$(BIN)/ruff check .
