@@ -47,6 +47,7 @@ class Device(StrEnum):
 class EngineName(StrEnum):
     auto = "auto"
     stacked = "stacked"
+    compiled = "compiled"
     single = "single"
 
 

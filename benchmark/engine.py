@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import psutil
 import torch
@@ -25,7 +26,8 @@ from .stacking import Index, StackedSplit, of_seed, of_seeds, over_stack
 from .tracing import Parameters, TracedGradients
 from .training import Training
 
-Engine = Literal["auto", "stacked", "single"]
+Plan = Literal["stacked", "compiled", "single"]
+Engine = Literal["auto"] | Plan
 Place = tuple[slice, slice]
 """Which seeds and which strengths of a stack."""
 
@@ -33,6 +35,8 @@ CURVES = ("right_answer", "right_reason", "accuracy/validation")
 CHUNK = 4096
 """Inputs in one forward pass outside training."""
 TRIAL_STEPS = 5
+COMPILE_FROM = 120.0
+"""Expected seconds of training from which the half minute that compiling takes is worth a trial."""
 SHARE_OF_MEMORY = 0.7
 """Of the free memory, what a stack may be expected to take."""
 
@@ -87,7 +91,8 @@ class Trainer:
         network: the architecture, built and initialised anew by each seed.
         draws: the dataset, drawn with each of the seeds.
         strengths: one row a seed.
-        engine: `stacked`, `single`, or `auto` for whichever a trial of a few steps finds faster.
+        engine: `stacked`, `compiled` (stacked, by torch.compile), `single`, or `auto` for whichever a trial of a few
+            steps finds faster.
         choices: where `auto` keeps what it found; hand in one that outlives the trainer to save trials.
         progress: called with the number of runs' epochs that were just trained.
 
@@ -139,8 +144,9 @@ class Trainer:
             strengths: instead of the stack's.
         """
         strengths = self.strengths if strengths is None else strengths
-        part = self.parts(mitigation, masks=masks, strengths=strengths)
-        waiting, done = self._places(mitigation, strengths, part), []
+        parts = {plan: self.parts(mitigation, masks, strengths, plan == "compiled") for plan in get_args(Plan)}
+        plan = self._plan(mitigation, strengths, parts)
+        part, waiting, done = parts[plan], self._places(plan, strengths, parts[plan]), []
         while waiting:
             place, *waiting = waiting
             try:
@@ -154,9 +160,9 @@ class Trainer:
     def parts(
         self,
         mitigation: Mitigation,
-        *,
         masks: Bool[Tensor, "seeds #strengths n *#features"] | None = None,
         strengths: Float[Tensor, "seeds strengths"] | None = None,
+        compiled: bool = False,
     ) -> Callable[[Place], Part]:
         """What makes the part at a place, ready to be trained; parts of one shape share their traced programs."""
         data = self.train_data if masks is None else replace(self.train_data, masks=masks)
@@ -166,7 +172,7 @@ class Trainer:
         def terms(parameters: Parameters, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
             return mitigation.terms(Net(module, parameters), batch._replace(touched=touched), strength)
 
-        gradients = TracedGradients(over_stack(terms, masks_by_strength=data.masks.shape[1] > 1))
+        gradients = TracedGradients(over_stack(terms, masks_by_strength=data.masks.shape[1] > 1), compiled)
 
         def part(place: Place) -> Part:
             return Part(self, mitigation, data[place], strengths[place], gradients, place[0])
@@ -188,24 +194,39 @@ class Trainer:
         return torch.stack([torch.stack([of(row, column) for column in columns]) for row in range(len(self.draws))])
 
     def _places(
-        self, mitigation: Mitigation, strengths: Float[Tensor, "seeds strengths"], part: Callable[[Place], Part]
+        self, plan: Plan, strengths: Float[Tensor, "seeds strengths"], part: Callable[[Place], Part]
     ) -> list[Place]:
         rows, columns = strengths.shape
-        whole, one = (slice(0, rows), slice(0, columns)), (slice(0, 1), slice(0, 1))
-        plans = {
-            "stacked": lambda: split(whole, part(one).how_many_fit()),
-            "single": lambda: split(whole, 1),
-        }
+        most = 1 if plan == "single" else part((slice(0, 1), slice(0, 1))).how_many_fit()
+        return split((slice(0, rows), slice(0, columns)), most)
+
+    def _plan(
+        self,
+        mitigation: Mitigation,
+        strengths: Float[Tensor, "seeds strengths"],
+        parts: Mapping[Plan, Callable[[Place], Part]],
+    ) -> Plan:
+        """The engine that was asked for, or the fastest in a trial of a few steps."""
         if self.engine != "auto":
-            return plans[self.engine]()
+            return self.engine
+        rows, columns = strengths.shape
         batch = (self.training.batch_size, *self.draws[0].features)
         shape = f"{mitigation.id} {self.network.id} {rows}x{columns} runs, batches {batch} {self.dtype}"
         key = f"{shape}, {self.device} {torch.get_num_threads()} threads"
         if key not in self.choices:
-            places = {name: plan() for name, plan in plans.items()}
-            seconds = {name: part(plan[0]).seconds_per_step() * len(plan) for name, plan in places.items()}
-            self.choices[key] = min(seconds, key=seconds.__getitem__)
-        return plans[self.choices[key]]()
+
+            def seconds(plan: Plan) -> float:
+                """Of one step of all runs."""
+                places = self._places(plan, strengths, parts[plan])
+                return parts[plan](places[0]).seconds_per_step() * len(places)
+
+            took: dict[Plan, float] = {"stacked": seconds("stacked"), "single": seconds("single")}
+            steps = self.training.epochs * len(self.train_data) / self.training.batch_size
+            if took["stacked"] <= took["single"] and steps * took["stacked"] > COMPILE_FROM:
+                with suppress(RuntimeError):  # torch's errors where there is no C++ compiler, or too little memory
+                    took["compiled"] = seconds("compiled")
+            self.choices[key] = min(took, key=took.__getitem__)
+        return self.choices[key]  # pyrefly: ignore[bad-return]
 
 
 def split(place: Place, most: int) -> list[Place]:

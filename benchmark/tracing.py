@@ -6,13 +6,15 @@ than the arithmetic does. A traced program has neither left in it.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+import torch
 from torch import Tensor
 from torch._ops import OpOverload
 from torch.func import grad
-from torch.fx import Graph, Node
+from torch.fx import Graph, GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from ..datasets.base import Batch
@@ -33,17 +35,19 @@ class TracedGradients:
 
     Args:
         terms: of (parameters, batch, strengths), stacked or not; pure, without branches on what tensors hold.
+        compiled: programs are compiled too, by torch.compile: it takes half a minute and a C++ compiler, and fuses what
+            lies between the matrix products.
     """
 
-    def __init__(self, terms: Callable[[Parameters, Batch, Tensor], Terms]) -> None:
+    def __init__(self, terms: Callable[[Parameters, Batch, Tensor], Terms], compiled: bool = False) -> None:
         def total(parameters: Parameters, batch: Batch, strengths: Tensor) -> tuple[Tensor, Terms]:
             both = terms(parameters, batch, strengths)
             return (both.right_answer + both.right_reason).sum(), both
 
-        self.terms = terms
+        self.terms, self.compiled = terms, compiled
         self.untraced: Gradients = grad(total, has_aux=True)
         self.calls: Counter[tuple[int, ...]] = Counter()
-        self.programs: dict[tuple[int, ...], Gradients] = {}
+        self.programs: dict[tuple[int, ...], Callable[..., tuple[Parameters, Terms]]] = {}
 
     def __call__(self, parameters: Parameters, batch: Batch, strengths: Tensor) -> tuple[Parameters, Terms]:
         shape = self._shape(batch, strengths)
@@ -57,11 +61,16 @@ class TracedGradients:
         program = make_fx(self.untraced)(parameters, batch, strengths)
         program.graph.eliminate_dead_code()
         program.recompile()
-        self.programs[self._shape(batch, strengths)] = program
+        self.programs[self._shape(batch, strengths)] = _compiled(program) if self.compiled else program
         return peak_bytes(program.graph) + OPTIMIZER_COPIES * sum(value.nbytes for value in parameters.values())
 
     def _shape(self, batch: Batch, strengths: Tensor) -> tuple[int, ...]:
         return (*strengths.shape, *batch.labels.shape)
+
+
+def _compiled(program: GraphModule) -> Callable[..., tuple[Parameters, Terms]]:
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it reports a missing GPU
+    return torch.compile(program, dynamic=False)
 
 
 def peak_bytes(graph: Graph) -> int:

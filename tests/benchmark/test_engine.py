@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 from rrrbench.benchmark import engine as engine_module
+from rrrbench.benchmark import tracing
 from rrrbench.benchmark.engine import Part, Trainer, halves, split
 from rrrbench.benchmark.networks import networks
 from rrrbench.benchmark.training import Training
@@ -175,6 +178,27 @@ def test_out_of_memory_halves_the_stack_and_goes_on(monkeypatch):
     assert attempts[:2] == [6, 2]  # the first half has strength 0 of both seeds
     for name, value in whole.parameters.items():
         torch.testing.assert_close(value, parted.parameters[name], rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="compiling needs a C++ compiler")
+@pytest.mark.filterwarnings("default")
+def test_law_4_compiled_the_numbers_are_the_same(monkeypatch):
+    monkeypatch.setattr(tracing, "TRACE_AFTER", 2)
+    stacked, compiled = (RRR().fit(small_trainer(engine=engine)) for engine in ("stacked", "compiled"))
+    for name, value in stacked.parameters.items():
+        torch.testing.assert_close(value, compiled.parameters[name], rtol=1e-9, atol=1e-11)
+
+
+def test_a_machine_that_cannot_compile_trains_without(monkeypatch):
+    def broken(program, dynamic):
+        raise RuntimeError("planted: no compiler")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    monkeypatch.setattr(engine_module, "COMPILE_FROM", 0.0)
+    trainer = small_trainer(engine="auto")
+    assert not RRR().fit(trainer).diverged.any()
+    assert set(trainer.choices.values()) <= {"stacked", "single"}
 
 
 def test_a_single_run_that_does_not_fit_says_so(monkeypatch):
