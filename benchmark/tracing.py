@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -24,6 +24,9 @@ Parameters = Mapping[str, Tensor]
 Gradients = Callable[[Parameters, Batch, Tensor], tuple[Parameters, Terms]]
 """Of (parameters, batch, strengths): each run's gradient of the sum of its two terms, and the terms."""
 
+_ATEN = torch.ops.aten
+_VIEWS = {_ATEN.view.default, _ATEN._unsafe_view.default, _ATEN.expand.default}
+_ZEROS = {_ATEN.zeros.default, _ATEN.zeros_like.default, _ATEN.new_zeros.default}
 OPTIMIZER_COPIES = 4
 """Tensors of a parameter's size that a run keeps: itself, its gradient, Adam's two moments."""
 TRACE_AFTER = 20
@@ -59,7 +62,7 @@ class TracedGradients:
     def trace(self, parameters: Parameters, batch: Batch, strengths: Tensor) -> int:
         """Traces the program for these shapes; the bytes that it and the optimiser hold at most."""
         program = make_fx(self.untraced)(parameters, batch, strengths)
-        program.graph.eliminate_dead_code()
+        simplify(program.graph)
         program.recompile()
         self.programs[self._shape(batch, strengths)] = _compiled(program) if self.compiled else program
         return peak_bytes(program.graph) + OPTIMIZER_COPIES * sum(value.nbytes for value in parameters.values())
@@ -71,6 +74,33 @@ class TracedGradients:
 def _compiled(program: GraphModule) -> Callable[..., tuple[Parameters, Terms]]:
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it reports a missing GPU
     return torch.compile(program, dynamic=False)
+
+
+def simplify(graph: Graph) -> None:
+    """Takes out what changes nothing: views of a tensor as it is, added zeros, and what nobody uses."""
+    for node in list(graph.nodes):
+        for kept in _same_as(node):
+            node.replace_all_uses_with(kept)
+            break
+    graph.eliminate_dead_code()
+
+
+def _same_as(node: Node) -> Iterator[Node]:
+    """Arguments that the node is equal to, in memory layout too."""
+    if node.target in _VIEWS:
+        candidates = [node.args[0]]
+    elif node.target is _ATEN.add.Tensor and not node.kwargs:
+        candidates = [kept for kept, added in (node.args, node.args[::-1]) if getattr(added, "target", None) in _ZEROS]
+    else:
+        return
+    for kept in candidates:
+        if isinstance(kept, Node) and _layout(kept) == _layout(node):
+            yield kept
+
+
+def _layout(node: Node) -> tuple[object, ...]:
+    value = node.meta["val"]
+    return value.dtype, value.shape, value.stride()
 
 
 def peak_bytes(graph: Graph) -> int:
