@@ -17,6 +17,7 @@ from .tracking import LOCAL, Tracker, finished_keys, tracking_uri
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .executors import Executor
     from .session import Outcome
     from .suite import Suite
 
@@ -49,6 +50,12 @@ class EngineName(StrEnum):
     stacked = "stacked"
     compiled = "compiled"
     single = "single"
+
+
+class ExecutorName(StrEnum):
+    here = "here"
+    processes = "processes"
+    ray = "ray"
 
 
 class BoardFormat(StrEnum):
@@ -103,6 +110,12 @@ def run(
     engine: Annotated[EngineName, typer.Option(help="How a stack is trained; the numbers are the same.")] = (
         EngineName.auto
     ),
+    executor: Annotated[
+        ExecutorName,
+        typer.Option(help="Where: in this process; in one a core, or one a GPU; on a Ray cluster."),
+    ] = ExecutorName.here,
+    workers: Annotated[int | None, typer.Option(min=1, help="How many stacks at once, if not here.")] = None,
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster, or auto; else Ray is started here.")] = None,
     rule: RuleOption = RuleName.knee,
 ) -> None:
     """Runs a suite: trains what is not finished, logs it to MLflow, and prints the leaderboard.
@@ -121,7 +134,8 @@ def run(
         from .suite import load_suite
 
         loaded = load_suite(suite)
-        session = Session(loaded, uri, Settings(_torch_device(device), engine.value))
+        settings = Settings(_torch_device(device), engine.value)
+        session = Session(loaded, uri, settings, executor=_executor(executor, workers, address))
         try:
             outcome = session.run()
         except KeyboardInterrupt:
@@ -245,6 +259,26 @@ def _torch_device(device: Device) -> str:
     if device is Device.auto:
         return "cuda" if torch.cuda.is_available() else "cpu"
     return device.value
+
+
+def _executor(name: ExecutorName, workers: int | None, address: str | None) -> Executor:
+    if address is not None and name is not ExecutorName.ray:
+        raise ValueError(f"--address {address} is a Ray cluster's: add --executor ray")
+    match name:
+        case ExecutorName.here:
+            from .executors.here import Here
+
+            if workers is not None:
+                raise ValueError(f"--workers {workers} needs --executor processes or ray")
+            return Here()
+        case ExecutorName.processes:
+            from .executors.processes import Processes
+
+            return Processes(workers)
+        case ExecutorName.ray:
+            from .executors.cluster import Cluster
+
+            return Cluster(address, workers)
 
 
 def _write(text: str, out: Path | None) -> None:

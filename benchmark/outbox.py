@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -53,8 +54,9 @@ class Outbox:
 
     def parcels(self) -> Iterator[tuple[Path, Parcel]]:
         """What waits, oldest first."""
-        for path in sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns):
-            yield path, Parcel.model_validate_json(path.read_text())
+        for path in sorted(self.folder.glob("*.json"), key=_age):
+            with suppress(FileNotFoundError):  # another session delivered it
+                yield path, Parcel.model_validate_json(path.read_text())
 
     def models(self, path: Path) -> dict[str, dict[str, Tensor]]:
         """The state dicts that belong to a parcel, by run key."""
@@ -68,6 +70,9 @@ class Outbox:
 
     def remove(self, path: Path) -> None:
         """Forgets a delivered parcel."""
-        path.unlink()
-        for attached in (".pt", ".png"):
+        for attached in (".json", ".pt", ".png"):
             path.with_suffix(attached).unlink(missing_ok=True)
+
+
+def _age(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import MutableMapping
-from dataclasses import dataclass
+from collections.abc import Iterator, MutableMapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from .executors import Settings, run_stack
+from .executors import Executor, Settings, Task
+from .executors.here import Here
 from .outbox import Outbox
 from .record import Record
 from .suite import Stack, Suite
@@ -37,17 +38,25 @@ class Session:
     """Runs one suite and logs to one tracking store.
 
     Args:
+        executor: where stacks are trained; in this process if not said.
         local: the folder of the outbox and of what the engine found fastest.
     """
 
-    def __init__(self, suite: Suite, uri: str, settings: Settings | None = None, local: Path = LOCAL) -> None:
+    def __init__(
+        self,
+        suite: Suite,
+        uri: str,
+        settings: Settings | None = None,
+        local: Path = LOCAL,
+        executor: Executor | None = None,
+    ) -> None:
         self.suite = suite
         self.uri = uri
         self.tracker = Tracker(uri, suite.name)
         self.outbox = Outbox(local / "outbox")
         self.choices = Choices(local / "engine.json")
-        given = settings or Settings()
-        self.settings = Settings(given.device, given.engine, self.choices)
+        self.settings = replace(settings or Settings(), choices=self.choices, save_models=suite.save_models)
+        self.executor = executor or Here()
 
     def run(self) -> Outcome:
         """Trains what is not finished.
@@ -61,20 +70,23 @@ class Session:
         if len(finished_keys(self.uri) & set(self.suite.keys())) == total:
             return Outcome(total, 0)
         undelivered = self._deliver()
-        finished = finished_keys(self.uri) | self._waiting()
-        missing = [part for stack in stacks for part in stack.without(finished)]
-        done = total - sum(len(stack) for stack in missing)
-        trained = expected = 0
+        missing = [part for stack in stacks for part in stack.without(self._finished())]
+        todo = sum(len(stack) for stack in missing)
+        trained = 0
         with _bar(missing) as bar:
-            for stack in missing:
-                bar.set_description_str(f"runs {done}/{total} · {stack.dataset.id} {stack.mitigation.id}")
-                result = run_stack(stack, self.settings, self.tracker.check_digest, bar.update, self.suite.save_models)
+
+            def tasks() -> Iterator[Task]:
+                for stack in missing:
+                    for task in self._tasks(stack):
+                        bar.set_description_str(_description(total - todo + trained, total, task.stack))
+                        yield task
+
+            for stack, result in self.executor.results(tasks(), self.settings, bar.update):
                 self.outbox.put(self.suite.name, result.records, result.models, result.panel)
                 undelivered = self._deliver()
                 failed += [record for record in result.records if record.status == "failed"]
-                done, trained, expected = done + len(stack), trained + len(stack), expected + _epochs(stack)
-                bar.update(expected - bar.n)  # a stage may train one run for all strengths, or a run diverge early
-                bar.set_description_str(f"runs {done}/{total}")
+                trained += len(stack)
+                bar.set_description_str(_description(total - todo + trained, total, stack))
         return Outcome(total, trained, tuple(failed), undelivered)
 
     def _deliver(self) -> str:
@@ -89,17 +101,24 @@ class Session:
                 if panel is not None:
                     tracker.log_picture(parent, panel, parcel.records[0].mitigation)
             except Exception as error:  # whatever the store raises: the parcel stays, training goes on
+                if not path.exists():
+                    continue  # another session delivered it
                 return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
             self.outbox.remove(path)
         return ""
 
-    def _waiting(self) -> set[str]:
-        return {
-            record.run_key
-            for _, parcel in self.outbox.parcels()
-            for record in parcel.records
-            if record.status != "failed"
-        }
+    def _tasks(self, stack: Stack) -> list[Task]:
+        """What is left of a stack: another session may have trained some of it by now."""
+        try:
+            left = list(stack.without(self._finished()))
+            return [Task(part, self.tracker.digests(part.dataset_key(seed) for seed in part.seeds)) for part in left]
+        except Exception:  # the store is away: train now, deliver when it is back
+            return [Task(stack)]
+
+    def _finished(self) -> set[str]:
+        """The keys that need no training: those of finished runs, and of runs that wait in the outbox."""
+        waiting = (record for _, parcel in self.outbox.parcels() for record in parcel.records)
+        return finished_keys(self.uri) | {record.run_key for record in waiting if record.status != "failed"}
 
 
 class Choices(MutableMapping[str, str]):
@@ -131,11 +150,11 @@ class Choices(MutableMapping[str, str]):
 
 def _bar(stacks: list[Stack]) -> tqdm:
     return tqdm(
-        total=sum(_epochs(stack) for stack in stacks),
+        total=sum(stack.epochs for stack in stacks),
         bar_format="{percentage:3.0f}%|{bar:24}| {desc} [{elapsed}<{remaining}]",
         mininterval=0.5 if sys.stderr.isatty() else 20,
     )
 
 
-def _epochs(stack: Stack) -> int:
-    return len(stack) * stack.training.epochs * stack.mitigation.stages
+def _description(done: int, total: int, stack: Stack) -> str:
+    return f"runs {done}/{total} · {stack.dataset.id} {stack.mitigation.id}"

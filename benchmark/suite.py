@@ -7,7 +7,7 @@ import json
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError, model_validator
@@ -79,6 +79,17 @@ class Stack:
         for seed in self.seeds:
             for strength in self.strengths:
                 yield replace(self, strengths=(strength,), seeds=(seed,))
+
+    @property
+    def epochs(self) -> int:
+        """Of all its runs and stages: what a progress bar expects."""
+        return len(self) * self.training.epochs * self.mitigation.stages
+
+    def divided(self, parts: int) -> list[Stack]:
+        """At least so many stacks, if there are as many runs; by seeds first: strengths share their seed's batches."""
+        seeds = _chunks(self.seeds, parts)
+        strengths = _chunks(self.strengths, -(-parts // len(seeds)))
+        return [replace(self, seeds=some, strengths=few) for some in seeds for few in strengths]
 
     def __len__(self) -> int:
         return len(self.strengths) * len(self.seeds)
@@ -211,6 +222,13 @@ def _known_keys(location: Sequence[str | int]) -> list[str]:
     for part in location[:-1]:
         model = nested.get(str(part), model)
     return list(model.model_fields)
+
+
+def _chunks(items: tuple[Any, ...], parts: int) -> list[tuple[Any, ...]]:
+    """At most so many chunks, whose sizes differ by one at most."""
+    parts = min(parts, len(items))
+    ends = [round(i * len(items) / parts) for i in range(parts + 1)]
+    return [items[start:end] for start, end in pairwise(ends)]
 
 
 def _sha256(content: Mapping[str, Any]) -> str:

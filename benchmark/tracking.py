@@ -28,10 +28,6 @@ LOCK_SECONDS = 30.0
 """How long another program's lock on a sqlite store is waited for."""
 
 
-class DigestMismatch(ValueError):
-    """Data that changed under the same recipe, parameters and seed."""
-
-
 def tracking_uri() -> str:
     """`MLFLOW_TRACKING_URI`, else a sqlite file below the working directory."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(LOCAL / 'mlflow.db').absolute()}"
@@ -151,15 +147,13 @@ class Tracker:
             named.write_bytes(path.read_bytes())
             self.client.log_artifact(parent, str(named), "pictures")
 
-    def check_digest(self, dataset_key: str, digest: str) -> None:
-        """Raises DigestMismatch if this draw of a dataset was recorded with another digest."""
-        known = self._search(f"tags.dataset_key = '{dataset_key}' and attributes.status = 'FINISHED'", limit=1)
-        recorded = known[0].data.tags["dataset_digest"] if known else digest
-        if recorded != digest:
-            raise DigestMismatch(
-                f"the data differ from those of finished run {known[0].info.run_id}: SHA-256 {digest[:12]}… now, "
-                f"{recorded[:12]}… then. Restore the data, delete the old runs, or rename the changed data"
-            )
+    def digests(self, dataset_keys: Iterable[str]) -> dict[str, str]:
+        """The digests with which these draws of datasets were recorded, where one of their runs is finished."""
+        found = {
+            key: self._search(f"tags.dataset_key = '{key}' and attributes.status = 'FINISHED'", limit=1)
+            for key in dataset_keys
+        }
+        return {key: runs[0].data.tags["dataset_digest"] for key, runs in found.items() if runs}
 
     def records(self, keys: Iterable[str]) -> pd.DataFrame:
         """The flat rows of these runs, in the order of the keys: identity, then a column a metric."""

@@ -14,14 +14,14 @@ from typing import ClassVar
 
 import pandas as pd
 import pytest
-import rrrbench.benchmark.session as session_module
 from conftest import tiny_suite
 from rrrbench.benchmark import tracking
-from rrrbench.benchmark.executors import Settings, run_stack
+from rrrbench.benchmark.executors import DigestMismatch, Settings, Task, here, run_stack
 from rrrbench.benchmark.metrics.base import metric
 from rrrbench.benchmark.outbox import Outbox
 from rrrbench.benchmark.suite import load_suite
-from rrrbench.benchmark.tracking import IDENTITY, DigestMismatch, finished_keys
+from rrrbench.benchmark.tracking import IDENTITY, finished_keys
+from rrrbench.datasets.base import ShortcutDataset
 from rrrbench.methods.base import Terms
 from rrrbench.methods.mitigations.erm import ERM
 from rrrbench.methods.mitigations.rrr import RRR
@@ -66,7 +66,7 @@ def test_every_run_is_logged_whole(session):
 
 def test_a_finished_suite_is_not_touched(session, monkeypatch):
     session().run()
-    monkeypatch.setattr(session_module, "run_stack", lambda *_: pytest.fail("trained a finished run"))
+    monkeypatch.setattr(here, "run_stack", lambda *_: pytest.fail("trained a finished run"))
     assert session().run().trained == 0
     assert len(child_runs(session())) == 6
 
@@ -107,12 +107,12 @@ def test_a_dead_term_makes_a_run_inert():
 
     stack = tiny_suite().stacks()[1]
     planted = type(stack)(stack.dataset, stack.network, Detached(), stack.training, (0.0, 1.0), (0,))
-    result = run_stack(planted, Settings(), lambda *_: None, lambda _: None)
+    result = run_stack(Task(planted))
     assert [record.status for record in result.records] == ["finished", "inert"]
     alive = type(stack)(stack.dataset, stack.network, RRR(), stack.training, (1.0,), (0,))
-    assert run_stack(alive, Settings(), lambda *_: None, lambda _: None).records[0].status == "finished"
+    assert run_stack(Task(alive)).records[0].status == "finished"
     erm = type(stack)(stack.dataset, stack.network, ERM(), stack.training, (0.0,), (0,))
-    assert run_stack(erm, Settings(), lambda *_: None, lambda _: None).records[0].status == "finished"
+    assert run_stack(Task(erm)).records[0].status == "finished"
 
 
 def test_records_wait_in_the_outbox_while_the_store_is_away(session, monkeypatch):
@@ -122,7 +122,7 @@ def test_records_wait_in_the_outbox_while_the_store_is_away(session, monkeypatch
         outcome = one.run()
     assert "planted: no store" in outcome.undelivered
     assert len(list(one.outbox.parcels())) == 2
-    monkeypatch.setattr(session_module, "run_stack", lambda *_: pytest.fail("trained a finished run"))
+    monkeypatch.setattr(here, "run_stack", lambda *_: pytest.fail("trained a finished run"))
     again = session()
     assert again.run().undelivered == ""
     assert list(again.outbox.parcels()) == []
@@ -150,11 +150,11 @@ def test_a_kill_between_two_logged_runs_logs_each_once(session, monkeypatch):
 
 def test_data_that_changed_under_the_same_recipe_is_an_error(session, monkeypatch):
     session().run()
-    tracker = session().tracker
-    key, digest = next((r.data.tags["dataset_key"], r.data.tags["dataset_digest"]) for r in child_runs(session()))
-    tracker.check_digest(key, digest)
+    wider = tiny_suite(mitigations=[{"mitigation": "rrr", "strengths": [0.1, 5.0]}])
+    monkeypatch.setattr(ShortcutDataset, "digest", lambda self: "0" * 64)
     with pytest.raises(DigestMismatch, match="Restore the data"):
-        tracker.check_digest(key, "0" * 64)
+        session(wider).run()
+    assert len(child_runs(session())) == 6
 
 
 def test_data_that_cannot_be_had_is_one_error_and_no_failed_runs(session, tmp_path, monkeypatch):
@@ -171,21 +171,21 @@ def test_a_locked_database_loses_nothing(session, monkeypatch):
     monkeypatch.setattr(tracking, "LOCK_SECONDS", 0.1)
     one = session(wider)
     path = one.uri.removeprefix("sqlite:///")
-    trained, holder = session_module.run_stack, sqlite3.connect(path, isolation_level=None, timeout=60)
+    trained, holder = here.run_stack, sqlite3.connect(path, isolation_level=None, timeout=60)
 
     def train_then_lock(*arguments):
         result = trained(*arguments)
         holder.execute("BEGIN EXCLUSIVE")
         return result
 
-    monkeypatch.setattr(session_module, "run_stack", train_then_lock)
+    monkeypatch.setattr(here, "run_stack", train_then_lock)
     outcome = one.run()
     assert "locked" in outcome.undelivered
     with pytest.raises(OSError, match="end the program that holds it"):
         finished_keys(one.uri)
     holder.execute("COMMIT")
     holder.close()
-    monkeypatch.setattr(session_module, "run_stack", lambda *_: pytest.fail("trained a finished run"))
+    monkeypatch.setattr(here, "run_stack", lambda *_: pytest.fail("trained a finished run"))
     assert session(wider).run().undelivered == ""
     assert set(wider.keys()) <= finished_keys(one.uri)
 
@@ -251,9 +251,7 @@ def test_kill_9_in_the_middle_then_the_same_command(session, tmp_path):
     assert list(records.run_key) == suite.keys()
     assert len(child_runs(resumed)) == len(suite.keys())
 
-    undisturbed = [
-        r for s in suite.stacks() for r in run_stack(s, Settings(engine="stacked"), lambda *_: None, int).records
-    ]
+    undisturbed = [r for s in suite.stacks() for r in run_stack(Task(s), Settings(engine="stacked")).records]
     expected = pd.DataFrame([{"run_key": r.run_key, **r.metrics} for r in undisturbed]).set_index("run_key")
     shared = [name for name in expected.columns if name not in MEASURED_TIME]
     found = records.set_index("run_key").loc[expected.index]

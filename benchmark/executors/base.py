@@ -1,36 +1,53 @@
-"""Where stacks are trained: in this process."""
+"""What every executor does with a stack: draw the data, train, evaluate."""
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from ..datasets.base import Recipe, ShortcutDataset
-from ..methods.explainers.base import explainers
-from ..methods.network import Net
-from . import evaluate
-from .engine import Engine, Fitted, Trainer
-from .record import Record
-from .report.panel import saliency_panel
-from .suite import Stack
+from ...datasets.base import Recipe, ShortcutDataset
+from ...methods.explainers.base import explainers
+from ...methods.network import Net
+from .. import evaluate
+from ..engine import Engine, Fitted, Trainer
+from ..record import Record
+from ..report.panel import saliency_panel
+from ..suite import Stack
 
 PANEL_INPUTS = 5
-CheckDigest = Callable[[str, str], None]
-"""Raises if the draw of a dataset with this key was recorded with another digest."""
+
+
+class DigestMismatch(ValueError):
+    """Data that changed under the same recipe, parameters and seed."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How stacks are trained here; nothing of it is part of a run key, because it changes no result."""
+    """How stacks are trained; nothing of it is part of a run key, because it changes no result.
+
+    Attributes:
+        choices: what `auto` found fastest, by shape of stack.
+        save_models: results carry state dicts.
+    """
 
     device: str = "cpu"
     engine: Engine = "auto"
     choices: MutableMapping[str, str] = field(default_factory=dict)
+    save_models: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """A stack to train, and the digests that its data were recorded with, by `dataset_key`."""
+
+    stack: Stack
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,40 +59,71 @@ class Result:
     panel: bytes | None = None
 
 
+class Executor(Protocol):
+    """Where stacks are trained. One file each."""
+
+    def results(
+        self, tasks: Iterable[Task], settings: Settings, progress: Callable[[int], object]
+    ) -> Iterator[tuple[Stack, Result]]:
+        """The results as they come, in any order and maybe in smaller stacks; tasks are taken as there is room.
+
+        Args:
+            progress: called with the number of runs' epochs that were trained.
+
+        Raises:
+            OSError, ValueError: as `run_stack` does.
+        """
+        ...
+
+
 def run_stack(
-    stack: Stack,
-    settings: Settings,
-    check_digest: CheckDigest,
-    progress: Callable[[int], object],
-    save_models: bool = False,
+    task: Task, settings: Settings | None = None, progress: Callable[[int], object] = lambda epochs: None
 ) -> Result:
     """Draws the data, trains, evaluates. An exception inside a stack is narrowed down to the runs that raise it.
 
     Raises:
         OSError, ValueError: the data cannot be had, or differ from what was recorded; that is no single run's failure.
     """
+    stack, settings = task.stack, settings or Settings()
     draws = [draw(stack.dataset, seed) for seed in stack.seeds]
     for one in draws:
-        check_digest(stack.dataset_key(one.seed), one.digest())
+        digest, recorded = one.digest(), task.digests.get(stack.dataset_key(one.seed))
+        if recorded is not None and recorded != digest:
+            raise DigestMismatch(
+                f"{one.id}, seed {one.seed}, differs from the data of finished runs: SHA-256 {digest[:12]}… now, "
+                f"{recorded[:12]}… then. Restore the data, delete the old runs, or rename the changed data"
+            )
+    counted = 0
+
+    def count(epochs: int) -> None:
+        nonlocal counted
+        counted += epochs
+        progress(epochs)
+
     try:
-        return _trained(stack, draws, settings, progress, save_models)
+        result = _trained(stack, draws, settings, count)
+        progress(stack.epochs - counted)  # a stage may train one run for all strengths
+        return result
     except Exception:
+        progress(-counted)
         if len(stack) == 1:
-            (strength,), (seed,) = stack.strengths, stack.seeds
-            return Result([Record.of(stack, strength, seed, "failed", error=traceback.format_exc())])
-        alone = [run_stack(run, settings, check_digest, progress, save_models) for run in stack.runs()]
+            progress(stack.epochs)
+            return failed(stack, traceback.format_exc())
+        alone = [run_stack(Task(run), settings, progress) for run in stack.runs()]
         return Result(
             [r for result in alone for r in result.records],
             dict(item for result in alone for item in result.models.items()),
         )
 
 
+def failed(stack: Stack, error: str) -> Result:
+    """Every run of a stack as failed, for this reason."""
+    runs = [(strength, seed) for seed in stack.seeds for strength in stack.strengths]
+    return Result([Record.of(stack, strength, seed, "failed", error=error) for strength, seed in runs])
+
+
 def _trained(
-    stack: Stack,
-    draws: list[ShortcutDataset],
-    settings: Settings,
-    progress: Callable[[int], object],
-    save_models: bool,
+    stack: Stack, draws: list[ShortcutDataset], settings: Settings, progress: Callable[[int], object]
 ) -> Result:
     trainer = Trainer(
         stack.network,
@@ -89,7 +137,7 @@ def _trained(
     )
     fitted = stack.mitigation.fit(trainer)
     records = list(evaluate.records(stack, trainer, fitted))
-    models = _state_dicts(stack, fitted) if save_models else {}
+    models = _state_dicts(stack, fitted) if settings.save_models else {}
     return Result(records, models, _panel(stack, trainer, fitted) if stack.mitigation.has_strength else None)
 
 
