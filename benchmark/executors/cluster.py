@@ -56,9 +56,7 @@ class Cluster:
             ray.get_runtime_context().get_node_id(), soft=False
         )
         counter = ray.remote(_Counter).options(num_cpus=0, scheduling_strategy=here).remote()
-        train = ray.remote(_train).options(
-            num_cpus=1, num_gpus=int(resource == "GPU"), max_retries=ATTEMPTS - 1, max_calls=0
-        )
+        train = ray.remote(_train).options(num_cpus=1, num_gpus=int(resource == "GPU"), max_retries=ATTEMPTS - 1)
         running: dict[object, Task] = {}
         while True:
             while len(running) < count and (task := next(pieces, None)) is not None:
