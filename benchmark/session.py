@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,9 @@ from .outbox import Outbox
 from .record import Record
 from .suite import Stack, Suite
 from .tracking import LOCAL, Tracker, finished_keys
+
+PAUSES = (0, 2, 5, 10, 20)
+"""Seconds before each further try to deliver, when all is trained and the store is away."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,11 @@ class Session:
                 failed += [record for record in result.records if record.status == "failed"]
                 trained += len(stack)
                 bar.set_description_str(_description(total - todo + trained, total, stack))
+        for pause in PAUSES:
+            if not undelivered:
+                break
+            time.sleep(pause)
+            undelivered = self._deliver()
         return Outcome(total, trained, tuple(failed), undelivered)
 
     def _deliver(self) -> str:

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,7 @@ class Tracker:
     def __init__(self, uri: str, experiment: str) -> None:
         self.uri = uri
         self.experiment = experiment
+        self._parents: dict[str, str] = {}
 
     @cached_property
     def client(self) -> MlflowClient:
@@ -75,6 +77,11 @@ class Tracker:
 
     def parent(self, record: Record) -> str:
         """The run of the record's sweep; made if this experiment has none."""
+        if record.sweep_key not in self._parents:
+            self._parents[record.sweep_key] = self._parent(record)
+        return self._parents[record.sweep_key]
+
+    def _parent(self, record: Record) -> str:
         found = self._search(f"tags.sweep_key = '{record.sweep_key}' and tags.kind = 'sweep'")
         if found:
             return found[0].info.run_id
@@ -97,12 +104,14 @@ class Tracker:
             mlflow.exceptions.MlflowException: the store cannot be written; the run is then not FINISHED.
         """
         from mlflow.entities import Metric, Param, RunTag
+        from mlflow.exceptions import MlflowException
 
         earlier = self._search(f"tags.run_key = '{record.run_key}'")
         if any(run.info.status == "FINISHED" for run in earlier):
             return
         for run in earlier:
-            self.client.delete_run(run.info.run_id)
+            with suppress(MlflowException):
+                self.client.delete_run(run.info.run_id)
         now = int(time.time() * 1000)
         seconds = record.metrics.get("seconds", 0.0)
         run = self.client.create_run(
@@ -139,6 +148,16 @@ class Tracker:
         if model is not None:
             self._log_model(run_id, model)
         self.client.set_terminated(run_id, "FAILED" if record.status == "failed" else "FINISHED", now)
+        self._keep_first(record.run_key)
+
+    def _keep_first(self, run_key: str) -> None:
+        """Of runs that two sessions logged at the same time, the first; both sessions decide alike."""
+        from mlflow.exceptions import MlflowException
+
+        finished = [run for run in self._search(f"tags.run_key = '{run_key}'") if run.info.status == "FINISHED"]
+        for run in sorted(finished, key=lambda run: (run.info.start_time, run.info.run_id))[1:]:
+            with suppress(MlflowException):  # the other session deleted it
+                self.client.delete_run(run.info.run_id)
 
     def log_picture(self, parent: str, path: Path, name: str) -> None:
         """A png as an artifact of a sweep's parent run, under `pictures/`."""

@@ -15,6 +15,7 @@ from typing import ClassVar
 import pandas as pd
 import pytest
 from conftest import tiny_suite
+from rrrbench.benchmark import session as session_module
 from rrrbench.benchmark import tracking
 from rrrbench.benchmark.executors import DigestMismatch, Settings, Task, here, run_stack
 from rrrbench.benchmark.metrics.base import metric
@@ -116,6 +117,7 @@ def test_a_dead_term_makes_a_run_inert():
 
 
 def test_records_wait_in_the_outbox_while_the_store_is_away(session, monkeypatch):
+    monkeypatch.setattr(session_module, "PAUSES", (0,))
     one = session()
     with monkeypatch.context() as away:
         away.setattr(type(one.tracker), "log", lambda *_: (_ for _ in ()).throw(ConnectionError("planted: no store")))
@@ -169,6 +171,7 @@ def test_a_locked_database_loses_nothing(session, monkeypatch):
     session().run()  # a store that is there
     wider = tiny_suite(mitigations=[{"mitigation": "rrr", "strengths": [0.1, 5.0]}])
     monkeypatch.setattr(tracking, "LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(session_module, "PAUSES", ())
     one = session(wider)
     path = one.uri.removeprefix("sqlite:///")
     trained, holder = here.run_stack, sqlite3.connect(path, isolation_level=None, timeout=60)
