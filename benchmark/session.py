@@ -19,7 +19,7 @@ from .record import Record
 from .suite import Stack, Suite
 from .tracking import LOCAL, Tracker, finished_keys
 
-PAUSES = (0, 2, 5, 10, 20)
+PAUSES = (0, 2, 5, 10, 20, 40, 60)
 """Seconds before each further try to deliver, when all is trained and the store is away."""
 
 
@@ -94,6 +94,7 @@ class Session:
         for pause in PAUSES:
             if not undelivered:
                 break
+            tqdm.write(f"the store is away ({undelivered[:100]}): trying again in {pause} s", file=sys.stderr)
             time.sleep(pause)
             undelivered = self._deliver()
         return Outcome(total, trained, tuple(failed), undelivered)
