@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from rrrbench.benchmark.engine import Trainer
-from rrrbench.benchmark.networks import networks
+from rrrbench.benchmark.networks import NetworkRecipe, networks
 from rrrbench.benchmark.training import Training
 from rrrbench.datasets.base import ENVIRONMENTS, ShortcutDataset, Split, draw_shortcuts, generator
+from rrrbench.methods.base import Mitigation
+from torch import nn
 
 CLASSES, SIDE = 3, 6
 
@@ -44,6 +48,30 @@ def without_masks(dataset: ShortcutDataset) -> ShortcutDataset:
     return replace(dataset, train=replace(dataset.train, masks=torch.zeros_like(dataset.train.masks)))
 
 
+class SmallConvolutional(NetworkRecipe):
+    """The smallest network with all that lenet has: 6x6 inputs become 2x2 feature maps."""
+
+    name: ClassVar[str] = "small_convolutional"
+
+    def layers(self, features, classes):
+        layers = OrderedDict(
+            conv=nn.Conv2d(features[0], 4, 3),
+            pool=nn.MaxPool2d(2),
+            relu0=nn.ReLU(),
+            flatten=nn.Flatten(),
+            linear=nn.Linear(16, 6),
+            relu1=nn.ReLU(),
+        )
+        return layers, nn.Linear(6, classes)
+
+
+def small_network(mitigation: Mitigation, **parameters) -> NetworkRecipe:
+    """The smallest network that the mitigation can run on."""
+    if mitigation.needs_convolutions:
+        return SmallConvolutional(**parameters)
+    return networks.resolve({"name": "mlp", "hidden": [7, 5], "init": "torch", **parameters})
+
+
 def small_trainer(
     strengths=(0.0, 0.5), seeds=(0, 1), *, draws=None, network="mlp", engine="stacked", dtype=torch.float64, **training
 ) -> Trainer:
@@ -51,4 +79,5 @@ def small_trainer(
     draws = draws or [small_dataset(seed) for seed in seeds]
     spec = {"name": "mlp", "hidden": [7, 5], "init": "torch"} if network == "mlp" else network
     table = torch.tensor([list(strengths)] * len(draws), dtype=torch.float64)
-    return Trainer(networks.resolve(spec), draws, Training(**settings), table, engine=engine, dtype=dtype)
+    recipe = spec if isinstance(spec, NetworkRecipe) else networks.resolve(spec)
+    return Trainer(recipe, draws, Training(**settings), table, engine=engine, dtype=dtype)

@@ -13,7 +13,7 @@ from rrrbench.methods.mitigations.erm import ERM
 from rrrbench.methods.mitigations.rrr import RRR
 from rrrbench.methods.network import Net
 from rrrbench.methods.targets import DEGENERATE, TARGETS
-from small import small_dataset, small_trainer, without_masks
+from small import small_dataset, small_network, small_trainer, without_masks
 
 EVERY = [mitigations.resolve(name) for name in mitigations.names()] + [
     RRR(target=target) for target in TARGETS if target != "log_prob_sum"
@@ -33,21 +33,26 @@ def same_bits(a, b, columns) -> bool:
 @pytest.mark.parametrize("engine", ["stacked", "single"])
 @pytest.mark.parametrize("mitigation", WITH_STRENGTH, ids=by_id)
 def test_law_1_strength_0_is_erm_bit_for_bit(mitigation, engine):
-    fitted, erm = (method.fit(small_trainer(engine=engine, dtype=torch.float32)) for method in (mitigation, ERM()))
+    network = small_network(mitigation)
+    fitted, erm = (
+        method.fit(small_trainer(network=network, engine=engine, dtype=torch.float32)) for method in (mitigation, ERM())
+    )
     assert same_bits(fitted.parameters, erm.parameters, slice(0, 1))
     assert mitigation.degenerate or not same_bits(fitted.parameters, erm.parameters, slice(1, 2))
 
 
 @pytest.mark.parametrize("mitigation", WITH_MASKS_ALONE, ids=by_id)
 def test_law_1_an_empty_mask_is_erm_bit_for_bit(mitigation):
-    draws = [without_masks(small_dataset(seed)) for seed in (0, 1)]
-    fitted, erm = (method.fit(small_trainer(draws=draws, dtype=torch.float32)) for method in (mitigation, ERM()))
+    draws, network = [without_masks(small_dataset(seed)) for seed in (0, 1)], small_network(mitigation)
+    fitted, erm = (
+        method.fit(small_trainer(draws=draws, network=network, dtype=torch.float32)) for method in (mitigation, ERM())
+    )
     assert same_bits(fitted.parameters, erm.parameters, slice(None))
 
 
 @pytest.mark.parametrize("mitigation", [m for m in WITH_STRENGTH if not m.degenerate], ids=by_id)
 def test_law_2_the_right_reason_term_moves_the_parameters(mitigation):
-    liveness = mitigation.fit(small_trainer()).liveness
+    liveness = mitigation.fit(small_trainer(network=small_network(mitigation))).liveness
     for when in ("start", "middle", "end"):
         assert (liveness[when][:, 0] == 0).all()
         assert (liveness[when][:, 1] > 0).all()
@@ -66,7 +71,7 @@ def test_law_2_catches_a_detached_penalty():
 
 @pytest.mark.parametrize("mitigation", EVERY, ids=by_id)
 def test_law_3_the_terms_do_not_depend_on_the_batch_size(mitigation):
-    trainer = small_trainer()
+    trainer = small_trainer(network=small_network(mitigation))
     net = Net(trainer.modules[0], dict(trainer.modules[0].named_parameters()))
     batch = of_seed(trainer.train_data.batch(slice(0, 24), torch.float64), 0)
     batch = mitigation.augment(batch, 3, torch.Generator().manual_seed(0))
@@ -87,11 +92,10 @@ def test_law_3_the_terms_do_not_depend_on_the_batch_size(mitigation):
     torch.testing.assert_close(thirds.mean(0), terms(slice(0, 24)), rtol=1e-12, atol=1e-15)
 
 
-@pytest.mark.parametrize(
-    "network", ["mlp", {"name": "mlp", "pixel_range": (-1.0, 1.0), "hidden": [6], "init": "torch"}]
-)
+@pytest.mark.parametrize("pixel_range", ["unit", (-1.0, 1.0)], ids=str)
 @pytest.mark.parametrize("mitigation", EVERY, ids=by_id)
-def test_law_4_stacked_or_alone_the_numbers_are_the_same(mitigation, network):
+def test_law_4_stacked_or_alone_the_numbers_are_the_same(mitigation, pixel_range):
+    network = small_network(mitigation, pixel_range=pixel_range)
     strengths = (0.0, 0.01, 0.1) if mitigation.has_strength else (0.0,)
     stacked, single = (
         mitigation.fit(small_trainer(strengths, network=network, engine=engine)) for engine in ("stacked", "single")
@@ -108,14 +112,17 @@ def test_law_4_traced_or_not_the_numbers_are_the_same(mitigation, engine, monkey
     fitted = {}
     for trace_after in (2, 1000):
         monkeypatch.setattr(tracing, "TRACE_AFTER", trace_after)
-        fitted[trace_after] = mitigation.fit(small_trainer(engine=engine, batch_size=10))  # and a smaller last one
+        trainer = small_trainer(
+            network=small_network(mitigation), engine=engine, batch_size=10
+        )  # and a smaller last one
+        fitted[trace_after] = mitigation.fit(trainer)
     for name, value in fitted[2].parameters.items():
         torch.testing.assert_close(value, fitted[1000].parameters[name], rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("mitigation", EVERY, ids=by_id)
 def test_law_5_nothing_global_is_left_changed(mitigation):
-    trainer = small_trainer()
+    trainer = small_trainer(network=small_network(mitigation))
     modes = [module.training for module in trainer.modules]
     before = torch.get_rng_state()
     mitigation.fit(trainer)
