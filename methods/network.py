@@ -100,6 +100,8 @@ class BoundLayer:
 
     def linear(self, hidden: Tensor, *, absolute: bool = False) -> Tensor:
         """W h of an affine layer, which is what it makes of a difference of inputs; or |W| h."""
+        if not self.is_affine:
+            raise TypeError(f"{type(self.module).__name__} is not affine")
         weight = self.module.scale if isinstance(self.module, PixelRange) else self.parameters["weight"]
         weight = weight.abs() if absolute else weight
         match self.module:
@@ -107,12 +109,10 @@ class BoundLayer:
                 return weight.to(hidden) * hidden
             case SharedLinear():
                 return _SharedProduct.apply(hidden, weight)
-            case nn.Linear():
-                return F.linear(hidden, weight)
             case nn.Conv2d() as layer:
                 return convolve(layer, hidden, weight)
-            case module:
-                raise TypeError(f"{type(module).__name__} is not affine")
+            case _:
+                return F.linear(hidden, weight)
 
 
 class Net:

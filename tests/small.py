@@ -9,20 +9,22 @@ from typing import ClassVar
 import torch
 from rrrbench.benchmark.engine import Trainer
 from rrrbench.benchmark.networks import NetworkRecipe, networks
+from rrrbench.benchmark.stacking import of_seed
 from rrrbench.benchmark.training import Training
-from rrrbench.datasets.base import ENVIRONMENTS, ShortcutDataset, Split, draw_shortcuts, generator
+from rrrbench.datasets.base import ENVIRONMENTS, Batch, ShortcutDataset, Split, draw_shortcuts, generator
 from rrrbench.methods.base import Mitigation
+from rrrbench.methods.network import Net
 from torch import nn
 
 CLASSES, SIDE = 3, 6
 
 
-def small_split(seed: int, stream: str, environment: str, n: int = 24) -> Split:
+def small_split(seed: int, stream: str, environment: str, n: int = 24, signal: float = 0.4) -> Split:
     rng = generator(seed, f"small/{stream}")
     labels = rng.integers(0, CLASSES, n)
     inputs = torch.from_numpy(rng.random((n, 1, SIDE, SIDE))).float() * 0.5
     for i, label in enumerate(labels):
-        inputs[i, 0, 2:4, 2 * label : 2 * label + 2] += 0.4  # what the class is really about
+        inputs[i, 0, 2:4, 2 * label : 2 * label + 2] += signal  # what the class is really about
     shortcuts = draw_shortcuts(environment, labels, torch.arange(CLASSES).numpy(), generator(seed, environment))
     masks = torch.zeros(n, 1, SIDE, SIDE, dtype=torch.bool)
     if environment != "clean":
@@ -33,15 +35,15 @@ def small_split(seed: int, stream: str, environment: str, n: int = 24) -> Split:
     return Split(inputs, torch.from_numpy(labels), masks, torch.from_numpy(shortcuts))
 
 
-def small_dataset(seed: int = 0) -> ShortcutDataset:
-    return ShortcutDataset(
-        "small",
-        seed,
-        torch.arange(CLASSES),
-        small_split(seed, "train", "aligned"),
-        small_split(seed, "validation", "aligned"),
-        {environment: small_split(seed, "test", environment) for environment in ENVIRONMENTS},
-    )
+def small_dataset(seed: int = 0, n: int = 24, signal: float = 0.4) -> ShortcutDataset:
+    """The dataset with `n` inputs a split; the weaker the signal, the more a network likes the shortcut."""
+
+    def split(stream: str, environment: str) -> Split:
+        return small_split(seed, stream, environment, n, signal)
+
+    train, validation = split("train", "aligned"), split("validation", "aligned")
+    test = {environment: split("test", environment) for environment in ENVIRONMENTS}
+    return ShortcutDataset("small", seed, torch.arange(CLASSES), train, validation, test)
 
 
 def without_masks(dataset: ShortcutDataset) -> ShortcutDataset:
@@ -81,3 +83,25 @@ def small_trainer(
     table = torch.tensor([list(strengths)] * len(draws), dtype=torch.float64)
     recipe = spec if isinstance(spec, NetworkRecipe) else networks.resolve(spec)
     return Trainer(recipe, draws, Training(**settings), table, engine=engine, dtype=dtype)
+
+
+class Linear(nn.Module):
+    """Logits W x: its features are the flattened input."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Flatten())
+        self.head = nn.Linear(weight.shape[1], weight.shape[0], bias=False, dtype=weight.dtype)
+        self.head.weight.data = weight
+
+    def forward(self, inputs):
+        return self.head(self.features(inputs))
+
+
+def bound(module: nn.Module) -> Net:
+    return Net(module, dict(module.named_parameters()))
+
+
+def small_net_and_batch(network="mlp", n: int = 6) -> tuple[Net, Batch]:
+    trainer = small_trainer(network=network)
+    return bound(trainer.modules[0]), of_seed(trainer.train_data.batch(slice(0, n), torch.float64), 0)

@@ -13,7 +13,7 @@ from rrrbench.methods.mitigations.erm import ERM
 from rrrbench.methods.mitigations.rrr import RRR
 from rrrbench.methods.network import Net
 from rrrbench.methods.targets import DEGENERATE, TARGETS
-from small import small_dataset, small_network, small_trainer, without_masks
+from small import small_dataset, small_net_and_batch, small_network, small_trainer, without_masks
 
 EVERY = [mitigations.resolve(name) for name in mitigations.names()] + [
     RRR(target=target) for target in TARGETS if target != "log_prob_sum"
@@ -129,6 +129,16 @@ def test_law_5_nothing_global_is_left_changed(mitigation):
     assert torch.equal(before, torch.get_rng_state())
     assert [module.training for module in trainer.modules] == modes
     assert all(parameter.grad is None for module in trainer.modules for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("mitigation", WITH_MASKS_ALONE, ids=by_id)
+def test_knowing_where_masks_lie_changes_no_term(mitigation):
+    net, batch = small_net_and_batch(small_network(mitigation))
+    batch = mitigation.augment(batch, 3, torch.Generator().manual_seed(0))
+    touched = batch.masks.any(0).flatten().nonzero()[:, 0]
+    strength = torch.tensor(0.5, dtype=torch.float64)
+    everywhere, there = (mitigation.terms(net, b, strength) for b in (batch, batch._replace(touched=touched)))
+    torch.testing.assert_close(everywhere, there)
 
 
 def test_only_the_declared_targets_are_degenerate():
