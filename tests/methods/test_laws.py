@@ -7,6 +7,7 @@ from typing import ClassVar
 import pytest
 import torch
 from rrrbench.benchmark import tracing
+from rrrbench.benchmark.engine import Fitted
 from rrrbench.benchmark.stacking import of_seed
 from rrrbench.methods.base import Mitigation, Terms, mitigations
 from rrrbench.methods.mitigations.erm import ERM
@@ -106,18 +107,26 @@ def test_law_4_stacked_or_alone_the_numbers_are_the_same(mitigation, pixel_range
         torch.testing.assert_close(curve, single.curves[name], rtol=1e-7, atol=1e-9)
 
 
+def traced_and_not(mitigation: Mitigation, monkeypatch, **settings) -> list[Fitted]:
+    fitted = []
+    for trace_after in (2, 1000):
+        monkeypatch.setattr(tracing, "TRACE_AFTER", trace_after)
+        fitted.append(mitigation.fit(small_trainer(network=small_network(mitigation), **settings)))
+    return fitted
+
+
 @pytest.mark.parametrize("engine", ["stacked", "single"])
 @pytest.mark.parametrize("mitigation", EVERY, ids=by_id)
 def test_law_4_traced_or_not_the_numbers_are_the_same(mitigation, engine, monkeypatch):
-    fitted = {}
-    for trace_after in (2, 1000):
-        monkeypatch.setattr(tracing, "TRACE_AFTER", trace_after)
-        trainer = small_trainer(
-            network=small_network(mitigation), engine=engine, batch_size=10
-        )  # and a smaller last one
-        fitted[trace_after] = mitigation.fit(trainer)
-    for name, value in fitted[2].parameters.items():
-        torch.testing.assert_close(value, fitted[1000].parameters[name], rtol=1e-10, atol=1e-12)
+    traced, untraced = traced_and_not(mitigation, monkeypatch, engine=engine, batch_size=12, epochs=2)
+    for name, value in traced.parameters.items():
+        torch.testing.assert_close(value, untraced.parameters[name], rtol=1e-10, atol=1e-12)
+
+
+def test_a_smaller_last_batch_has_its_own_program(monkeypatch):
+    traced, untraced = traced_and_not(RRR(), monkeypatch, batch_size=10)
+    for name, value in traced.parameters.items():
+        torch.testing.assert_close(value, untraced.parameters[name], rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("mitigation", EVERY, ids=by_id)
