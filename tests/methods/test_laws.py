@@ -116,6 +116,7 @@ def traced_and_not(mitigation: Mitigation, monkeypatch, **settings) -> list[Fitt
     return fitted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["stacked", "single"])
 @pytest.mark.parametrize("mitigation", EVERY, ids=by_id)
 def test_law_4_traced_or_not_the_numbers_are_the_same(mitigation, engine, monkeypatch):

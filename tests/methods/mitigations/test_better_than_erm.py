@@ -11,6 +11,7 @@ from rrrbench.methods.base import mitigations
 from rrrbench.methods.network import Net
 from small import small_dataset, small_trainer
 
+pytestmark = pytest.mark.slow
 STRENGTHS = {
     "rrr": 0.1,
     "smooth_rrr": 0.1,
