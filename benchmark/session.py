@@ -74,7 +74,8 @@ class Session:
         if len(finished_keys(self.uri) & set(self.suite.keys())) == total:
             return Outcome(total, 0)
         undelivered = self._deliver()
-        missing = [part for stack in stacks for part in stack.without(self._finished())]
+        ended = finished_keys(self.uri) | self._waiting()
+        missing = [part for stack in stacks for part in stack.without(ended)]
         todo = sum(len(stack) for stack in missing)
         trained = 0
         with _bar(missing) as bar:
@@ -104,11 +105,8 @@ class Session:
         for path, parcel in self.outbox.parcels():
             try:
                 tracker = self.tracker if parcel.suite == self.suite.name else Tracker(self.uri, parcel.suite)
-                models, panel = self.outbox.models(path), self.outbox.panel(path)
-                for record in parcel.records:
-                    parent = tracker.parent(record)
-                    tracker.log(record, parent, models.get(record.run_key))
-                if panel is not None:
+                parent = tracker.log(parcel.records, self.outbox.models(path))
+                if (panel := self.outbox.panel(path)) is not None:
                     tracker.log_picture(parent, panel, parcel.records[0].mitigation)
             except Exception as error:  # whatever the store raises: the parcel stays, training goes on
                 if not path.exists():
@@ -120,15 +118,15 @@ class Session:
     def _tasks(self, stack: Stack) -> list[Task]:
         """What is left of a stack: another session may have trained some of it by now."""
         try:
-            left = list(stack.without(self._finished()))
+            left = list(stack.without(self.tracker.finished(stack) | self._waiting()))
             return [Task(part, self.tracker.digests(part.dataset_key(seed) for seed in part.seeds)) for part in left]
         except Exception:  # the store is away: train now, deliver when it is back
             return [Task(stack)]
 
-    def _finished(self) -> set[str]:
-        """The keys that need no training: those of finished runs, and of runs that wait in the outbox."""
+    def _waiting(self) -> set[str]:
+        """The keys of runs that wait in the outbox, and need no training either."""
         waiting = (record for _, parcel in self.outbox.parcels() for record in parcel.records)
-        return finished_keys(self.uri) | {record.run_key for record in waiting if record.status != "failed"}
+        return {record.run_key for record in waiting if record.status != "failed"}
 
 
 class Choices(MutableMapping[str, str]):
