@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -43,7 +44,9 @@ class Outbox:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{records[0].run_key}.json"
         if models:
-            torch.save(dict(models), path.with_suffix(".pt"))
+            packed = io.BytesIO()
+            torch.save(dict(models), packed)  # into memory first: on a full disk it raises no OSError
+            path.with_suffix(".pt").write_bytes(packed.getvalue())
         if panel is not None:
             path.with_suffix(".png").write_bytes(panel)
         write_whole(path, Parcel(suite=suite, records=tuple(records)).model_dump_json())

@@ -20,7 +20,7 @@ from .record import Record
 from .suite import Stack, Suite
 from .tracking import LOCAL, Tracker, finished_keys
 
-PAUSES = (0, 2, 5, 10, 20)
+PAUSES = (0, 2, 5, 10, 20, 40, 60)
 """Seconds before each further try to deliver, when all is trained and the store is away."""
 
 
@@ -76,7 +76,7 @@ class Session:
         if len(finished_keys(self.uri) & set(self.suite.keys())) == total:
             return Outcome(total, 0)
         undelivered = self._deliver()
-        missing, taken = [], self._finished()
+        missing, taken = [], finished_keys(self.uri) | self._waiting()
         for stack in stacks:
             parts = list(stack.without(taken))
             missing += parts
@@ -102,6 +102,7 @@ class Session:
         for pause in PAUSES:
             if not undelivered:
                 break
+            tqdm.write(f"the store is away ({undelivered[:100]}): trying again in {pause} s", file=sys.stderr)
             time.sleep(pause)
             undelivered = self._deliver()
         return Outcome(total, trained, tuple(failed), undelivered)
@@ -111,16 +112,14 @@ class Session:
         for path, parcel in self.outbox.parcels():
             try:
                 tracker = self.tracker if parcel.suite == self.suite.name else Tracker(self.uri, parcel.suite)
-                models, panel = self.outbox.models(path), self.outbox.panel(path)
-                for record in parcel.records:
-                    parent = tracker.parent(record)
-                    tracker.log(record, parent, models.get(record.run_key))
-                if panel is not None:
+                parent = tracker.log(parcel.records, self.outbox.models(path))
+                if (panel := self.outbox.panel(path)) is not None:
                     tracker.log_picture(parent, panel, parcel.records[0].mitigation)
             except Exception as error:  # whatever the store raises: the parcel stays, training goes on
                 if not path.exists():
                     continue  # another session delivered it
-                return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+                first_line = (str(error).strip().splitlines() or ["no reason given"])[0]
+                return f"{type(error).__name__}: {first_line}"
             self.outbox.remove(path)
         return ""
 
@@ -128,7 +127,7 @@ class Session:
         """What is left of a stack: another session may have trained some of it by now."""
         left = [stack]
         with suppress(Exception):  # the store is away: train now, deliver when it is back
-            left = list(stack.without(self._finished()))
+            left = list(stack.without(self.tracker.finished(stack) | self._waiting()))
             self.digests |= self.tracker.digests(stack.dataset_key(seed) for seed in stack.seeds)
         return [Task(part, dict(self.digests), after) for part in left]
 
@@ -139,10 +138,10 @@ class Session:
                 recorded = self.digests.setdefault(record.dataset_key, record.digest)
                 check_digest(record.dataset, record.seed, record.digest, recorded)
 
-    def _finished(self) -> set[str]:
-        """The keys that need no training: those of finished runs, and of runs that wait in the outbox."""
+    def _waiting(self) -> set[str]:
+        """The keys of runs that wait in the outbox, and need no training either."""
         waiting = (record for _, parcel in self.outbox.parcels() for record in parcel.records)
-        return finished_keys(self.uri) | {record.run_key for record in waiting if record.status != "failed"}
+        return {record.run_key for record in waiting if record.status != "failed"}
 
 
 class Choices(MutableMapping[str, str]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -9,8 +10,7 @@ import sqlite3
 import subprocess
 import tempfile
 import time
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,13 +18,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
     from .record import Record
+    from .suite import Stack
 
 LOCAL = Path("results/local")
 IDENTITY = ("dataset", "network", "mitigation", "strength", "seed", "run_key", "status", "needs")
 """The columns of a record before its metrics."""
-METRICS_A_REQUEST = 1000
+METRICS_A_REQUEST = 900
+"""A request has room for 1,000 entities; the parameters are in the first."""
 LOCK_SECONDS = 30.0
 """How long another program's lock on a sqlite store is waited for."""
 
@@ -48,7 +51,7 @@ class Tracker:
     def __init__(self, uri: str, experiment: str) -> None:
         self.uri = uri
         self.experiment = experiment
-        self._parents: dict[str, str] = {}
+        self._digests: dict[str, str] = {}
 
     @cached_property
     def client(self) -> MlflowClient:
@@ -68,23 +71,56 @@ class Tracker:
 
     @cached_property
     def experiment_id(self) -> str:
+        from mlflow.exceptions import MlflowException
+
         found = self.client.get_experiment_by_name(self.experiment)
         if found is not None:
             return found.experiment_id
         local = self.uri.startswith("sqlite:///")
         artifacts = (Path(self.uri.removeprefix("sqlite:///")).parent / "artifacts" / self.experiment).absolute()
-        return self.client.create_experiment(self.experiment, artifacts.as_uri() if local else None)
+        try:
+            return self.client.create_experiment(self.experiment, artifacts.as_uri() if local else None)
+        except MlflowException:  # another driver made it in this moment
+            found = self.client.get_experiment_by_name(self.experiment)
+            if found is None:
+                raise
+            return found.experiment_id
+
+    def log(self, records: Sequence[Record], models: Mapping[str, Mapping[str, Any]] | None = None) -> str:
+        """The runs of one stack, with their state dicts by run key if there are any; the id of their sweep's run.
+
+        What is finished already is left alone. A driver that logs the same keys at the same time may add a second run
+        of one, until both have ended: each then looks at what there is, and both keep the same.
+
+        Raises:
+            mlflow.exceptions.MlflowException: the store cannot be written; what was not logged is then not FINISHED.
+        """
+        from mlflow.exceptions import MlflowException
+
+        parent, attempts = self.parent(records[0]), self._attempts(records)
+        for record in records:
+            if _finished(attempts[record.run_key]):
+                continue
+            try:
+                self._log_run(record, parent, (models or {}).get(record.run_key))
+            except MlflowException:
+                if not _finished(self._attempts([record])[record.run_key]):
+                    raise  # else a driver that was faster took this attempt away
+        return self._settle(records)
 
     def parent(self, record: Record) -> str:
-        """The run of the record's sweep; made if this experiment has none."""
-        if record.sweep_key not in self._parents:
-            self._parents[record.sweep_key] = self._parent(record)
-        return self._parents[record.sweep_key]
+        """The run of the record's sweep; made if there is none. Of several that drivers made at once, the first."""
+        query = f"tags.sweep_key = '{record.sweep_key}' and tags.kind = 'sweep' and attributes.status = 'FINISHED'"
+        found = self._search(query)
+        if not found:
+            self._make_parent(record)
+            found = self._search(query)
+        first, *others = sorted(found, key=_age)
+        for run in others:
+            self.client.delete_run(run.info.run_id)
+        return first.info.run_id
 
-    def _parent(self, record: Record) -> str:
-        found = self._search(f"tags.sweep_key = '{record.sweep_key}' and tags.kind = 'sweep'")
-        if found:
-            return found[0].info.run_id
+    def _make_parent(self, record: Record) -> None:
         run = self.client.create_run(
             self.experiment_id,
             run_name=f"{record.dataset} {record.network}",
@@ -95,32 +131,42 @@ class Tracker:
         for name in ("dataset", "network"):
             self.client.log_param(run.info.run_id, name, getattr(record, name))
         self.client.set_terminated(run.info.run_id)
-        return run.info.run_id
 
-    def log(self, record: Record, parent: str, model: Mapping[str, Any] | None = None) -> None:
-        """One child run, whole; an earlier attempt at the same run key is deleted first, a finished one is left alone.
+    def _settle(self, records: Sequence[Record]) -> str:
+        """Leaves one run a key and one parent, whatever other drivers logged meanwhile; the parent's id."""
+        parent = self.parent(records[0])
+        for attempts in self._attempts(records).values():
+            superfluous = _superfluous(attempts)
+            for run in attempts:
+                if run in superfluous:
+                    self.client.delete_run(run.info.run_id)
+                elif run.data.tags["mlflow.parentRunId"] != parent:
+                    self.client.set_tag(run.info.run_id, "mlflow.parentRunId", parent)
+        return parent
 
-        Raises:
-            mlflow.exceptions.MlflowException: the store cannot be written; the run is then not FINISHED.
-        """
-        from mlflow.entities import Metric, Param, RunTag
-        from mlflow.exceptions import MlflowException
+    def _attempts(self, records: Sequence[Record]) -> dict[str, list[Run]]:
+        """What there is of each record's run. One search for a stack: its cost grows with the table."""
+        found: dict[str, list[Run]] = {record.run_key: [] for record in records}
+        for run in self._search(f"tags.stack_key = '{_stack_key(records[0].sweep_key, records[0].mitigation)}'"):
+            if run.data.tags["run_key"] in found:
+                found[run.data.tags["run_key"]].append(run)
+        return found
 
-        earlier = self._search(f"tags.run_key = '{record.run_key}'")
-        if any(run.info.status == "FINISHED" for run in earlier):
-            return
-        for run in earlier:
-            with suppress(MlflowException):
-                self.client.delete_run(run.info.run_id)
+    def _log_run(self, record: Record, parent: str, model: Mapping[str, Any] | None) -> None:
+        from mlflow.entities import Metric, Param
+
         now = int(time.time() * 1000)
         seconds = record.metrics.get("seconds", 0.0)
+        failed = record.status == "failed"
         run = self.client.create_run(
             self.experiment_id,
             start_time=now - int(1000 * seconds),
             run_name=f"{record.mitigation} {record.strength:.3g} seed {record.seed}",
             tags={"mlflow.parentRunId": parent, "kind": "run", "run_key": record.run_key, "sweep_key": record.sweep_key,
+                  "stack_key": _stack_key(record.sweep_key, record.mitigation),
                   "status": record.status, "needs": record.needs, "dataset_key": record.dataset_key,
                   "dataset_digest": record.digest, "protocol_version": record.configuration["protocol"],
+                  **({"error": record.error.strip().splitlines()[-1][:500]} if failed else {}),
                   **_provenance()},
         )  # fmt: skip
         run_id = run.info.run_id
@@ -136,28 +182,17 @@ class Tracker:
             for epoch, value in enumerate(curve, start=1)
         ]
         values = [value for value in values if value.value == value.value]  # MLflow cannot store NaN everywhere
-        self.client.log_batch(run_id, params=[Param(*item) for item in parameters.items()])
-        for start in range(0, len(values), METRICS_A_REQUEST):
-            self.client.log_batch(run_id, metrics=values[start : start + METRICS_A_REQUEST])
+        self.client.log_batch(run_id, values[:METRICS_A_REQUEST], [Param(*item) for item in parameters.items()])
+        for start in range(METRICS_A_REQUEST, len(values), METRICS_A_REQUEST):
+            self.client.log_batch(run_id, values[start : start + METRICS_A_REQUEST])
         if record.digest:
             self._log_input(run_id, record)
         self.client.log_dict(run_id, record.configuration, "configuration.json")
-        if record.error:
+        if failed:
             self.client.log_text(run_id, record.error, "traceback.txt")
-            self.client.log_batch(run_id, tags=[RunTag("error", record.error.strip().splitlines()[-1][:500])])
         if model is not None:
             self._log_model(run_id, model)
-        self.client.set_terminated(run_id, "FAILED" if record.status == "failed" else "FINISHED", now)
-        self._keep_first(record.run_key)
-
-    def _keep_first(self, run_key: str) -> None:
-        """Of runs that two sessions logged at the same time, the first; both sessions decide alike."""
-        from mlflow.exceptions import MlflowException
-
-        finished = [run for run in self._search(f"tags.run_key = '{run_key}'") if run.info.status == "FINISHED"]
-        for run in sorted(finished, key=lambda run: (run.info.start_time, run.info.run_id))[1:]:
-            with suppress(MlflowException):  # the other session deleted it
-                self.client.delete_run(run.info.run_id)
+        self.client.set_terminated(run_id, "FAILED" if failed else "FINISHED", now)
 
     def log_picture(self, parent: str, path: Path, name: str) -> None:
         """A png as an artifact of a sweep's parent run, under `pictures/`."""
@@ -166,13 +201,18 @@ class Tracker:
             named.write_bytes(path.read_bytes())
             self.client.log_artifact(parent, str(named), "pictures")
 
+    def finished(self, stack: Stack) -> set[str]:
+        """The keys of a stack's finished runs; what another driver has finished since the suite began is among them."""
+        stack_key = _stack_key(stack.sweep_key, stack.mitigation.id)
+        runs = self._search(f"tags.stack_key = '{stack_key}' and attributes.status = 'FINISHED'")
+        return {run.data.tags["run_key"] for run in runs}
+
     def digests(self, dataset_keys: Iterable[str]) -> dict[str, str]:
         """The digests with which these draws of datasets were recorded, where one of their runs is finished."""
-        found = {
-            key: self._search(f"tags.dataset_key = '{key}' and attributes.status = 'FINISHED'", limit=1)
-            for key in dataset_keys
-        }
-        return {key: runs[0].data.tags["dataset_digest"] for key, runs in found.items() if runs}
+        for key in (keys := set(dataset_keys)) - self._digests.keys():
+            if runs := self._search(f"tags.dataset_key = '{key}' and attributes.status = 'FINISHED'", limit=1):
+                self._digests[key] = runs[0].data.tags["dataset_digest"]
+        return {key: self._digests[key] for key in keys & self._digests.keys()}
 
     def records(self, keys: Iterable[str]) -> pd.DataFrame:
         """The flat rows of these runs, in the order of the keys: identity, then a column a metric."""
@@ -180,15 +220,15 @@ class Tracker:
 
         position = {key: i for i, key in enumerate(keys)}
         latest: dict[str, dict[str, Any]] = {}
-        for run in self._search("tags.kind = 'run'", limit=None):
-            key = run.data.tags.get("run_key")
+        for run in self._search("tags.kind = 'run' and attributes.end_time > 0"):
+            key = run.data.tags["run_key"]
             if key in position and (key not in latest or run.info.status == "FINISHED"):
                 latest[key] = _row(run)
         ordered = sorted(latest, key=position.__getitem__)
         metrics = sorted({name for row in latest.values() for name in row} - set(IDENTITY))
         return pd.DataFrame([latest[key] for key in ordered], columns=[*IDENTITY, *metrics])
 
-    def _search(self, query: str, limit: int | None = 10) -> list[Any]:
+    def _search(self, query: str, limit: int | None = None) -> list[Run]:
         experiments = [e.experiment_id for e in self.client.search_experiments()]
         found, token = [], None
         while True:
@@ -217,7 +257,30 @@ class Tracker:
             self.client.log_artifact(run_id, str(path))
 
 
-def _row(run: Any) -> dict[str, Any]:
+def _stack_key(sweep_key: str, mitigation: str) -> str:
+    return hashlib.sha256(f"{sweep_key} {mitigation}".encode()).hexdigest()
+
+
+def _age(run: Run) -> tuple[int, str]:
+    return run.info.end_time, run.info.run_id
+
+
+def _finished(attempts: Iterable[Run]) -> bool:
+    return any(run.info.status == "FINISHED" for run in attempts)
+
+
+def _superfluous(attempts: Sequence[Run]) -> list[Run]:
+    """All attempts at a run but the first that is finished; without one, all that failed but the latest.
+
+    Whoever finishes a run last sees the others, and the first is nobody's to delete: so one is left, without a lock.
+    """
+    finished = sorted((run for run in attempts if run.info.status == "FINISHED"), key=_age)
+    if finished:
+        return [run for run in attempts if run is not finished[0]]
+    return sorted((run for run in attempts if run.info.status == "FAILED"), key=_age)[:-1]
+
+
+def _row(run: Run) -> dict[str, Any]:
     parameters, tags = run.data.params, run.data.tags
     return {
         **{name: parameters[name] for name in ("dataset", "network", "mitigation")},
@@ -230,7 +293,7 @@ def _row(run: Any) -> dict[str, Any]:
 
 def _tag_of_finished_runs(uri: str, tag: str) -> Collection[str]:
     if not uri.startswith("sqlite:///"):
-        runs = Tracker(uri, "")._search("tags.kind = 'run' and attributes.status = 'FINISHED'", limit=None)
+        runs = Tracker(uri, "")._search("tags.kind = 'run' and attributes.status = 'FINISHED'")
         return [run.data.tags[tag] for run in runs]
     path = Path(uri.removeprefix("sqlite:///"))
     if not path.exists():

@@ -133,7 +133,7 @@ def test_records_wait_in_the_outbox_while_the_store_is_away(session, monkeypatch
 
 def test_a_kill_between_two_logged_runs_logs_each_once(session, monkeypatch):
     one, logged = session(), []
-    log = type(one.tracker).log
+    log = type(one.tracker)._log_run
 
     def killed(self, record, *rest):
         if len(logged) == 3:
@@ -141,10 +141,10 @@ def test_a_kill_between_two_logged_runs_logs_each_once(session, monkeypatch):
         logged.append(record.run_key)
         log(self, record, *rest)
 
-    monkeypatch.setattr(type(one.tracker), "log", killed)
+    monkeypatch.setattr(type(one.tracker), "_log_run", killed)
     with pytest.raises(KeyboardInterrupt):
         one.run()
-    monkeypatch.setattr(type(one.tracker), "log", log)
+    monkeypatch.setattr(type(one.tracker), "_log_run", log)
     assert session().run().trained == 0
     keys = [run.data.tags["run_key"] for run in child_runs(session())]
     assert sorted(keys) == sorted(one.suite.keys())

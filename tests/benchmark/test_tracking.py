@@ -1,3 +1,5 @@
+"""Drivers that log the same runs at the same time leave each run once, without a lock and without an error."""
+
 from __future__ import annotations
 
 import multiprocessing
@@ -5,50 +7,105 @@ import multiprocessing
 import pytest
 from conftest import tiny_suite
 from rrrbench.benchmark.record import Record
-from rrrbench.benchmark.tracking import Tracker, finished_keys
+from rrrbench.benchmark.tracking import METRICS_A_REQUEST, Tracker, finished_keys
 
 
-def a_record() -> Record:
+def some_records(status="finished", **measured) -> list[Record]:
     stack = tiny_suite().stacks()[1]
-    return Record.of(stack, 0.1, 0, "finished", metrics={"accuracy/random": 0.5}, digest="0" * 64)
+    measured = {"metrics": {"accuracy/random": 0.5}, "digest": "0" * 64, **measured}
+    return [Record.of(stack, strength, seed, status, **measured) for strength, seed in stack.places().values()]
+
+
+def statuses(tracker: Tracker) -> dict[str, list[str]]:
+    keys = {record.run_key: [] for record in some_records()}
+    for run in tracker._search("tags.kind = 'run'"):
+        keys[run.data.tags["run_key"]].append(run.info.status)
+    return keys
+
+
+def assert_each_run_once(uri: str) -> None:
+    tracker = Tracker(uri, "tiny")
+    assert all(found == ["FINISHED"] for found in statuses(tracker).values())
+    (sweep,) = tracker._search("tags.kind = 'sweep'")
+    assert {r.data.tags["mlflow.parentRunId"] for r in tracker._search("tags.kind = 'run'")} == {sweep.info.run_id}
+    assert finished_keys(uri) == {record.run_key for record in some_records()}
+
+
+@pytest.mark.parametrize("step", ["create_run", "log_batch", "log_inputs", "log_dict", "set_terminated", "search_runs"])
+@pytest.mark.parametrize("call", [0, 1, 2, 5])
+def test_another_driver_may_come_between_any_two_steps(uri, monkeypatch, step, call):
+    one, other = Tracker(uri, "tiny"), Tracker(uri, "tiny")
+    original, calls = getattr(one.client, step), []
+
+    def interrupted(*arguments, **options):
+        calls.append(step)
+        if len(calls) == call + 1:
+            other.log(some_records())
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(one.client, step, interrupted)
+    one.log(some_records())
+    assert_each_run_once(uri)
 
 
 def log(uri: str, barrier) -> None:
-    tracker, record = Tracker(uri, "tiny"), a_record()
-    parent = tracker.parent(record)
-    search = tracker._search
-
-    def meet(query, *rest, **limits):
-        found = search(query, *rest, **limits)
-        tracker._search = search
-        barrier.wait(60)  # both have looked before either has written
-        return found
-
-    tracker._search = meet
-    tracker.log(record, parent)
+    tracker = Tracker(uri, "tiny")
+    tracker.client.search_experiments()  # imports are done, and the store is open
+    barrier.wait(120)
+    tracker.log(some_records())
 
 
 @pytest.mark.slow
-def test_two_sessions_that_log_one_run_at_once_leave_one(uri):
-    Tracker(uri, "tiny").parent(a_record())
+def test_four_processes_at_once_leave_each_run_once(uri):
     spawn = multiprocessing.get_context("spawn")
-    barrier = spawn.Barrier(2)
-    writers = [spawn.Process(target=log, args=(uri, barrier)) for _ in range(2)]
+    barrier = spawn.Barrier(4)
+    writers = [spawn.Process(target=log, args=(uri, barrier)) for _ in range(4)]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join()
         assert writer.exitcode == 0
-    tracker = Tracker(uri, "tiny")
-    assert len(tracker._search(f"tags.run_key = '{a_record().run_key}'")) == 1
-    assert a_record().run_key in finished_keys(uri)
+    assert_each_run_once(uri)
 
 
-def test_logging_a_finished_run_again_changes_nothing(uri):
+def test_logging_finished_runs_again_changes_nothing(uri):
     tracker = Tracker(uri, "tiny")
-    parent = tracker.parent(a_record())
-    tracker.log(a_record(), parent)
-    (first,) = tracker._search("tags.kind = 'run'")
-    tracker.log(a_record(), parent)
-    (second,) = tracker._search("tags.kind = 'run'")
-    assert first.info.run_id == second.info.run_id
+    tracker.log(some_records())
+    first = {run.info.run_id for run in tracker._search("tags.kind = 'run'")}
+    tracker.log(some_records())
+    assert {run.info.run_id for run in tracker._search("tags.kind = 'run'")} == first
+
+
+def test_two_that_finished_because_a_driver_died_become_one_at_the_next_delivery(uri, monkeypatch):
+    tracker = Tracker(uri, "tiny")
+    parent = tracker.parent(some_records()[0])
+    for record in some_records() * 2:
+        tracker._log_run(record, parent, None)
+    assert set(map(len, statuses(tracker).values())) == {2}
+    tracker.log(some_records())
+    assert_each_run_once(uri)
+
+
+def test_of_failed_attempts_the_latest_is_kept_until_one_succeeds(uri):
+    tracker = Tracker(uri, "tiny")
+    for attempt in ("first", "second"):
+        tracker.log(some_records("failed", error=f"ValueError: {attempt}"))
+    assert {run.data.tags["error"] for run in tracker._search("tags.kind = 'run'")} == {"ValueError: second"}
+    assert all(found == ["FAILED"] for found in statuses(tracker).values())
+    tracker.log(some_records())
+    assert_each_run_once(uri)
+
+
+def test_more_metrics_than_a_request_has_room_for(uri):
+    tracker, epochs = Tracker(uri, "tiny"), 2 * METRICS_A_REQUEST + 1
+    record = some_records(curves={"right_answer": [float(epoch) for epoch in range(epochs)]})[0]
+    tracker.log([record])
+    (run,) = tracker._search("tags.kind = 'run'")
+    assert len(tracker.client.get_metric_history(run.info.run_id, "right_answer")) == epochs
+
+
+def test_a_run_that_is_being_logged_is_no_record_yet(uri):
+    tracker = Tracker(uri, "tiny")
+    tracker.log(some_records())
+    tracker.client.create_run(tracker.experiment_id, tags={"kind": "run", "run_key": some_records()[0].run_key})
+    assert len(tracker.records([record.run_key for record in some_records()])) == len(some_records())
