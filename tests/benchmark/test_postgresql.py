@@ -37,10 +37,10 @@ def records(first: int, last: int) -> Iterator[Record]:
 
 def write(uri: str, number: int) -> None:
     """A share of the runs, and ten of the next writer's."""
-    share = RUNS / WRITERS
-    tracker = Tracker(uri, "many")
-    for record in records(round(number * share), min(RUNS, round((number + 1) * share) + 10)):
-        tracker.log(record, tracker.parent(record))
+    first, last = (round(edge * RUNS / WRITERS) for edge in (number, number + 1))
+    tracker, share = Tracker(uri, "many"), list(records(first, min(RUNS, last + 10)))
+    for start in range(0, len(share), 12):
+        tracker.log(share[start : start + 12])
 
 
 @pytest.fixture
