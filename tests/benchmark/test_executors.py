@@ -362,9 +362,11 @@ def test_ray_started_here_gives_the_same_records_and_is_shut_down(start, uri, tm
     driver = start("--executor", "ray", "--workers", "2")
     wait_for_a_run(uri, driver)
     children = driver.children(recursive=True)
+    names = [child.name() for child in children]
     _, errors = driver.communicate(timeout=400)
     assert driver.returncode == 0, errors.decode()
-    assert any("raylet" in Path(child.name()).name for child in children if child.is_running()) is False
+    assert "raylet" in names
+    assert not psutil.wait_procs(children, timeout=30)[1]
     assert_recorded_as_undisturbed(uri, tmp_path)
 
 
