@@ -23,8 +23,8 @@ bench: .venv/ready ## the main job on embedded data: a leaderboard and a picture
 test: .venv/ready ## the fast tests, in two processes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-slow: .venv/ready ## the tests that take minutes, too
-	$(BIN)/python -m pytest -m 'not gpu'
+test-slow: .venv/ready ## the tests that take minutes: killed processes, a cluster, servers
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow and not gpu' -rs
 
 speed: .venv/ready ## the engine against plain loops, as a table
 	$(BIN)/python -m rrrbench.benchmark.speed

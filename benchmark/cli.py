@@ -123,7 +123,7 @@ def run(
     Interrupt it as you like: the same command goes on where it was.
     """
     if data_root is not None:
-        os.environ["RRRBENCH_DATA"] = str(data_root)
+        os.environ["RRRBENCH_DATA"] = str(data_root.absolute())
     uri = tracking_uri()
     if (summary := finished.recall(suite, uri, rule)) is not None:
         typer.echo(summary)
@@ -134,7 +134,8 @@ def run(
         from .suite import load_suite
 
         loaded = load_suite(suite)
-        settings = Settings(_torch_device(device), engine.value)
+        ray = executor is ExecutorName.ray  # the cluster's devices are not this machine's
+        settings = Settings(device.value if ray else _torch_device(device), engine.value)
         session = Session(loaded, uri, settings, executor=_executor(executor, workers, address))
         try:
             outcome = session.run()

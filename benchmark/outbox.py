@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import torch
 from pydantic import BaseModel
@@ -42,15 +44,12 @@ class Outbox:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{records[0].run_key}.json"
         if models:
-            torch.save(dict(models), path.with_suffix(".pt"))
+            packed = io.BytesIO()
+            torch.save(dict(models), packed)  # into memory first: on a full disk it raises no OSError
+            path.with_suffix(".pt").write_bytes(packed.getvalue())
         if panel is not None:
             path.with_suffix(".png").write_bytes(panel)
-        partial = path.with_suffix(".partial")
-        with partial.open("w") as file:
-            file.write(Parcel(suite=suite, records=tuple(records)).model_dump_json())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        write_whole(path, Parcel(suite=suite, records=tuple(records)).model_dump_json())
 
     def parcels(self) -> Iterator[tuple[Path, Parcel]]:
         """What waits, oldest first."""
@@ -74,5 +73,20 @@ class Outbox:
             path.with_suffix(attached).unlink(missing_ok=True)
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file that is never seen half, by a kill or by another session that writes the same one."""
+    with NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.name}.", delete=False) as partial:
+        try:
+            partial.write(text)
+            partial.flush()
+            os.fsync(partial.fileno())
+            os.replace(partial.name, path)
+        except BaseException:
+            os.unlink(partial.name)
+            raise
+
+
 def _age(path: Path) -> int:
-    return path.stat().st_mtime_ns if path.exists() else 0
+    with suppress(FileNotFoundError):  # another session delivered it
+        return path.stat().st_mtime_ns
+    return 0

@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from .executors import Executor, Settings, Task
+from .executors import Executor, Settings, Task, check_digest
 from .executors.here import Here
-from .outbox import Outbox
+from .outbox import Outbox, write_whole
 from .record import Record
 from .suite import Stack, Suite
 from .tracking import LOCAL, Tracker, finished_keys
 
-PAUSES = (0, 2, 5, 10, 20)
+PAUSES = (0, 2, 5, 10, 20, 40, 60)
 """Seconds before each further try to deliver, when all is trained and the store is away."""
 
 
@@ -59,6 +60,7 @@ class Session:
         self.tracker = Tracker(uri, suite.name)
         self.outbox = Outbox(local / "outbox")
         self.choices = Choices(local / "engine.json")
+        self.digests: dict[str, str] = {}
         self.settings = replace(settings or Settings(), choices=self.choices, save_models=suite.save_models)
         self.executor = executor or Here()
 
@@ -74,27 +76,33 @@ class Session:
         if len(finished_keys(self.uri) & set(self.suite.keys())) == total:
             return Outcome(total, 0)
         undelivered = self._deliver()
-        ended = finished_keys(self.uri) | self._waiting()
-        missing = [part for stack in stacks for part in stack.without(ended)]
+        missing, taken = [], finished_keys(self.uri) | self._waiting()
+        for stack in stacks:
+            parts = list(stack.without(taken))
+            missing += parts
+            taken |= {key for part in parts for key in part.places()}  # what two sweeps share is trained once
         todo = sum(len(stack) for stack in missing)
         trained = 0
         with _bar(missing) as bar:
 
             def tasks() -> Iterator[Task]:
-                for stack in missing:
-                    for task in self._tasks(stack):
+                for i, stack in enumerate(missing, start=1):
+                    for task in self._tasks(stack, after=len(missing) - i):
                         bar.set_description_str(_description(total - todo + trained, total, task.stack))
                         yield task
 
-            for stack, result in self.executor.results(tasks(), self.settings, bar.update):
-                self.outbox.put(self.suite.name, result.records, result.models, result.panel)
-                undelivered = self._deliver()
-                failed += [record for record in result.records if record.status == "failed"]
-                trained += len(stack)
-                bar.set_description_str(_description(total - todo + trained, total, stack))
+            with closing(self.executor.results(tasks(), self.settings, bar.update)) as results:
+                for stack, result in results:
+                    self._check(result.records)
+                    self.outbox.put(self.suite.name, result.records, result.models, result.panel)
+                    undelivered = self._deliver()
+                    failed += [record for record in result.records if record.status == "failed"]
+                    trained += len(stack)
+                    bar.set_description_str(_description(total - todo + trained, total, stack))
         for pause in PAUSES:
             if not undelivered:
                 break
+            tqdm.write(f"the store is away ({undelivered[:100]}): trying again in {pause} s", file=sys.stderr)
             time.sleep(pause)
             undelivered = self._deliver()
         return Outcome(total, trained, tuple(failed), undelivered)
@@ -114,13 +122,20 @@ class Session:
             self.outbox.remove(path)
         return ""
 
-    def _tasks(self, stack: Stack) -> list[Task]:
+    def _tasks(self, stack: Stack, after: int) -> list[Task]:
         """What is left of a stack: another session may have trained some of it by now."""
-        try:
+        left = [stack]
+        with suppress(Exception):  # the store is away: train now, deliver when it is back
             left = list(stack.without(self.tracker.finished(stack) | self._waiting()))
-            return [Task(part, self.tracker.digests(part.dataset_key(seed) for seed in part.seeds)) for part in left]
-        except Exception:  # the store is away: train now, deliver when it is back
-            return [Task(stack)]
+            self.digests |= self.tracker.digests(stack.dataset_key(seed) for seed in stack.seeds)
+        return [Task(part, dict(self.digests), after) for part in left]
+
+    def _check(self, records: Iterable[Record]) -> None:
+        """Raises DigestMismatch if two trainings that ran at the same time had different data under one key."""
+        for record in records:
+            if record.digest:
+                recorded = self.digests.setdefault(record.dataset_key, record.digest)
+                check_digest(record.dataset, record.seed, record.digest, recorded)
 
     def _waiting(self) -> set[str]:
         """The keys of runs that wait in the outbox, and need no training either."""
@@ -141,9 +156,7 @@ class Choices(MutableMapping[str, str]):
     def __setitem__(self, key: str, value: str) -> None:
         self._known[key] = value
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps(self._known, indent=2, sort_keys=True))
-        partial.replace(self.path)
+        write_whole(self.path, json.dumps(self._known, indent=2, sort_keys=True))
 
     def __delitem__(self, key: str) -> None:
         del self._known[key]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -30,12 +30,16 @@ class Mitigation(Named):
     """A way of training a network that should not use the shortcut. One file, one class, `@mitigations.register`.
 
     Attributes:
+        paper: who proposed it, e.g. "Ross et al. 2017"; the module's docstring has the section.
         needs: the supervision it uses beyond labels.
+        needs_convolutions: True for one that looks at a convolution's feature maps: a dense network has none.
         has_strength: False for one without the axis: it has one row, at strength 0.
         degenerate: True for a variant that is known to constrain nothing, kept as a control.
     """
 
+    paper: ClassVar[str] = ""
     needs: ClassVar[frozenset[Supervision]] = frozenset()
+    needs_convolutions: ClassVar[bool] = False
     has_strength: ClassVar[bool] = True
 
     @property
@@ -63,6 +67,16 @@ class Mitigation(Named):
 def cross_entropy(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, "batch"]) -> Float[Tensor, ""]:
     """Mean over the batch of -log p_y."""
     return F.cross_entropy(logits, labels)
+
+
+def true_class(labels: Int[Tensor, "batch"], classes: int) -> Bool[Tensor, "batch classes"]:
+    """One-hot labels; `F.one_hot` looks at their values, which cannot be traced."""
+    return labels[:, None] == torch.arange(classes, device=labels.device)
+
+
+def annotated(batch: Batch) -> Float[Tensor, "batch"]:
+    """1 for an input that has a mask, 0 for one whose mask is empty: for terms that would not vanish there."""
+    return batch.masks.flatten(1).any(1).to(batch.inputs)
 
 
 mitigations: Registry[Mitigation] = Registry("mitigation", "rrrbench.methods.mitigations")

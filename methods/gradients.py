@@ -43,12 +43,34 @@ def masked_input_gradient(
     net: Net, batch: Batch, target: Target
 ) -> tuple[Float[Tensor, "batch positions"], Float[Tensor, "batch classes"]]:
     """A_n * d target / d x_n, flattened, and the logits. Positions that no mask touches are zero and left out."""
-    masks = batch.masks.expand_as(batch.inputs).flatten(1)
     if batch.touched is None:
         gradient, logits = input_gradient(net, batch.inputs, target)
-        return gradient.flatten(1) * masks, logits
-    gradient, logits = input_gradient_at(net, batch.inputs, target, batch.touched)
-    return gradient * masks[:, batch.touched], logits
+        gradient = gradient.flatten(1)
+    else:
+        gradient, logits = input_gradient_at(net, batch.inputs, target, batch.touched)
+    return gradient * at_touched(batch.masks.expand_as(batch.inputs), batch), logits
+
+
+def masked_input_gradients(
+    net: Net,
+    batch: Batch,
+    points: Float[Tensor, "batch samples *features"],
+    target: Callable[[Float[Tensor, "n classes"], Batch], Float[Tensor, "n"]],
+) -> Float[Tensor, "batch samples positions"]:
+    """`masked_input_gradient` at several points for each input; the target is of (logits, the batch of all points)."""
+    samples = points.shape[1]
+    labels, masks, shortcuts = (
+        field.repeat_interleave(samples, 0) for field in (batch.labels, batch.masks, batch.shortcuts)
+    )
+    everywhere = Batch(points.flatten(0, 1), labels, masks, shortcuts, touched=batch.touched)
+    gradient, _ = masked_input_gradient(net, everywhere, lambda logits: target(logits, everywhere))
+    return gradient.unflatten(0, (-1, samples))
+
+
+def at_touched(values: Float[Tensor, "batch *features"], batch: Batch) -> Float[Tensor, "batch positions"]:
+    """The values at the positions of a `masked_input_gradient`, flattened."""
+    flat = values.flatten(1)
+    return flat if batch.touched is None else flat[:, batch.touched]
 
 
 def log_odds(logits: Float[Tensor, "batch classes"]) -> Float[Tensor, "batch"]:

@@ -93,6 +93,27 @@ class BoundLayer:
             case module:
                 return functional_call(module, dict(self.parameters), (hidden,))
 
+    @property
+    def is_affine(self) -> bool:
+        """Whether the layer is W h + b with a W that `linear` applies."""
+        return isinstance(self.module, PixelRange | nn.Linear | nn.Conv2d)
+
+    def linear(self, hidden: Tensor, *, absolute: bool = False) -> Tensor:
+        """W h of an affine layer, which is what it makes of a difference of inputs; or |W| h."""
+        if not self.is_affine:
+            raise TypeError(f"{type(self.module).__name__} is not affine")
+        weight = self.module.scale if isinstance(self.module, PixelRange) else self.parameters["weight"]
+        weight = weight.abs() if absolute else weight
+        match self.module:
+            case PixelRange():
+                return weight.to(hidden) * hidden
+            case SharedLinear():
+                return _SharedProduct.apply(hidden, weight)
+            case nn.Conv2d() as layer:
+                return convolve(layer, hidden, weight)
+            case _:
+                return F.linear(hidden, weight)
+
 
 class Net:
     """`net(x) = net.head(net.features(x))`: logits, with parameters that are arguments and not attributes.
@@ -123,6 +144,10 @@ class Net:
         for name, module in self.module.features.named_children():  # pyrefly: ignore
             yield BoundLayer(module, self._of(f"features.{name}."))
         yield BoundLayer(self.module.head, self._of("head."))  # pyrefly: ignore
+
+    def detached(self) -> Net:
+        """The same network as a constant: no gradient reaches its parameters."""
+        return Net(self.module, {name: value.detach() for name, value in self.parameters.items()})
 
     def _of(self, prefix: str) -> dict[str, Tensor]:
         return {k[len(prefix) :]: v for k, v in self.parameters.items() if k.startswith(prefix)}

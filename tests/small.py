@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from rrrbench.benchmark.engine import Trainer
-from rrrbench.benchmark.networks import networks
+from rrrbench.benchmark.networks import NetworkRecipe, networks
+from rrrbench.benchmark.stacking import of_seed
 from rrrbench.benchmark.training import Training
-from rrrbench.datasets.base import ENVIRONMENTS, ShortcutDataset, Split, draw_shortcuts, generator
+from rrrbench.datasets.base import ENVIRONMENTS, Batch, ShortcutDataset, Split, draw_shortcuts, generator
+from rrrbench.methods.base import Mitigation
+from rrrbench.methods.network import Net
+from torch import nn
 
 CLASSES, SIDE = 3, 6
 
 
-def small_split(seed: int, stream: str, environment: str, n: int = 24) -> Split:
+def small_split(seed: int, stream: str, environment: str, n: int = 24, signal: float = 0.4) -> Split:
     rng = generator(seed, f"small/{stream}")
     labels = rng.integers(0, CLASSES, n)
     inputs = torch.from_numpy(rng.random((n, 1, SIDE, SIDE))).float() * 0.5
     for i, label in enumerate(labels):
-        inputs[i, 0, 2:4, 2 * label : 2 * label + 2] += 0.4  # what the class is really about
+        inputs[i, 0, 2:4, 2 * label : 2 * label + 2] += signal  # what the class is really about
     shortcuts = draw_shortcuts(environment, labels, torch.arange(CLASSES).numpy(), generator(seed, environment))
     masks = torch.zeros(n, 1, SIDE, SIDE, dtype=torch.bool)
     if environment != "clean":
@@ -29,19 +35,43 @@ def small_split(seed: int, stream: str, environment: str, n: int = 24) -> Split:
     return Split(inputs, torch.from_numpy(labels), masks, torch.from_numpy(shortcuts))
 
 
-def small_dataset(seed: int = 0) -> ShortcutDataset:
-    return ShortcutDataset(
-        "small",
-        seed,
-        torch.arange(CLASSES),
-        small_split(seed, "train", "aligned"),
-        small_split(seed, "validation", "aligned"),
-        {environment: small_split(seed, "test", environment) for environment in ENVIRONMENTS},
-    )
+def small_dataset(seed: int = 0, n: int = 24, signal: float = 0.4) -> ShortcutDataset:
+    """The dataset with `n` inputs a split; the weaker the signal, the more a network likes the shortcut."""
+
+    def split(stream: str, environment: str) -> Split:
+        return small_split(seed, stream, environment, n, signal)
+
+    train, validation = split("train", "aligned"), split("validation", "aligned")
+    test = {environment: split("test", environment) for environment in ENVIRONMENTS}
+    return ShortcutDataset("small", seed, torch.arange(CLASSES), train, validation, test)
 
 
 def without_masks(dataset: ShortcutDataset) -> ShortcutDataset:
     return replace(dataset, train=replace(dataset.train, masks=torch.zeros_like(dataset.train.masks)))
+
+
+class SmallConvolutional(NetworkRecipe):
+    """The smallest network with all that lenet has: 6x6 inputs become 2x2 feature maps."""
+
+    name: ClassVar[str] = "small_convolutional"
+
+    def layers(self, features, classes):
+        layers = OrderedDict(
+            conv=nn.Conv2d(features[0], 4, 3),
+            pool=nn.MaxPool2d(2),
+            relu0=nn.ReLU(),
+            flatten=nn.Flatten(),
+            linear=nn.Linear(16, 6),
+            relu1=nn.ReLU(),
+        )
+        return layers, nn.Linear(6, classes)
+
+
+def small_network(mitigation: Mitigation, **parameters) -> NetworkRecipe:
+    """The smallest network that the mitigation can run on."""
+    if mitigation.needs_convolutions:
+        return SmallConvolutional(**parameters)
+    return networks.resolve({"name": "mlp", "hidden": [7, 5], "init": "torch", **parameters})
 
 
 def small_trainer(
@@ -51,4 +81,27 @@ def small_trainer(
     draws = draws or [small_dataset(seed) for seed in seeds]
     spec = {"name": "mlp", "hidden": [7, 5], "init": "torch"} if network == "mlp" else network
     table = torch.tensor([list(strengths)] * len(draws), dtype=torch.float64)
-    return Trainer(networks.resolve(spec), draws, Training(**settings), table, engine=engine, dtype=dtype)
+    recipe = spec if isinstance(spec, NetworkRecipe) else networks.resolve(spec)
+    return Trainer(recipe, draws, Training(**settings), table, engine=engine, dtype=dtype)
+
+
+class Linear(nn.Module):
+    """Logits W x: its features are the flattened input."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Flatten())
+        self.head = nn.Linear(weight.shape[1], weight.shape[0], bias=False, dtype=weight.dtype)
+        self.head.weight.data = weight
+
+    def forward(self, inputs):
+        return self.head(self.features(inputs))
+
+
+def bound(module: nn.Module) -> Net:
+    return Net(module, dict(module.named_parameters()))
+
+
+def small_net_and_batch(network="mlp", n: int = 6) -> tuple[Net, Batch]:
+    trainer = small_trainer(network=network)
+    return bound(trainer.modules[0]), of_seed(trainer.train_data.batch(slice(0, n), torch.float64), 0)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Protocol
 
@@ -32,6 +32,7 @@ class Settings:
     """How stacks are trained; nothing of it is part of a run key, because it changes no result.
 
     Attributes:
+        device: as torch names it; `auto` is for a cluster, whose devices only it knows.
         choices: what `auto` found fastest, by shape of stack.
         save_models: results carry state dicts.
     """
@@ -44,10 +45,23 @@ class Settings:
 
 @dataclass(frozen=True)
 class Task:
-    """A stack to train, and the digests that its data were recorded with, by `dataset_key`."""
+    """A stack to train.
+
+    Attributes:
+        digests: what its data were recorded with, by `dataset_key`.
+        after: how many stacks are to be trained after it; with fewer than there are workers, it is divided.
+        panel: its result carries a picture.
+    """
 
     stack: Stack
     digests: Mapping[str, str] = field(default_factory=dict)
+    after: int = 0
+    panel: bool = True
+
+    @property
+    def key(self) -> str:
+        """Of its first run: it names the task."""
+        return self.stack.key(self.stack.strengths[0], self.stack.seeds[0])
 
 
 @dataclass(frozen=True)
@@ -64,7 +78,7 @@ class Executor(Protocol):
 
     def results(
         self, tasks: Iterable[Task], settings: Settings, progress: Callable[[int], object]
-    ) -> Iterator[tuple[Stack, Result]]:
+    ) -> Generator[tuple[Stack, Result]]:
         """The results as they come, in any order and maybe in smaller stacks; tasks are taken as there is room.
 
         Args:
@@ -74,6 +88,16 @@ class Executor(Protocol):
             OSError, ValueError: as `run_stack` does.
         """
         ...
+
+
+def divided(tasks: Iterable[Task], workers: Callable[[], int]) -> Iterator[Task]:
+    """Whole stacks while there are enough of them for all workers, for one trains faster than its parts; then parts.
+
+    The first part has the picture: it is of the first seed.
+    """
+    for task in tasks:
+        for i, stack in enumerate(task.stack.divided(-(-workers() // (task.after + 1)))):
+            yield replace(task, stack=stack, panel=task.panel and i == 0)
 
 
 def run_stack(
@@ -87,12 +111,7 @@ def run_stack(
     stack, settings = task.stack, settings or Settings()
     draws = [draw(stack.dataset, seed) for seed in stack.seeds]
     for one in draws:
-        digest, recorded = one.digest(), task.digests.get(stack.dataset_key(one.seed))
-        if recorded is not None and recorded != digest:
-            raise DigestMismatch(
-                f"{one.id}, seed {one.seed}, differs from the data of finished runs: SHA-256 {digest[:12]}… now, "
-                f"{recorded[:12]}… then. Restore the data, delete the old runs, or rename the changed data"
-            )
+        check_digest(one.id, one.seed, one.digest(), task.digests.get(stack.dataset_key(one.seed)))
     counted = 0
 
     def count(epochs: int) -> None:
@@ -101,7 +120,7 @@ def run_stack(
         progress(epochs)
 
     try:
-        result = _trained(stack, draws, settings, count)
+        result = _trained(task, draws, settings, count)
         progress(stack.epochs - counted)  # a stage may train one run for all strengths
         return result
     except Exception:
@@ -109,10 +128,19 @@ def run_stack(
         if len(stack) == 1:
             progress(stack.epochs)
             return failed(stack, traceback.format_exc())
-        alone = [run_stack(Task(run), settings, progress) for run in stack.runs()]
+        alone = [run_stack(Task(run, panel=False), settings, progress) for run in stack.runs()]
         return Result(
             [r for result in alone for r in result.records],
             dict(item for result in alone for item in result.models.items()),
+        )
+
+
+def check_digest(dataset: str, seed: int, digest: str, recorded: str | None) -> None:
+    """Raises DigestMismatch if a draw of a dataset was recorded with another digest."""
+    if recorded is not None and recorded != digest:
+        raise DigestMismatch(
+            f"{dataset}, seed {seed}, differs from the data of finished runs: SHA-256 {digest[:12]}… now, "
+            f"{recorded[:12]}… then. Restore the data, delete the old runs, or rename the changed data"
         )
 
 
@@ -122,9 +150,8 @@ def failed(stack: Stack, error: str) -> Result:
     return Result([Record.of(stack, strength, seed, "failed", error=error) for strength, seed in runs])
 
 
-def _trained(
-    stack: Stack, draws: list[ShortcutDataset], settings: Settings, progress: Callable[[int], object]
-) -> Result:
+def _trained(task: Task, draws: list[ShortcutDataset], settings: Settings, progress: Callable[[int], object]) -> Result:
+    stack = task.stack
     trainer = Trainer(
         stack.network,
         draws,
@@ -138,7 +165,8 @@ def _trained(
     fitted = stack.mitigation.fit(trainer)
     records = list(evaluate.records(stack, trainer, fitted))
     models = _state_dicts(stack, fitted) if settings.save_models else {}
-    return Result(records, models, _panel(stack, trainer, fitted) if stack.mitigation.has_strength else None)
+    pictured = task.panel and stack.mitigation.has_strength
+    return Result(records, models, _panel(stack, trainer, fitted) if pictured else None)
 
 
 @lru_cache(maxsize=8)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
 
 import torch
 
 from ..suite import Stack
-from .base import Result, Settings, Task, failed, run_stack
+from .base import Result, Settings, Task, divided, failed, run_stack
 
 ATTEMPTS = 3
 POLL_SECONDS = 0.5
@@ -24,7 +25,6 @@ class Cluster:
 
     Raises:
         ValueError: Ray is not installed.
-        ConnectionError: there is no cluster at the address.
     """
 
     def __init__(self, address: str | None = None, workers: int | None = None) -> None:
@@ -36,10 +36,16 @@ class Cluster:
 
     def results(
         self, tasks: Iterable[Task], settings: Settings, progress: Callable[[int], object]
-    ) -> Iterator[tuple[Stack, Result]]:
+    ) -> Generator[tuple[Stack, Result]]:
+        """As every executor; the device `auto` is a GPU if the cluster has one.
+
+        Raises:
+            ConnectionError: there is no cluster at the address.
+        """
         ray, ours = self.ray, not self.ray.is_initialized()
         if ours:
-            ray.init(self.address, logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
+            address = self.address or "local"
+            ray.init(address, logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
         try:
             yield from self._results(tasks, settings, progress)
         finally:
@@ -48,53 +54,81 @@ class Cluster:
 
     def _results(
         self, tasks: Iterable[Task], settings: Settings, progress: Callable[[int], object]
-    ) -> Iterator[tuple[Stack, Result]]:
-        ray, resource = self.ray, "GPU" if settings.device == "cuda" else "CPU"
-        count = self.workers or max(1, int(ray.cluster_resources().get(resource, 1)))
-        pieces = (replace(task, stack=stack) for task in tasks for stack in task.stack.divided(count))
+    ) -> Generator[tuple[Stack, Result]]:
+        ray, device = self.ray, settings.device
+        if device == "auto":
+            device = "cuda" if ray.cluster_resources().get("GPU") else "cpu"
+
+        def places() -> int:  # nodes come and go
+            resource = "GPU" if device == "cuda" else "CPU"
+            return self.workers or max(1, int(ray.cluster_resources().get(resource, 1)))
+
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False
         )
-        counter = ray.remote(_Counter).options(num_cpus=0, scheduling_strategy=here).remote()
-        train = ray.remote(_train).options(num_cpus=1, num_gpus=int(resource == "GPU"), max_retries=ATTEMPTS - 1)
+        gauge = ray.remote(_Gauge).options(num_cpus=0, scheduling_strategy=here, max_restarts=-1, max_task_retries=-1)
+        epochs = gauge.remote()
+        train = ray.remote(_train).options(num_cpus=1, num_gpus=int(device == "cuda"), max_retries=ATTEMPTS - 1)
+        data_root = os.environ.get("RRRBENCH_DATA")
+        pieces = divided(tasks, places)
         running: dict[object, Task] = {}
-        while True:
-            while len(running) < count and (task := next(pieces, None)) is not None:
-                running[train.remote(task, replace(settings, choices=dict(settings.choices)), counter)] = task
-            if not running:
-                return
-            ready, _ = ray.wait(list(running), timeout=POLL_SECONDS)
-            progress(ray.get(counter.taken.remote()))  # pyrefly: ignore
-            for reference in ready:
-                task = running.pop(reference)
-                try:
-                    result, choices = ray.get(reference)
-                except ray.exceptions.RayTaskError as error:
-                    raise error.cause from error
-                except ray.exceptions.RayError as error:
-                    yield task.stack, failed(task.stack, f"Ray lost this run {ATTEMPTS} times: {error}")
-                else:
-                    settings.choices.update(choices)
-                    yield task.stack, result
+        done: list[tuple[Stack, Result]] = []
+        ended = shown = 0
+        try:
+            while True:
+                while len(running) < places() and (task := next(pieces, None)) is not None:
+                    own = replace(settings, device=device, choices=dict(settings.choices))
+                    running[train.remote(task, own, epochs, data_root)] = task  # pyrefly: ignore
+                yield from done  # after the cluster has got its next tasks: recording takes time
+                done.clear()
+                if not running:
+                    return
+                ready, _ = ray.wait(list(running), timeout=POLL_SECONDS)
+                for reference in ready:
+                    task = running.pop(reference)
+                    ended += task.stack.epochs
+                    try:
+                        result, choices = ray.get(reference)
+                    except ray.exceptions.RayTaskError as error:
+                        raise error.cause from error
+                    except ray.exceptions.RayError as error:
+                        done.append((task.stack, failed(task.stack, f"Ray lost this run {ATTEMPTS} times: {error}")))
+                    else:
+                        settings.choices.update(choices)
+                        done.append((task.stack, result))
+                keys = [task.key for task in running.values()]
+                trained = ended + ray.get(epochs.of.remote(keys))  # pyrefly: ignore
+                progress(trained - shown)
+                shown = trained
+        finally:
+            for reference in running:
+                ray.cancel(reference, force=True)
 
 
-class _Counter:
-    """Epochs that workers trained and the driver has not heard of; lives where the driver does."""
+class _Gauge:
+    """The epochs that each task has trained; lives where the driver does. A task that starts again starts from 0."""
 
     def __init__(self) -> None:
-        self.epochs = 0
+        self.epochs: dict[str, int] = {}
 
-    def add(self, epochs: int) -> None:
-        self.epochs += epochs
+    def set(self, key: str, epochs: int) -> None:
+        self.epochs[key] = epochs
 
-    def taken(self) -> int:
-        taken, self.epochs = self.epochs, 0
-        return taken
+    def of(self, keys: Sequence[str]) -> int:
+        return sum(self.epochs.get(key, 0) for key in keys)
 
 
-def _train(task: Task, settings: Settings, counter: object) -> tuple[Result, dict[str, str]]:
-    """In a worker of the cluster."""
+def _train(task: Task, settings: Settings, gauge: _Gauge, data_root: str | None) -> tuple[Result, dict[str, str]]:
+    """In a worker of the cluster, whose environment is not the driver's."""
+    if data_root is not None:
+        os.environ["RRRBENCH_DATA"] = data_root
     torch.set_flush_denormal(True)
     torch.set_num_threads(1)
-    result = run_stack(task, settings, counter.add.remote)  # pyrefly: ignore
-    return result, dict(settings.choices)
+    trained = 0
+
+    def progress(epochs: int) -> None:
+        nonlocal trained
+        trained += epochs
+        gauge.set.remote(task.key, trained)  # pyrefly: ignore
+
+    return run_stack(task, settings, progress), dict(settings.choices)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 
 from ..suite import Stack
 from .base import Result, Settings, Task, run_stack
@@ -13,6 +13,6 @@ class Here:
 
     def results(
         self, tasks: Iterable[Task], settings: Settings, progress: Callable[[int], object]
-    ) -> Iterator[tuple[Stack, Result]]:
+    ) -> Generator[tuple[Stack, Result]]:
         for task in tasks:
             yield task.stack, run_stack(task, settings, progress)

@@ -17,6 +17,7 @@ class ERM(Mitigation):
     """Mean over the batch of -log p_y."""
 
     name: ClassVar[str] = "erm"
+    paper: ClassVar[str] = "Vapnik 1991"
     has_strength: ClassVar[bool] = False
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:

@@ -32,6 +32,7 @@ class FindAnotherExplanation(Mitigation):
     """Forbids what the last network looked at, and trains again."""
 
     name: ClassVar[str] = "find_another_explanation"
+    paper: ClassVar[str] = "Ross et al. 2017"
 
     iterations: Annotated[int, Field(ge=1)] = 1
     cutoff: Annotated[float, Field(gt=0, lt=1)] = 0.67

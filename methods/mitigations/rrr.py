@@ -27,6 +27,7 @@ class RRR(Mitigation):
     """Penalises input gradients inside the mask."""
 
     name: ClassVar[str] = "rrr"
+    paper: ClassVar[str] = "Ross et al. 2017"
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     target: TargetName = "log_prob_sum"

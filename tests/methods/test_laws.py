@@ -7,13 +7,14 @@ from typing import ClassVar
 import pytest
 import torch
 from rrrbench.benchmark import tracing
+from rrrbench.benchmark.engine import Fitted
 from rrrbench.benchmark.stacking import of_seed
 from rrrbench.methods.base import Mitigation, Terms, mitigations
 from rrrbench.methods.mitigations.erm import ERM
 from rrrbench.methods.mitigations.rrr import RRR
 from rrrbench.methods.network import Net
 from rrrbench.methods.targets import DEGENERATE, TARGETS
-from small import small_dataset, small_trainer, without_masks
+from small import small_dataset, small_net_and_batch, small_network, small_trainer, without_masks
 
 EVERY = [mitigations.resolve(name) for name in mitigations.names()] + [
     RRR(target=target) for target in TARGETS if target != "log_prob_sum"
@@ -33,21 +34,26 @@ def same_bits(a, b, columns) -> bool:
 @pytest.mark.parametrize("engine", ["stacked", "single"])
 @pytest.mark.parametrize("mitigation", WITH_STRENGTH, ids=by_id)
 def test_law_1_strength_0_is_erm_bit_for_bit(mitigation, engine):
-    fitted, erm = (method.fit(small_trainer(engine=engine, dtype=torch.float32)) for method in (mitigation, ERM()))
+    network = small_network(mitigation)
+    fitted, erm = (
+        method.fit(small_trainer(network=network, engine=engine, dtype=torch.float32)) for method in (mitigation, ERM())
+    )
     assert same_bits(fitted.parameters, erm.parameters, slice(0, 1))
     assert mitigation.degenerate or not same_bits(fitted.parameters, erm.parameters, slice(1, 2))
 
 
 @pytest.mark.parametrize("mitigation", WITH_MASKS_ALONE, ids=by_id)
 def test_law_1_an_empty_mask_is_erm_bit_for_bit(mitigation):
-    draws = [without_masks(small_dataset(seed)) for seed in (0, 1)]
-    fitted, erm = (method.fit(small_trainer(draws=draws, dtype=torch.float32)) for method in (mitigation, ERM()))
+    draws, network = [without_masks(small_dataset(seed)) for seed in (0, 1)], small_network(mitigation)
+    fitted, erm = (
+        method.fit(small_trainer(draws=draws, network=network, dtype=torch.float32)) for method in (mitigation, ERM())
+    )
     assert same_bits(fitted.parameters, erm.parameters, slice(None))
 
 
 @pytest.mark.parametrize("mitigation", [m for m in WITH_STRENGTH if not m.degenerate], ids=by_id)
 def test_law_2_the_right_reason_term_moves_the_parameters(mitigation):
-    liveness = mitigation.fit(small_trainer()).liveness
+    liveness = mitigation.fit(small_trainer(network=small_network(mitigation))).liveness
     for when in ("start", "middle", "end"):
         assert (liveness[when][:, 0] == 0).all()
         assert (liveness[when][:, 1] > 0).all()
@@ -66,7 +72,7 @@ def test_law_2_catches_a_detached_penalty():
 
 @pytest.mark.parametrize("mitigation", EVERY, ids=by_id)
 def test_law_3_the_terms_do_not_depend_on_the_batch_size(mitigation):
-    trainer = small_trainer()
+    trainer = small_trainer(network=small_network(mitigation))
     net = Net(trainer.modules[0], dict(trainer.modules[0].named_parameters()))
     batch = of_seed(trainer.train_data.batch(slice(0, 24), torch.float64), 0)
     batch = mitigation.augment(batch, 3, torch.Generator().manual_seed(0))
@@ -87,14 +93,14 @@ def test_law_3_the_terms_do_not_depend_on_the_batch_size(mitigation):
     torch.testing.assert_close(thirds.mean(0), terms(slice(0, 24)), rtol=1e-12, atol=1e-15)
 
 
-@pytest.mark.parametrize(
-    "network", ["mlp", {"name": "mlp", "pixel_range": (-1.0, 1.0), "hidden": [6], "init": "torch"}]
-)
+@pytest.mark.parametrize("pixel_range", ["unit", (-1.0, 1.0)], ids=str)
 @pytest.mark.parametrize("mitigation", EVERY, ids=by_id)
-def test_law_4_stacked_or_alone_the_numbers_are_the_same(mitigation, network):
+def test_law_4_stacked_or_alone_the_numbers_are_the_same(mitigation, pixel_range):
+    network = small_network(mitigation, pixel_range=pixel_range)
     strengths = (0.0, 0.01, 0.1) if mitigation.has_strength else (0.0,)
     stacked, single = (
-        mitigation.fit(small_trainer(strengths, network=network, engine=engine)) for engine in ("stacked", "single")
+        mitigation.fit(small_trainer(strengths, network=network, engine=engine, epochs=1))
+        for engine in ("stacked", "single")
     )
     for name, value in stacked.parameters.items():
         torch.testing.assert_close(value, single.parameters[name], rtol=1e-7, atol=1e-9)
@@ -102,26 +108,48 @@ def test_law_4_stacked_or_alone_the_numbers_are_the_same(mitigation, network):
         torch.testing.assert_close(curve, single.curves[name], rtol=1e-7, atol=1e-9)
 
 
+def traced_and_not(mitigation: Mitigation, monkeypatch, **settings) -> list[Fitted]:
+    fitted = []
+    for trace_after in (2, 1000):
+        monkeypatch.setattr(tracing, "TRACE_AFTER", trace_after)
+        fitted.append(mitigation.fit(small_trainer(network=small_network(mitigation), **settings)))
+    return fitted
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["stacked", "single"])
 @pytest.mark.parametrize("mitigation", EVERY, ids=by_id)
 def test_law_4_traced_or_not_the_numbers_are_the_same(mitigation, engine, monkeypatch):
-    fitted = {}
-    for trace_after in (2, 1000):
-        monkeypatch.setattr(tracing, "TRACE_AFTER", trace_after)
-        fitted[trace_after] = mitigation.fit(small_trainer(engine=engine, batch_size=10))  # and a smaller last one
-    for name, value in fitted[2].parameters.items():
-        torch.testing.assert_close(value, fitted[1000].parameters[name], rtol=1e-10, atol=1e-12)
+    traced, untraced = traced_and_not(mitigation, monkeypatch, engine=engine, batch_size=12, epochs=2)
+    for name, value in traced.parameters.items():
+        torch.testing.assert_close(value, untraced.parameters[name], rtol=1e-10, atol=1e-12)
+
+
+def test_a_smaller_last_batch_has_its_own_program(monkeypatch):
+    traced, untraced = traced_and_not(RRR(), monkeypatch, batch_size=10)
+    for name, value in traced.parameters.items():
+        torch.testing.assert_close(value, untraced.parameters[name], rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("mitigation", EVERY, ids=by_id)
 def test_law_5_nothing_global_is_left_changed(mitigation):
-    trainer = small_trainer()
+    trainer = small_trainer(network=small_network(mitigation), epochs=1)
     modes = [module.training for module in trainer.modules]
     before = torch.get_rng_state()
     mitigation.fit(trainer)
     assert torch.equal(before, torch.get_rng_state())
     assert [module.training for module in trainer.modules] == modes
     assert all(parameter.grad is None for module in trainer.modules for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("mitigation", WITH_MASKS_ALONE, ids=by_id)
+def test_knowing_where_masks_lie_changes_no_term(mitigation):
+    net, batch = small_net_and_batch(small_network(mitigation))
+    batch = mitigation.augment(batch, 3, torch.Generator().manual_seed(0))
+    touched = batch.masks.any(0).flatten().nonzero()[:, 0]
+    strength = torch.tensor(0.5, dtype=torch.float64)
+    everywhere, there = (mitigation.terms(net, b, strength) for b in (batch, batch._replace(touched=touched)))
+    torch.testing.assert_close(everywhere, there)
 
 
 def test_only_the_declared_targets_are_degenerate():

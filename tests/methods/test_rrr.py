@@ -7,36 +7,13 @@ from rrrbench.methods.gradients import input_gradient, log_odds, masked_input_gr
 from rrrbench.methods.mitigations.erm import ERM
 from rrrbench.methods.mitigations.find_another_explanation import FindAnotherExplanation
 from rrrbench.methods.mitigations.rrr import RRR
-from rrrbench.methods.network import Net, SharedLinear
+from rrrbench.methods.network import SharedLinear
 from rrrbench.methods.targets import TARGETS
-from small import small_trainer
+from small import Linear, bound, small_net_and_batch, small_trainer
 from torch.nn import functional as F
 
 WIDE = {"name": "mlp", "hidden": [32, 16], "init": "torch"}  # the smallest of nets may have no live ReLU
 STRENGTH = torch.tensor(0.7, dtype=torch.float64)
-
-
-class Linear(torch.nn.Module):
-    """Logits W x: its features are the flattened input."""
-
-    def __init__(self, weight: torch.Tensor) -> None:
-        super().__init__()
-        self.features = torch.nn.Sequential(torch.nn.Flatten())
-        self.head = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False, dtype=weight.dtype)
-        self.head.weight.data = weight
-
-    def forward(self, inputs):
-        return self.head(self.features(inputs))
-
-
-def bound(module: torch.nn.Module) -> Net:
-    return Net(module, dict(module.named_parameters()))
-
-
-def small_net_and_batch() -> tuple[Net, Batch]:
-    trainer = small_trainer()
-    batch = trainer.train_data.batch(slice(0, 6), torch.float64)
-    return bound(trainer.modules[0]), Batch(batch.inputs[0], batch.labels[0], batch.masks[0, 0], batch.shortcuts[0])
 
 
 def test_the_penalty_equals_its_closed_form_on_a_linear_network():

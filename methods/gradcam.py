@@ -1,0 +1,70 @@
+"""Grad-CAM that stays differentiable (Selvaraju et al. 2017)."""
+
+from __future__ import annotations
+
+from functools import reduce
+from itertools import dropwhile, takewhile
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import grad
+
+from .gradients import Target
+from .network import BoundLayer, Net
+
+EPSILON = 1e-8
+
+
+def gradcam(
+    net: Net, inputs: Float[Tensor, "batch channels rows columns"], target: Target
+) -> tuple[Float[Tensor, "batch rows columns"], Float[Tensor, "batch classes"]]:
+    """Grad-CAM of the last convolutional feature maps F at the inputs' resolution, in [0, 1], and the logits.
+
+        L_n = sum_c F_nc * mean_ij d target(z_n) / dF_ncij,    (L_n - min L_n) / (max L_n - min L_n)
+
+    Signed, as the XIL typology has it: no ReLU, so that no map is all zeros; enlarged by repeating its pixels.
+
+    Raises:
+        ValueError: the network has no convolution.
+    """
+    below, above = split_at_last_maps(net)
+    maps = reduce(lambda hidden, layer: layer(hidden), below, inputs)
+
+    def summed(maps: Tensor) -> tuple[Tensor, Tensor]:
+        logits = reduce(lambda hidden, layer: layer(hidden), above, maps)
+        return target(logits).sum(), logits
+
+    gradient, logits = grad(summed, has_aux=True)(maps)
+    cam = (maps * gradient.mean((2, 3), keepdim=True)).sum(1)
+    low, high = cam.amin((1, 2), keepdim=True), cam.amax((1, 2), keepdim=True)
+    return enlarged((cam - low) / (high - low + EPSILON), inputs.shape[2:]), logits
+
+
+def split_at_last_maps(net: Net) -> tuple[list[BoundLayer], list[BoundLayer]]:
+    """The layers up to the last feature maps, and those that see them: a flattening or a global pooling is first."""
+
+    def has_no_convolution(layer: BoundLayer) -> bool:
+        return not any(isinstance(module, nn.Conv2d) for module in layer.module.modules())
+
+    def keeps_maps(layer: BoundLayer) -> bool:
+        return not isinstance(layer.module, nn.Flatten | nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d)
+
+    layers = list(net.layers)
+    after = list(takewhile(has_no_convolution, reversed(layers)))[::-1]
+    if len(after) == len(layers):
+        raise ValueError(
+            f"Grad-CAM needs a convolution's feature maps, which {type(net.module).__name__} of "
+            f"{', '.join(type(layer.module).__name__ for layer in layers)} has not: use lenet or resnet18, "
+            "or a mitigation that needs no convolutions, such as rrr"
+        )
+    above = list(dropwhile(keeps_maps, after))
+    return layers[: len(layers) - len(above)], above
+
+
+def enlarged(cam: Float[Tensor, "batch rows columns"], size: torch.Size) -> Float[Tensor, "batch high wide"]:
+    """The map at another size by nearest neighbour."""
+    rows, columns = (
+        torch.arange(new, device=cam.device) * old // new for new, old in zip(size, cam.shape[1:], strict=True)
+    )
+    return cam[:, rows][:, :, columns]

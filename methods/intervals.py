@@ -1,0 +1,148 @@
+"""Interval arithmetic: what a network's logits, and their input gradients, can be when the input lies in a box.
+
+Bounds are sound, not tight: each layer forgets how the entries of the one before depend on each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import vjp
+from torch.nn import functional as F
+
+from .network import BoundLayer, Net
+
+INCREASING = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten)
+AVERAGING = (nn.Flatten, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+"""Linear, with weights that are not negative."""
+
+
+class Interval(NamedTuple):
+    """Entrywise bounds."""
+
+    lower: Float[Tensor, "*shape"]
+    upper: Float[Tensor, "*shape"]
+
+    @property
+    def center(self) -> Float[Tensor, "*shape"]:
+        return (self.lower + self.upper) / 2
+
+    @property
+    def radius(self) -> Float[Tensor, "*shape"]:
+        return (self.upper - self.lower) / 2
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Interval:
+        return Interval(function(self.lower), function(self.upper))
+
+
+def around(center: Float[Tensor, "*shape"], radius: Float[Tensor, "*shape"]) -> Interval:
+    return Interval(center - radius, center + radius)
+
+
+def logit_bounds(net: Net, box: Interval) -> Interval:
+    """Bounds of net(x) for x in the box (Gowal et al. 2018)."""
+    return reduce(lambda hidden, layer: forward(layer, hidden), net.layers, box)
+
+
+def input_gradient_bounds(net: Net, box: Interval, logit_gradient: Callable[[Interval], Interval]) -> Interval:
+    """Bounds of d t(net(x)) / dx for x in the box.
+
+    Args:
+        logit_gradient: bounds of dt/dz, given bounds of the logits z.
+    """
+    layers = list(net.layers)
+    boxes = [box]
+    for layer in layers:
+        boxes.append(forward(layer, boxes[-1]))
+    gradient = logit_gradient(boxes.pop())
+    for layer in reversed(layers):
+        gradient = backward(layer, boxes.pop(), gradient)
+    return gradient
+
+
+def probability_bounds(logits: Interval) -> Interval:
+    """Bounds of softmax(z): p_k is least where z_k is and the other logits are greatest."""
+    own = torch.eye(logits.lower.shape[-1], dtype=torch.bool, device=logits.lower.device)
+
+    def extreme(mine: Tensor, others: Tensor) -> Tensor:
+        rivals = others.unsqueeze(-2).masked_fill(own, -torch.inf).logsumexp(-1)
+        return torch.sigmoid(mine - rivals)
+
+    return Interval(extreme(logits.lower, logits.upper), extreme(logits.upper, logits.lower))
+
+
+def forward(layer: BoundLayer, box: Interval) -> Interval:
+    """Bounds of a layer's output.
+
+    Raises:
+        ValueError: no rule for a layer of this kind.
+    """
+    if layer.is_affine:
+        return around(layer(box.center), layer.linear(box.radius, absolute=True))
+    if isinstance(layer.module, INCREASING):
+        return box.map(layer)
+    raise _no_rule(layer)
+
+
+def backward(layer: BoundLayer, box: Interval, gradient: Interval) -> Interval:
+    """Bounds of the gradient at a layer's input, which lies in the box, given those at its output."""
+    if layer.is_affine:
+        (center,) = vjp(layer.linear, box.lower)[1](gradient.center)
+        (radius,) = vjp(lambda hidden: layer.linear(hidden, absolute=True), box.lower)[1](gradient.radius)
+        return around(center, radius)
+    match layer.module:
+        case nn.ReLU():
+            return _gated(gradient, surely=box.lower > 0, maybe=box.upper > 0)
+        case nn.MaxPool2d() as pool:
+            return _from_windows(pool, box, gradient)
+        case module if isinstance(module, AVERAGING):
+            transpose = vjp(layer, box.lower)[1]
+            return gradient.map(lambda bound: transpose(bound)[0])
+    raise _no_rule(layer)
+
+
+def _gated(gradient: Interval, surely: Tensor, maybe: Tensor) -> Interval:
+    """The gradient times a slope that is 1 where `surely`, 0 where not even `maybe`, and between them elsewhere."""
+    lower = torch.where(surely, gradient.lower, gradient.lower.clamp(max=0) * maybe)
+    return Interval(lower, torch.where(surely, gradient.upper, gradient.upper.clamp(min=0) * maybe))
+
+
+def _from_windows(pool: nn.MaxPool2d, box: Interval, gradient: Interval) -> Interval:
+    """An entry has its window's gradient if it is the greatest there."""
+    size = pool.kernel_size
+    if not isinstance(size, int) or pool.stride != size or pool.padding != 0 or pool.dilation != 1:
+        raise ValueError(f"{pool}: intervals pass a max-pool of square windows that tile the image")
+    lower, upper = (_windows(bound, size) for bound in box)
+    first, second = upper.topk(2, -1).values.split(1, -1)
+    rival = torch.where(upper == first, second, first)
+    passed = _gated(
+        gradient.map(lambda bound: bound.unsqueeze(-1)),
+        surely=lower > rival,
+        maybe=upper >= lower.amax(-1, keepdim=True),
+    )
+    rows, columns = box.lower.shape[-2:]
+    return passed.map(lambda windows: _tiled(windows, size, rows, columns))
+
+
+def _windows(image: Float[Tensor, "... rows columns"], size: int) -> Float[Tensor, "... down across window"]:
+    down, across = (side // size for side in image.shape[-2:])
+    whole = image[..., : down * size, : across * size]
+    return whole.unflatten(-1, (across, size)).unflatten(-3, (down, size)).movedim(-3, -2).flatten(-2)
+
+
+def _tiled(windows: Float[Tensor, "... down across window"], size: int, rows: int, columns: int) -> Tensor:
+    """The inverse of `_windows`, with zeros where no window reaches."""
+    whole = windows.unflatten(-1, (size, size)).movedim(-2, -3).flatten(-2).flatten(-3, -2)
+    return F.pad(whole, (0, columns - whole.shape[-1], 0, rows - whole.shape[-2]))
+
+
+def _no_rule(layer: BoundLayer) -> ValueError:
+    return ValueError(
+        f"interval arithmetic has no rule for {type(layer.module).__name__}: use the mlp or lenet, "
+        "or add its rule to methods/intervals.py"
+    )

@@ -1,0 +1,43 @@
+r"""Noise in the mask (Avg-Ex, the average over perturbations of Heo, Piratla, Wicker, Weller, NeurIPS 2023).
+
+    loss = mean_n -log p_y(x_n)  +  strength * mean_n -log p_y( x_n + A_n * e_n ),   e_nd ~ N(0, sigma^2)
+
+One noise for each input and step, not cut at 0 and 1. Inputs without a mask have no perturbation, and are left out of
+the second term. Heo et al. give both terms the weight 1.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from ...datasets.base import Batch
+from ..base import Mitigation, Supervision, Terms, cross_entropy, mitigations
+from ..network import Net
+from ..perturbations import annotated_error
+
+
+@mitigations.register
+class AvgEx(Mitigation):
+    """Trains on inputs with noise in the mask, too."""
+
+    name: ClassVar[str] = "avg_ex"
+    paper: ClassVar[str] = "Heo et al. 2023"
+    needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
+
+    sigma: Annotated[float, Field(gt=0)] = 1.0
+
+    def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
+        noisy = batch.inputs + self.sigma * batch.masks * batch.draws["noise"]
+        return Terms(
+            right_answer=cross_entropy(net(batch.inputs), batch.labels),
+            right_reason=strength * annotated_error(net(noisy), batch),
+        )
+
+    def augment(self, batch: Batch, classes: int, generator: torch.Generator) -> Batch:
+        noise = torch.randn(batch.inputs.shape, generator=generator).to(batch.inputs)
+        return batch._replace(draws={**batch.draws, "noise": noise})

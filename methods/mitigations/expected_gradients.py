@@ -1,0 +1,56 @@
+r"""RRR on expected gradients (attribution priors: Erion et al., Nature MI 2021, section "Expected gradients").
+
+    loss = mean_n -log p_y(x_n)  +  strength * mean_n sum_d ( A_nd * EG_nd )^2
+    EG_nd = mean_s (x_n - r_ns)_d * d/dx_d sum_k log p_k( r_ns + a_ns (x_n - r_ns) ),   a ~ U(0, 1)
+
+with `references` r for each input and step: inputs of the same batch, of another class, whose shortcut says something
+else wherever it says anything. A reference with the same shortcut has x - r = 0 in the mask, and the penalty would be
+blind there. Erion et al. draw any training input, and step on the two terms in turn; one suffices (their
+supplement B), so 1 is the default. CDEP's "expected gradients" sums absolute values and is another penalty.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from ...datasets.base import Batch
+from ..base import Mitigation, Supervision, Terms, cross_entropy, mitigations
+from ..gradients import at_touched, masked_input_gradients
+from ..network import Net
+from ..targets import log_prob_sum
+
+
+@mitigations.register
+class ExpectedGradients(Mitigation):
+    """Penalises expected gradients inside the mask."""
+
+    name: ClassVar[str] = "expected_gradients"
+    paper: ClassVar[str] = "Erion et al. 2021"
+    needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
+
+    references: Annotated[int, Field(ge=1)] = 1
+
+    def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
+        references, where = batch.draws["references"], batch.draws["where"]
+        difference = batch.inputs.unsqueeze(1) - references
+        points = references + where.view(*where.shape, *[1] * (difference.dim() - 2)) * difference
+        slopes = masked_input_gradients(net, batch, points, log_prob_sum)
+        attribution = (at_touched(difference.flatten(0, 1), batch).view_as(slopes) * slopes).mean(1)
+        return Terms(
+            right_answer=cross_entropy(net(batch.inputs), batch.labels),
+            right_reason=strength * attribution.square().sum(1).mean(),
+        )
+
+    def augment(self, batch: Batch, classes: int, generator: torch.Generator) -> Batch:
+        labels = batch.labels.cpu()
+        others = (labels[:, None] != labels).float()
+        others[~others.any(1)] = 1.0  # a batch of one class
+        chosen = torch.multinomial(others, self.references, replacement=True, generator=generator)
+        where = torch.rand(chosen.shape, generator=generator).to(batch.inputs)
+        references = batch.inputs[chosen.to(batch.inputs.device)]
+        return batch._replace(draws={**batch.draws, "references": references, "where": where})

@@ -1,0 +1,33 @@
+r"""PGD-Ex + Grad-Reg (Heo, Piratla, Wicker, Weller, NeurIPS 2023, section 4): robust training and RRR at once.
+
+    right reason = strength * ( that of pgd_ex at strength 1  +  rrr_weight * that of rrr at strength 1 )
+
+Heo et al. penalise the norm of the gradient of the sum of logits, which a softmax does not see; RRR here is Ross's.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from ...datasets.base import Batch
+from ..base import Terms, mitigations
+from ..network import Net
+from .pgd_ex import PGDEx
+from .rrr import RRR
+
+
+@mitigations.register
+class PGDExRRR(PGDEx):
+    """Trains against an attack of the worst that the masked pixels can show, and penalises the gradient there."""
+
+    name: ClassVar[str] = "pgd_ex+rrr"
+
+    rrr_weight: Annotated[float, Field(gt=0)] = 0.1
+
+    def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
+        robust, gradient = super().terms(net, batch, strength), RRR().terms(net, batch, strength)
+        return Terms(robust.right_answer, robust.right_reason + self.rrr_weight * gradient.right_reason)

@@ -1,0 +1,48 @@
+r"""R4 with random perturbations (Rand-R4: Ghitu, Piratla, Wicker, TMLR 2025).
+
+    loss = mean_n -log p_y(x_n)  +  strength * mean_n max_s sum_d ( A_nd * d/dx_d log p_y(x_ns) )^2
+
+over `samples` points x_ns of B_n = { x' in [0, 1]^D : |x' - x_n| <= epsilon A_n } for each input and step, uniform.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from ...datasets.base import Batch
+from ..base import Mitigation, Supervision, Terms, cross_entropy, mitigations
+from ..gradients import masked_input_gradients
+from ..network import Net
+from ..perturbations import box_in_mask
+from ..targets import log_prob_true
+
+
+@mitigations.register
+class RandR4(Mitigation):
+    """Penalises the largest of several input gradients inside the mask, with random contents there."""
+
+    name: ClassVar[str] = "rand_r4"
+    paper: ClassVar[str] = "Ghitu et al. 2025"
+    needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
+
+    epsilon: Annotated[float, Field(gt=0, le=1)] = 0.5
+    samples: Annotated[int, Field(ge=1)] = 4
+
+    def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
+        box = box_in_mask(batch, self.epsilon)
+        points = box.lower.unsqueeze(1) + batch.draws["where"] * (box.upper - box.lower).unsqueeze(1)
+        gradients = masked_input_gradients(net, batch, points, log_prob_true)
+        return Terms(
+            right_answer=cross_entropy(net(batch.inputs), batch.labels),
+            right_reason=strength * gradients.square().sum(2).amax(1).mean(),
+        )
+
+    def augment(self, batch: Batch, classes: int, generator: torch.Generator) -> Batch:
+        shape = (len(batch.labels), self.samples, *batch.inputs.shape[1:])
+        where = torch.rand(shape, generator=generator).to(batch.inputs)
+        return batch._replace(draws={**batch.draws, "where": where})
