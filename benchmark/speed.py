@@ -5,7 +5,10 @@ The plain loop is what a paper's released code does: one network, `autograd.grad
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import io
+import math
 import os
 import platform
 import statistics
@@ -28,14 +31,18 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from ..datasets.base import ShortcutDataset, Split, make
+from ..datasets.base import ShortcutDataset, Split, datasets, make
 from ..methods.base import Mitigation, mitigations
 from .engine import Part, Place, Trainer
+from .executors import Settings, Task
+from .executors.processes import Processes
 from .networks import NetworkRecipe, networks
+from .suite import Stack
 from .training import Training
 
 ROUNDS = 7
 STRENGTHS = tuple(10.0**exponent for exponent in range(-4, 4))
+decoy = datasets.resolve({"name": "decoy", "base": "digits"})
 RRR, ERM = (mitigations.resolve(name) for name in ("rrr", "erm"))
 ONE: Place = (slice(0, 1), slice(0, 1))
 Step = Callable[[], object]
@@ -194,18 +201,33 @@ def suite_figures() -> Iterator[Figure]:
         )  # fmt: skip
 
 
+def side_by_side_figure(draw: ShortcutDataset) -> Iterator[Figure]:
+    """16 trainings of lenet in two processes of one thread each, against the plain loop with all threads."""
+    epochs, network = 3, networks.resolve("lenet")
+    stack = Stack(decoy, network, RRR, Training(epochs=epochs), STRENGTHS, (0, 1))
+    results = Processes(2).results([Task(stack)], Settings(engine="single"), lambda _: None)
+    trained = sum(record.metrics["seconds"] for _, result in results for record in result.records) / 2
+    steps = len(stack) * epochs * math.ceil(len(draw.train) / 256)
+    plain = plain_loop(network, draw, 256, 1.0)
+    yield Figure(
+        "16 runs of lenet, batch 256, plain loop / 2 processes", "at least", 1.7,
+        [seconds(plain, 4) / 4 * steps / trained for _ in range(ROUNDS)], note="evaluation of the epochs included",
+    )  # fmt: skip
+
+
 def growth(draws: Sequence[ShortcutDataset]) -> Iterator[list[str]]:
-    """Seconds of a step and peak memory of stacks of 1, 2, 4 … 64 runs."""
-    for name, steps in (("mlp", 10), ("lenet", 1)):
-        for strengths, seeds in ((1, 1), (2, 1), (4, 1), (8, 1), (8, 2), (8, 4), (8, 8)):
+    """Seconds of a step of all runs, one after another and stacked, and the stack's peak memory."""
+    for name, most, steps in (("mlp", 64, 10), ("lenet", 64 if torch.cuda.is_available() else 8, 1)):
+        for runs in (2**power for power in range(int(math.log2(most)) + 1)):
+            strengths, seeds = min(runs, 8), max(1, runs // 8)
             whole = trainer(networks.resolve(name), draws[:seeds], 256, STRENGTHS[:strengths])
+            single = traced_step(part_of(whole, RRR, ONE))
             with _peak_memory() as memory:
-                step = traced_step(part_of(whole, RRR))
-                step()
-                took = min(seconds(step, steps) for _ in range(3)) / steps
-            runs = strengths * seeds
-            share = f"{1e3 * took / runs:.2f} ms"
-            yield [name, str(runs), f"{1e3 * took:.1f} ms", share, f"{memory.bytes / 2**20:.0f} MiB"]
+                stacked = traced_step(part_of(whole, RRR))
+                stacked()
+            took = [min(seconds(step, steps) for _ in range(3)) / steps for step in (single, stacked)]
+            times = [f"{1e3 * time:.1f} ms" for time in (took[0] * runs, took[1])]
+            yield [name, str(runs), *times, f"{memory.bytes / 2**20:.0f} MiB"]
 
 
 def growth_in_inputs(draw: ShortcutDataset) -> Iterator[list[str]]:
@@ -225,8 +247,9 @@ def main(
 ) -> None:
     """Measures the engine on this machine: minutes, and if its data are there, what the decoy-mnist suite takes."""
     torch.set_flush_denormal(True)
-    draws = [make("decoy", seed, base="digits") for seed in range(8)]
+    draws = [decoy.make(seed) for seed in range(8)]
     figures = [penalty_figures(draws[0]), sweep_figures(draws)]
+    figures += [] if torch.cuda.is_available() else [side_by_side_figure(draws[0])]
     figures += [gpu_figures(draws)] if torch.cuda.is_available() else []
     measured = [figure for group in (*figures, suite_figures()) for figure in tqdm(group, "figures", leave=False)]
     table = [figure.row() for figure in measured]
@@ -238,8 +261,8 @@ def main(
             "Made by `make speed`. Ratios of two things timed in turns in one process: "
             f"median (least to greatest) of {ROUNDS}.",
             _markdown(["figure", "reach", "measured", "met", "beside it"], table),
-            "RRR, batch 256; one step of the whole stack, and its share for one run.",
-            _markdown(["network", "runs", "step", "step / run", "peak memory"], stacks),
+            "RRR, batch 256: one step of all runs. The engine takes the faster way.",
+            _markdown(["network", "runs", "one after another", "stacked", "stacked, peak memory"], stacks),
             "RRR, mlp, 8 strengths, batch 256; one epoch, and its share for one input and run.",
             _markdown(["inputs", "epoch", "input and run", "peak memory"], inputs),
         ]
@@ -257,17 +280,20 @@ class _Peak:
 @contextmanager
 def _peak_memory() -> Iterator[_Peak]:
     """The most memory taken inside a `with`, over what was taken before: the GPU's where there is one."""
-    peak, gpu = _Peak(), torch.cuda.is_available()
-    if gpu:
+    peak = _Peak()
+    if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
+        yield peak
+        peak.bytes = torch.cuda.max_memory_allocated() - before
     else:
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)  # glibc keeps what was freed
         Path("/proc/self/clear_refs").write_text("5")  # Linux: the high-water mark starts anew
         before = psutil.Process().memory_info().rss
-    yield peak
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    most = torch.cuda.max_memory_allocated() if gpu else 1024 * int(status["VmHWM"].split()[0])
-    peak.bytes = max(0, most - before)
+        yield peak
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        peak.bytes = max(0, 1024 * int(status["VmHWM"].split()[0]) - before)
 
 
 @contextmanager

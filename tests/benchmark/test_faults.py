@@ -81,12 +81,12 @@ def test_a_full_disk_for_artifacts_stops_with_a_reason_and_the_next_command_goes
     suite = load_suite(str(path))
     command = [SCRIPTS / "rrrbench", "run", path]
 
+    here = {"cwd": tmp_path, "env": {**os.environ, "MLFLOW_TRACKING_URI": uri}, "capture_output": True}
+
     def little_disk() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (12 * MEGABYTE, resource.RLIM_INFINITY))
 
-    full = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, preexec_fn=little_disk
-    )
+    full = subprocess.run(command, text=True, preexec_fn=little_disk, **here)
     assert full.returncode == 2
     assert "File too large" in full.stderr
     tracker = Session(suite, uri, local=tmp_path / "results" / "local").tracker

@@ -167,6 +167,7 @@ def test_data_that_cannot_be_had_is_one_error_and_no_failed_runs(session, tmp_pa
     assert not session(suite).tracker._search("tags.kind = 'run'")
 
 
+@pytest.mark.slow
 def test_a_locked_database_loses_nothing(session, monkeypatch):
     session().run()  # a store that is there
     wider = tiny_suite(mitigations=[{"mitigation": "rrr", "strengths": [0.1, 5.0]}])
