@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from tabulate import tabulate
 
 from .selection import SHIFTED, NoEligibleStrength, headline, rule_named, select
@@ -71,7 +72,7 @@ def leaderboard(records: pd.DataFrame, rule: str) -> pd.DataFrame:
     measured = [str(column) for column in records.select_dtypes("number") if column not in _RUN]
     rows = [
         _row(sweep, choice, rule, measured)
-        for sweep, choice in _choices(records, rule)
+        for sweep, choice in _choices(records.assign(headline=headline(records)), rule)
         if not isinstance(choice, NoEligibleStrength)
     ]
     columns = [f"{metric}{end}" for metric in [*measured, "regret"] for end in ("", ":low", ":high")]
@@ -126,24 +127,23 @@ def _with_cost(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row(sweep: pd.DataFrame, strength: float, rule: str, measured: list[str]) -> dict[str, object]:
-    runs = _at(sweep, strength)
-    values = runs[measured].assign(regret=_regret(sweep, runs))
-    row = dict(runs[[*_SWEEP, "strength", "needs"]].iloc[0]) | {"rule": rule, "seeds": len(runs)}
-    for metric, mean, low, high in zip(values, *interval(np.asarray(values, float)), strict=True):
+    chosen = sweep["strength"].to_numpy() == strength
+    values = np.column_stack([sweep[measured].to_numpy(float)[chosen], _regret(sweep, strength)])
+    row = {name: sweep[name].iat[0] for name in (*_SWEEP, "needs")}
+    row |= {"rule": rule, "strength": strength, "seeds": len(values)}
+    for metric, mean, low, high in zip([*measured, "regret"], *interval(values), strict=True):
         row |= {metric: mean, f"{metric}:low": low, f"{metric}:high": high}
     return row
 
 
-def _regret(sweep: pd.DataFrame, runs: pd.DataFrame) -> pd.Series | float:
+def _regret(sweep: pd.DataFrame, strength: float) -> Float[np.ndarray, "seeds"]:
+    """By seed: a sweep is sorted by it, and eligible strengths have every one."""
+    strengths, scores = (sweep[column].to_numpy(float) for column in ("strength", "headline"))
+    chosen = scores[strengths == strength]
     try:
-        best = _at(sweep, select("oracle", sweep))
+        return scores[strengths == select("oracle", sweep)] - chosen
     except NoEligibleStrength:
-        return np.nan  # no environment without the shortcut's help
-    return headline(best) - headline(runs)
-
-
-def _at(sweep: pd.DataFrame, strength: float) -> pd.DataFrame:
-    return sweep[sweep["strength"] == strength].set_index("seed")
+        return np.full_like(chosen, np.nan)  # no environment without the shortcut's help
 
 
 def _block(dataset: str, rows: pd.DataFrame, networks: bool, format: Format) -> str:

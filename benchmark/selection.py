@@ -7,10 +7,16 @@ so none can see a test environment except `oracle`, which is a bound and never a
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Float
+
+Strengths = Float[np.ndarray, "strengths"]
+Scores = Float[np.ndarray, "strengths"]
 
 SHIFTED = ("accuracy/random", "accuracy/conflict", "accuracy/clean")
 """Accuracies where the shortcut no longer helps; the first that a dataset has is its headline."""
@@ -34,14 +40,14 @@ class Rule:
     Attributes:
         meaning: one line, shown under every table.
         reads: the columns of the records that it sees.
-        choose: from the means over seeds to a strength. The means have a row for each eligible strength, ascending,
-            and the columns `reads`, NaN where a run lacks one.
+        choose: from the eligible strengths, ascending, and their scores to one of them. A score is the mean over
+            seeds of the first of `reads` that the runs have.
     """
 
     name: str
     meaning: str
     reads: tuple[str, ...]
-    choose: Callable[[pd.DataFrame], float]
+    choose: Callable[[Strengths, Scores], float]
 
 
 def headline(runs: pd.DataFrame) -> pd.Series:
@@ -49,22 +55,13 @@ def headline(runs: pd.DataFrame) -> pd.Series:
     return runs.reindex(columns=list(SHIFTED)).bfill(axis=1).iloc[:, 0]
 
 
-def _best(means: pd.DataFrame) -> float:
-    return _at_maximum(means.iloc[:, 0])
+def _best(strengths: Strengths, scores: Scores) -> float:
+    return strengths[scores.argmax()]  # of equals the first: the smaller strength
 
 
-def _knee(means: pd.DataFrame) -> float:
-    validation = means.iloc[:, 0]
-    lost = (validation.max() - validation).round(_DIGITS)
-    return lost[lost <= _ONE_POINT].index.max()
-
-
-def _oracle(means: pd.DataFrame) -> float:
-    return _at_maximum(headline(means))
-
-
-def _at_maximum(scores: pd.Series) -> float:
-    return scores.index[int(scores.argmax())]  # of equals the first: the smaller strength
+def _knee(strengths: Strengths, scores: Scores) -> float:
+    lost = (scores.max() - scores).round(_DIGITS)
+    return strengths[lost <= _ONE_POINT].max()
 
 
 RULES = {
@@ -83,7 +80,7 @@ RULES = {
             ("accuracy/validation_swap",),
             _best,
         ),
-        Rule("oracle", "the best shifted test accuracy: a bound, never a result", SHIFTED, _oracle),
+        Rule("oracle", "the best shifted test accuracy: a bound, never a result", SHIFTED, _best),
     )
 }
 """By name. Of equally good strengths all but `knee` take the smaller."""
@@ -106,19 +103,7 @@ def eligible(sweep: pd.DataFrame) -> pd.DataFrame:
         NoEligibleStrength: no strength has all seeds finished.
         ValueError: two runs share strength and seed.
     """
-    twice = sweep[sweep.duplicated(["strength", "seed"])]
-    if len(twice):
-        run = twice.iloc[0]
-        raise ValueError(f"two runs have strength {run['strength']:g} and seed {run['seed']}: keep one record a run")
-    finished = sweep[sweep["status"] == "finished"]
-    complete = finished.groupby("strength")["seed"].transform("size") == sweep["seed"].nunique()
-    if (
-        sweep["status"] == "inert"
-    ).any():  # strength 0 is ERM: a mitigation that is inert elsewhere is not ranked by it
-        complete &= finished["strength"] > 0
-    if not complete.any():
-        raise NoEligibleStrength(_reason(sweep))
-    return finished[complete]
+    return sweep[_complete(sweep)]
 
 
 def select(rule: str | Rule, sweep: pd.DataFrame) -> float:
@@ -130,11 +115,33 @@ def select(rule: str | Rule, sweep: pd.DataFrame) -> float:
     """
     if isinstance(rule, str):
         rule = rule_named(rule)
-    seen = eligible(sweep).reindex(columns=["strength", *rule.reads])
-    means = seen.groupby("strength").agg(lambda column: column.mean(skipna=False)).round(_DIGITS).dropna(how="all")
-    if means.empty:
+    chosen = _complete(sweep)
+    strengths = sweep["strength"].to_numpy(float)[chosen]
+    order = strengths.argsort(kind="stable")
+    values = sweep.reindex(columns=list(rule.reads)).to_numpy(float)[chosen][order]
+    strengths = np.unique(strengths)  # with equally many seeds each, or they would not be complete
+    means = values.reshape(len(strengths), -1, len(rule.reads)).mean(1).round(_DIGITS)
+    scores = means[np.arange(len(means)), (~np.isnan(means)).argmax(1)]
+    known = ~np.isnan(scores)
+    if not known.any():
         raise NoEligibleStrength(f"{rule.name} reads {' or '.join(rule.reads)}, which no strength has in every seed")
-    return float(rule.choose(means))
+    return float(rule.choose(strengths[known], scores[known]))
+
+
+def _complete(sweep: pd.DataFrame) -> Bool[np.ndarray, "runs"]:
+    """Of each run, whether its strength is eligible."""
+    runs = list(zip(sweep["strength"], sweep["seed"], sweep["status"], strict=True))
+    (strength, seed), times = Counter((strength, seed) for strength, seed, _ in runs).most_common(1)[0]
+    if times > 1:
+        raise ValueError(f"two runs have strength {strength:g} and seed {seed}: keep one record a run")
+    seeds = len({seed for _, seed, _ in runs})
+    finished = Counter(strength for strength, _, status in runs if status == "finished")
+    complete = {strength for strength, count in finished.items() if count == seeds}
+    if any(status == "inert" for _, _, status in runs):
+        complete.discard(0)  # it is ERM: a mitigation that is inert elsewhere is not ranked by it
+    if not complete:
+        raise NoEligibleStrength(_reason(sweep))
+    return np.array([strength in complete for strength, _, _ in runs])
 
 
 def _reason(sweep: pd.DataFrame) -> str:

@@ -10,7 +10,9 @@ import sqlite3
 import subprocess
 import tempfile
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,9 +42,15 @@ def tracking_uri() -> str:
 def finished_keys(uri: str) -> set[str]:
     """The run keys that need no training: those of runs that MLflow has as FINISHED.
 
-    A sqlite store is asked directly, because importing MLflow takes longer than everything else here.
+    Raises:
+        OSError: a sqlite store that cannot be read.
     """
-    return set(_tag_of_finished_runs(uri, "run_key"))
+    if not _is_sqlite(uri):
+        runs = Tracker(uri, "")._search("tags.kind = 'run' and attributes.status = 'FINISHED'")
+        return {run.data.tags["run_key"] for run in runs}
+    query = """SELECT tags.value FROM tags JOIN runs ON runs.run_uuid = tags.run_uuid
+               WHERE tags.key = 'run_key' AND runs.status = 'FINISHED' AND runs.lifecycle_stage = 'active'"""
+    return {key for (key,) in _read(uri, query)}
 
 
 class Tracker:
@@ -61,7 +69,7 @@ class Tracker:
             OSError: the database's folder cannot be made.
         """
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-        if self.uri.startswith("sqlite:///"):
+        if _is_sqlite(self.uri):
             Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         from mlflow import MlflowClient
 
@@ -76,7 +84,7 @@ class Tracker:
         found = self.client.get_experiment_by_name(self.experiment)
         if found is not None:
             return found.experiment_id
-        local = self.uri.startswith("sqlite:///")
+        local = _is_sqlite(self.uri)
         artifacts = (Path(self.uri.removeprefix("sqlite:///")).parent / "artifacts" / self.experiment).absolute()
         try:
             return self.client.create_experiment(self.experiment, artifacts.as_uri() if local else None)
@@ -220,10 +228,9 @@ class Tracker:
 
         position = {key: i for i, key in enumerate(keys)}
         latest: dict[str, dict[str, Any]] = {}
-        for run in self._search("tags.kind = 'run' and attributes.end_time > 0"):
-            key = run.data.tags["run_key"]
-            if key in position and (key not in latest or run.info.status == "FINISHED"):
-                latest[key] = _row(run)
+        for finished, row in (_rows_of_sqlite if _is_sqlite(self.uri) else _rows_of_server)(self.uri):
+            if row["run_key"] in position and (finished or row["run_key"] not in latest):
+                latest[row["run_key"]] = row
         ordered = sorted(latest, key=position.__getitem__)
         metrics = sorted({name for row in latest.values() for name in row} - set(IDENTITY))
         return pd.DataFrame([latest[key] for key in ordered], columns=[*IDENTITY, *metrics])
@@ -280,29 +287,47 @@ def _superfluous(attempts: Sequence[Run]) -> list[Run]:
     return sorted((run for run in attempts if run.info.status == "FAILED"), key=_age)[:-1]
 
 
-def _row(run: Run) -> dict[str, Any]:
-    parameters, tags = run.data.params, run.data.tags
+def _rows_of_server(uri: str) -> Iterator[tuple[bool, dict[str, Any]]]:
+    """Of every run that has ended: whether it is finished, and its flat row."""
+    for run in Tracker(uri, "")._search("tags.kind = 'run' and attributes.end_time > 0"):
+        yield run.info.status == "FINISHED", _row(run.data.params, run.data.tags, run.data.metrics)
+
+
+def _rows_of_sqlite(uri: str) -> Iterator[tuple[bool, dict[str, Any]]]:
+    """As `_rows_of_server`, many times faster: MLflow makes an object of every number."""
+    ended = list(_read(uri, "SELECT run_uuid, status FROM runs WHERE lifecycle_stage = 'active' AND end_time > 0"))
+    of_run: dict[str, dict[str, dict[str, Any]]] = {}
+    for table in ("params", "tags", "latest_metrics"):
+        contents = of_run[table] = defaultdict(dict)
+        for run_id, name, value in _read(uri, f"SELECT run_uuid, key, value FROM {table}"):
+            contents[run_id][name] = value
+    for run_id, status in ended:
+        if of_run["tags"][run_id].get("kind") == "run":
+            yield status == "FINISHED", _row(*(of_run[table][run_id] for table in of_run))
+
+
+def _row(parameters: Mapping[str, str], tags: Mapping[str, str], metrics: Mapping[str, float]) -> dict[str, Any]:
     return {
         **{name: parameters[name] for name in ("dataset", "network", "mitigation")},
         "strength": float(parameters["strength"]),
         "seed": int(parameters["seed"]),
         **{name: tags.get(name, "") for name in ("run_key", "status", "needs")},
-        **run.data.metrics,
+        **metrics,
     }
 
 
-def _tag_of_finished_runs(uri: str, tag: str) -> Collection[str]:
-    if not uri.startswith("sqlite:///"):
-        runs = Tracker(uri, "")._search("tags.kind = 'run' and attributes.status = 'FINISHED'")
-        return [run.data.tags[tag] for run in runs]
+def _is_sqlite(uri: str) -> bool:
+    return uri.startswith("sqlite:///")
+
+
+def _read(uri: str, query: str) -> Iterator[tuple[Any, ...]]:
+    """Rows of a sqlite store, past MLflow, whose import takes longer than most questions."""
     path = Path(uri.removeprefix("sqlite:///"))
     if not path.exists():
-        return []
-    query = """SELECT tags.value FROM tags JOIN runs ON runs.run_uuid = tags.run_uuid
-               WHERE tags.key = ? AND runs.status = 'FINISHED' AND runs.lifecycle_stage = 'active'"""
+        return
     try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=LOCK_SECONDS) as database:
-            return [value for (value,) in database.execute(query, (tag,))]
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=LOCK_SECONDS)) as database:
+            yield from database.execute(query)
     except sqlite3.Error as error:
         raise OSError(
             f"{path} cannot be read ({error}): end the program that holds it, or name another store in "

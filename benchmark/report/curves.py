@@ -15,6 +15,8 @@ SHOWN = {
     "flip_rate": "flip rate",
     "mass_abs_over_chance/input_gradient": "saliency in the mask / chance",
 }
+ROWS = 12
+"""Of the picture, which says if there are more: 200 rows are more pixels than a png may have."""
 
 
 def sweep_figure(records: pd.DataFrame, title: str) -> Figure:
@@ -24,6 +26,8 @@ def sweep_figure(records: pd.DataFrame, title: str) -> Figure:
     """
     finished = records[records.status == "finished"]
     sweeps = list(finished.groupby(["dataset", "network"], sort=False))
+    if len(sweeps) > ROWS:
+        title, sweeps = f"{title} (the first {ROWS} of {len(sweeps)} settings)", sweeps[:ROWS]
     metrics = [metric for metric in SHOWN if metric in finished]
     figure = Figure(figsize=(4 * len(metrics), 3 * len(sweeps) + 0.5), layout="constrained")
     figure.suptitle(title, fontsize=10)

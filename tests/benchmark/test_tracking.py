@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 
+import pandas as pd
 import pytest
 from conftest import tiny_suite
+from rrrbench.benchmark import tracking
 from rrrbench.benchmark.record import Record
 from rrrbench.benchmark.tracking import METRICS_A_REQUEST, Tracker, finished_keys
 
@@ -109,3 +111,16 @@ def test_a_run_that_is_being_logged_is_no_record_yet(uri):
     tracker.log(some_records())
     tracker.client.create_run(tracker.experiment_id, tags={"kind": "run", "run_key": some_records()[0].run_key})
     assert len(tracker.records([record.run_key for record in some_records()])) == len(some_records())
+
+
+def test_a_sqlite_store_read_directly_gives_what_mlflow_gives(uri, monkeypatch):
+    tracker, keys = Tracker(uri, "tiny"), [record.run_key for record in some_records()]
+    tracker.log(some_records(curves={"right_answer": [0.5, 0.25]}))
+    tracker.log([record.model_copy(update={"run_key": "other"}) for record in some_records("failed", error="E: e")][:1])
+    tracker.client.delete_run(tracker._search(f"tags.run_key = '{keys[0]}'")[0].info.run_id)
+    direct = tracker.records([*keys, "other"]), finished_keys(uri)
+    assert len(direct[0]) == len(keys)
+    monkeypatch.setattr(tracking, "_is_sqlite", lambda uri: False)
+    through_mlflow = tracker.records([*keys, "other"]), finished_keys(uri)
+    pd.testing.assert_frame_equal(direct[0], through_mlflow[0])
+    assert direct[1] == through_mlflow[1] == set(keys[1:])

@@ -1,0 +1,26 @@
+import pandas as pd
+from rrrbench.benchmark.report.curves import ROWS, save, sweep_figure
+
+
+def records(settings):
+    rows = [
+        ("d", f"mlp{i}", "rrr", strength, seed, "finished", 0.5)
+        for i in range(settings)
+        for strength in (0.1, 1)
+        for seed in (0, 1)
+    ]
+    columns = ["dataset", "network", "mitigation", "strength", "seed", "status", "accuracy/random"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_a_picture_of_many_settings_shows_the_first_and_says_so(tmp_path):
+    figure = sweep_figure(records(ROWS + 190), "all")
+    save(figure, tmp_path / "all")
+    assert len(figure.axes) == ROWS
+    assert figure.axes[-1].get_title() == f"d, mlp{ROWS - 1}"
+    assert figure.get_suptitle() == f"all (the first {ROWS} of {ROWS + 190} settings)"
+
+
+def test_a_picture_of_few_settings_shows_all():
+    figure = sweep_figure(records(2), "both")
+    assert (len(figure.axes), figure.get_suptitle()) == (2, "both")
