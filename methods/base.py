@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..datasets.base import Batch
+from ..datasets.base import Batch, ShortcutDataset
 from ..datasets.registry import Named, Registry
 from .network import Net
 
 if TYPE_CHECKING:
     from ..benchmark.engine import Fitted, Trainer
 
-Supervision = Literal["masks", "groups"]
+Supervision = Literal["masks", "groups", "twins"]
+"""Where the shortcut is, what it says (with the label, an input's group), the same input without it."""
 
 
 class Terms(NamedTuple):
@@ -30,13 +32,19 @@ class Mitigation(Named):
     """A way of training a network that should not use the shortcut. One file, one class, `@mitigations.register`.
 
     Attributes:
+        paper: who proposed it, e.g. "Ross et al. 2017"; the module's docstring has the section.
         needs: the supervision it uses beyond labels.
+        needs_minority: True for one that learns from inputs whose shortcut speaks against their label.
         has_strength: False for one without the axis: it has one row, at strength 0.
         degenerate: True for a variant that is known to constrain nothing, kept as a control.
+        carries: names of what `fit` computes once for every training input and `terms` finds in `batch.draws`.
     """
 
+    paper: ClassVar[str] = ""
     needs: ClassVar[frozenset[Supervision]] = frozenset()
+    needs_minority: ClassVar[bool] = False
     has_strength: ClassVar[bool] = True
+    carries: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def degenerate(self) -> bool:
@@ -46,6 +54,20 @@ class Mitigation(Named):
     def stages(self) -> int:
         """How many times `fit` trains: what a progress bar expects."""
         return 1
+
+    def obstacle(self, dataset: ShortcutDataset) -> str:
+        """Why it has nothing to work with on this dataset, for its row to say; empty if it has."""
+        if self.needs_minority and not bool(dataset.minority.any()):
+            return f"{dataset.id}: every training input's shortcut says its label, so there is no minority group"
+        return ""
+
+    def parameters(self, module: nn.Module, dataset: ShortcutDataset) -> Mapping[str, Tensor]:
+        """Parameters of its own, e.g. an adversary's, by names that the network has not.
+
+        They are trained with the network's by the same optimiser and dropped afterwards; `terms` finds them in
+        `net.parameters`.
+        """
+        return {}
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
         """The loss of one run on one batch; draws nothing, so that it can be vmapped over a stack."""
@@ -63,6 +85,11 @@ class Mitigation(Named):
 def cross_entropy(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, "batch"]) -> Float[Tensor, ""]:
     """Mean over the batch of -log p_y."""
     return F.cross_entropy(logits, labels)
+
+
+def annotated(batch: Batch) -> Float[Tensor, "batch"]:
+    """1 for an input that has a mask, 0 for one whose mask is empty: for terms that would not vanish there."""
+    return batch.masks.flatten(1).any(1).to(batch.inputs)
 
 
 mitigations: Registry[Mitigation] = Registry("mitigation", "rrrbench.methods.mitigations")

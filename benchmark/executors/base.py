@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Protocol
 
@@ -93,6 +93,8 @@ def run_stack(
                 f"{one.id}, seed {one.seed}, differs from the data of finished runs: SHA-256 {digest[:12]}… now, "
                 f"{recorded[:12]}… then. Restore the data, delete the old runs, or rename the changed data"
             )
+    if any(stack.mitigation.obstacle(one) for one in draws):
+        return _beside_obstacles(task, draws, settings, progress)
     counted = 0
 
     def count(epochs: int) -> None:
@@ -114,6 +116,25 @@ def run_stack(
             [r for result in alone for r in result.records],
             dict(item for result in alone for item in result.models.items()),
         )
+
+
+def _beside_obstacles(
+    task: Task, draws: list[ShortcutDataset], settings: Settings, progress: Callable[[int], object]
+) -> Result:
+    """The seeds whose data the mitigation can work with, trained; the others with the reason why it cannot."""
+    stack, reasons = task.stack, {one.seed: task.stack.mitigation.obstacle(one) for one in draws}
+    able = replace(stack, seeds=tuple(seed for seed in stack.seeds if not reasons[seed]))
+    progress(stack.epochs - able.epochs)
+    hindered = [
+        Record.of(stack, strength, one.seed, "inapplicable", error=reasons[one.seed], digest=one.digest())
+        for one in draws
+        if reasons[one.seed]
+        for strength in stack.strengths
+    ]
+    if not able.seeds:
+        return Result(hindered)
+    result = run_stack(replace(task, stack=able), settings, progress)
+    return replace(result, records=[*hindered, *result.records])
 
 
 def failed(stack: Stack, error: str) -> Result:
