@@ -148,9 +148,9 @@ class ShortcutDataset:
         sha = hashlib.sha256(_bytes(self.class_shortcuts))
         tests = sorted(self.environments.items())
         for name, split in (("train", self.train), ("validation", self.validation), *tests):
-            for field in ("inputs", "labels", "masks", "shortcuts"):
-                tensor: Tensor = getattr(split, field)
-                sha.update(f"{name}/{field}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            for part in ("inputs", "labels", "masks", "shortcuts"):
+                tensor: Tensor = getattr(split, part)
+                sha.update(f"{name}/{part}{tuple(tensor.shape)}{tensor.dtype}".encode())
                 sha.update(_bytes(tensor))
         return sha.hexdigest()
 

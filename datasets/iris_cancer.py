@@ -51,7 +51,10 @@ class IrisCancer(Recipe):
         )
 
         def clean(rows: Int[np.ndarray, "k"]) -> Split:
-            without, no_mask = np.where(mask, 0, inputs[rows]).astype(np.float32), np.zeros((len(rows), len(mask)), bool)
+            without, no_mask = (
+                np.where(mask, 0, inputs[rows]).astype(np.float32),
+                np.zeros((len(rows), len(mask)), bool),
+            )
             return as_split(without, labels[rows], no_mask, np.full(len(rows), -1))
 
         environments["clean"] = clean(test)

@@ -8,10 +8,9 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..datasets.base import Batch
-from .base import Mitigation, Supervision, Terms, annotated, cross_entropy
+from .base import Mitigation, Supervision, Terms, annotated, cross_entropy, weighted_cross_entropy
 from .network import Net
 
 
@@ -36,10 +35,9 @@ class Augmentation(Mitigation):
         return batch._replace(draws={**batch.draws, "copies": copies})
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
-        errors = F.cross_entropy(net(batch.draws["copies"]), batch.labels, reduction="none")
         return Terms(
             right_answer=cross_entropy(net(batch.inputs), batch.labels),
-            right_reason=strength * (annotated(batch) * errors).mean(),
+            right_reason=strength * weighted_cross_entropy(net(batch.draws["copies"]), batch.labels, annotated(batch)),
         )
 
 

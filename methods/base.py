@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -85,6 +85,13 @@ class Mitigation(Named):
 def cross_entropy(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, "batch"]) -> Float[Tensor, ""]:
     """Mean over the batch of -log p_y."""
     return F.cross_entropy(logits, labels)
+
+
+def weighted_cross_entropy(
+    logits: Float[Tensor, "batch classes"], labels: Int[Tensor, "batch"], weights: Shaped[Tensor, "batch"]
+) -> Float[Tensor, ""]:
+    """sum_n w_n * -log p_y / B: divided by the number of inputs, not by the sum of their weights."""
+    return (weights.to(logits) * F.cross_entropy(logits, labels, reduction="none")).mean()
 
 
 def annotated(batch: Batch) -> Float[Tensor, "batch"]:

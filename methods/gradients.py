@@ -51,6 +51,11 @@ def masked_input_gradient(
     return gradient * masks[:, batch.touched], logits
 
 
+def reversed_gradient(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """The values as they are, with the gradient's sign changed (Ganin et al., JMLR 2016): what descends, ascends."""
+    return 2 * values.detach() - values
+
+
 def log_odds(logits: Float[Tensor, "batch classes"]) -> Float[Tensor, "batch"]:
     """log(p / (1 - p)) of the most probable class: z_max - logsumexp of the others.
 

@@ -15,7 +15,7 @@ def exchange_regions(
 ) -> Shaped[Tensor, "n *features"]:
     """Every input with the content of its donor's region in its own, in raster order.
 
-    So a square from one corner fits into another corner. An input whose region has no partner of its size keeps its own.
+    So a square from one corner fits into another corner; a region that has no partner of its size stays.
 
     Args:
         donors: for `k` inputs, which of them each one's region comes from.

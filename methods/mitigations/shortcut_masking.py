@@ -1,4 +1,4 @@
-r"""Shortcut masking: the shortcut is hidden (the baseline of ShortKit-ML, M01; without a strength, "remove and retrain").
+r"""Shortcut masking: the shortcut is hidden (ShortKit-ML, M01).
 
     loss = mean_n -log p_y(x_n)  +  strength * mean_n a_n * -log p_y(x~_n),   a_n = 1 if input n has a mask, else 0
 
