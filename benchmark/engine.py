@@ -6,10 +6,11 @@ over seeds and strengths, or one run after another through the same code: whiche
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import psutil
@@ -18,7 +19,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 from torch.func import grad
 
-from ..datasets.base import Batch, ShortcutDataset, generator
+from ..datasets.base import Batch, ShortcutDataset, Split, generator
 from ..methods.base import Mitigation, Terms
 from ..methods.network import Net
 from .networks import NetworkRecipe
@@ -51,12 +52,14 @@ class Fitted:
         liveness: norm of the right-reason term's parameter gradient over the right-answer term's, on the first batch
             at the start, the middle and the end of training.
         seconds: of training; a run of a stack has an equal share of the stack's.
+        metrics: what the mitigation's `fit` measured, for the record.
     """
 
     parameters: Mapping[str, Float[Tensor, "seeds strengths *shape"]]
     curves: Mapping[str, Float[Tensor, "seeds strengths epochs"]]
     liveness: Mapping[str, Float[Tensor, "seeds strengths"]]
     seconds: Float[Tensor, "seeds strengths"]
+    metrics: Mapping[str, Float[Tensor, "seeds strengths"]] = field(default_factory=dict)
 
     @property
     def diverged(self) -> Bool[Tensor, "seeds strengths"]:
@@ -134,6 +137,8 @@ class Trainer:
         *,
         masks: Bool[Tensor, "seeds #strengths n *#features"] | None = None,
         strengths: Float[Tensor, "seeds strengths"] | None = None,
+        given: Mapping[str, Shaped[Tensor, "seeds n *values"]] | None = None,
+        start: Parameters | None = None,
     ) -> Fitted:
         """Trains the stack from its seeds' initialisations with the mitigation's terms.
 
@@ -142,9 +147,13 @@ class Trainer:
         Args:
             masks: instead of the dataset's; one for all strengths of a seed, or one for each.
             strengths: instead of the stack's.
+            given: what `terms` and `augment` find in `batch.draws`, for each training input.
+            start: parameters (seeds, strengths, *shape) to go on from; the optimiser begins anew.
         """
         strengths = self.strengths if strengths is None else strengths
-        parts = {plan: self.parts(mitigation, masks, strengths, plan == "compiled") for plan in get_args(Plan)}
+        parts = {
+            plan: self.parts(mitigation, masks, strengths, plan == "compiled", given, start) for plan in get_args(Plan)
+        }
         plan = self._plan(mitigation, strengths, parts)
         part, waiting, done = parts[plan], self._places(plan, strengths, parts[plan]), []
         while waiting:
@@ -163,9 +172,11 @@ class Trainer:
         masks: Bool[Tensor, "seeds #strengths n *#features"] | None = None,
         strengths: Float[Tensor, "seeds strengths"] | None = None,
         compiled: bool = False,
+        given: Mapping[str, Shaped[Tensor, "seeds n *values"]] | None = None,
+        start: Parameters | None = None,
     ) -> Callable[[Place], Part]:
         """What makes the part at a place, ready to be trained; parts of one shape share their traced programs."""
-        data = self.train_data if masks is None else replace(self.train_data, masks=masks)
+        data = replace(self.train_data, masks=self.train_data.masks if masks is None else masks, given=given or {})
         strengths = self.strengths if strengths is None else strengths
         module, touched = self.modules[0], data.touched()
 
@@ -175,9 +186,18 @@ class Trainer:
         gradients = TracedGradients(over_stack(terms, masks_by_strength=data.masks.shape[1] > 1), compiled)
 
         def part(place: Place) -> Part:
-            return Part(self, mitigation, data[place], strengths[place], gradients, place[0])
+            begin = None if start is None else {name: value[place] for name, value in start.items()}
+            return Part(self, mitigation, data[place], strengths[place], gradients, place[0], begin)
 
         return part
+
+    def altered(self, *, splits: Sequence[Split] | None = None, **training: object) -> Trainer:
+        """The same stack, to be trained on other splits (one a seed) or with other settings of `training`."""
+        other = copy.copy(self)
+        other.training = self.training.model_copy(update=training)
+        if splits is not None:
+            other.train_data = StackedSplit.of(splits, self.device)
+        return other
 
     @torch.no_grad()
     def per_input(
@@ -271,19 +291,23 @@ class Part:
         strengths: Float[Tensor, "seeds strengths"],
         gradients: TracedGradients,
         seeds: slice,
+        start: Parameters | None = None,
     ) -> None:
         self.trainer, self.training, self.mitigation = trainer, trainer.training, mitigation
         self.data, self.strengths, self.gradients = data, strengths, gradients
         self.validation, self.draws = trainer.validation_data[seeds, :], trainer.draws[seeds]
         modules = trainer.modules[seeds]
         self.module = modules[0]
-        initial = [dict(module.named_parameters()) for module in modules]
+        self.own = [mitigation.parameters(*of) for of in zip(modules, self.draws, strict=True)]
+        initial = [{**dict(module.named_parameters()), **own} for module, own in zip(modules, self.own, strict=True)]
         self.parameters = {
-            name: torch.stack([named[name].detach() for named in initial])[:, None].repeat_interleave(
+            name: torch.stack([named[name].detach().to(strengths) for named in initial])[:, None].repeat_interleave(
                 strengths.shape[1], 1
             )
             for name in initial[0]
         }
+        if start is not None:
+            self.parameters |= {name: value.clone() for name, value in start.items()}
         self.optimizer = optimizer(self.training, list(self.parameters.values()))
         self.orders = self._generators("order")
         self.augments = self._generators("augment")
@@ -307,7 +331,7 @@ class Part:
                 break
         liveness["end"] = self.liveness()
         return Fitted(
-            parameters=self.parameters,
+            parameters=self._of_network(self.parameters),
             curves=curves,
             liveness={"middle": liveness["end"], **liveness},
             seconds=self.strengths.new_full(shape, (time.perf_counter() - start) / runs),
@@ -329,10 +353,15 @@ class Part:
             def total(parameters: Parameters) -> Tensor:
                 return getattr(self.gradients.terms(parameters, batch, self.strengths), term).sum()
 
-            squares = [gradient.square().flatten(2).sum(2) for gradient in grad(total)(self.parameters).values()]
+            gradients = self._of_network(grad(total)(self.parameters))
+            squares = [gradient.square().flatten(2).sum(2) for gradient in gradients.values()]
             return torch.stack(squares).sum(0).sqrt()
 
         return norm("right_reason") / norm("right_answer")
+
+    def _of_network(self, parameters: Parameters) -> Parameters:
+        """Without the mitigation's own."""
+        return {name: value for name, value in parameters.items() if name not in self.own[0]}
 
     def how_many_fit(self) -> int:
         """How many runs like this one can be trained together in the device's free memory."""

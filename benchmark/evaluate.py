@@ -32,6 +32,7 @@ def records(stack: Stack, trainer: Trainer, fitted: Fitted) -> Iterator[Record]:
             place = row, column
             metrics = {name: values[column].item() for name, values in measured.items()}
             metrics |= _saliency_metrics(net, draw, trainer)
+            metrics |= {name: values[place].item() for name, values in fitted.metrics.items()}
             metrics["seconds"] = fitted.seconds[place].item()
             if stack.mitigation.has_strength:
                 metrics |= {f"liveness/{when}": values[place].item() for when, values in fitted.liveness.items()}

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from .suite import Stack
 
-Status = Literal["finished", "diverged", "inert", "failed"]
+Status = Literal["finished", "diverged", "inert", "inapplicable", "failed"]
 
 
 class Record(BaseModel):
@@ -16,7 +16,9 @@ class Record(BaseModel):
 
     Attributes:
         status: `diverged` if a loss or a parameter was not finite; `inert` if the right-reason term moved no
-            parameter at strength > 0; `failed` with `error`, a traceback. Only `failed` runs are tried again.
+            parameter at strength > 0; `inapplicable`, and not trained, if the mitigation has nothing to work with on
+            this dataset, with the reason in `error`; `failed` with `error`, a traceback. Only `failed` runs are tried
+            again.
         metrics: by metric id; one that cannot be measured is absent.
         curves: by metric id, a value per epoch.
         digest: of the dataset, SHA-256; empty if it could not be drawn.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -22,13 +22,15 @@ RunTerms = Callable[[Mapping[str, Tensor], Batch, Tensor], Terms]
 class StackedSplit:
     """One split of the same size for each seed, on the device that trains.
 
-    `masks` have an axis of strengths too: of size 1, or one mask for each.
+    `masks` have an axis of strengths too: of size 1, or one mask for each. `given` is what a mitigation's `fit` found
+    for each input, by name: it becomes a batch's first draws.
     """
 
     inputs: Shaped[Tensor, "seeds n *features"]
     labels: Int[Tensor, "seeds n"]
     masks: Bool[Tensor, "seeds #strengths n *#features"]
     shortcuts: Int[Tensor, "seeds n"]
+    given: Mapping[str, Shaped[Tensor, "seeds n *values"]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, splits: Sequence[Split], device: torch.device) -> StackedSplit:
@@ -48,18 +50,19 @@ class StackedSplit:
         """The part for some seeds and strengths."""
         seeds, strengths = place
         masks = self.masks[seeds, strengths if self.masks.shape[1] > 1 else slice(None)]
-        return StackedSplit(self.inputs[seeds], self.labels[seeds], masks, self.shortcuts[seeds])
+        given = {name: values[seeds] for name, values in self.given.items()}
+        return StackedSplit(self.inputs[seeds], self.labels[seeds], masks, self.shortcuts[seeds], given)
 
     def batch(self, index: Index, dtype: torch.dtype) -> Batch:
         """The inputs at `index`, in [0, 1]; every field has a leading axis of seeds, and masks one of strengths too."""
         if isinstance(index, slice):
-            masks = self.masks[:, :, index]
-            inputs, labels, shortcuts = (field[:, index] for field in (self.inputs, self.labels, self.shortcuts))
+            rows, masks = slice(None), self.masks[:, :, index]
         else:
             rows = torch.arange(len(index), device=index.device)[:, None]
             masks = self.masks[rows, :, index].movedim(2, 1)
-            inputs, labels, shortcuts = (field[rows, index] for field in (self.inputs, self.labels, self.shortcuts))
-        return Batch(as_float(inputs).to(dtype), labels, masks, shortcuts)
+        inputs, labels, shortcuts = (values[rows, index] for values in (self.inputs, self.labels, self.shortcuts))
+        given = {name: values[rows, index] for name, values in self.given.items()}
+        return Batch(as_float(inputs).to(dtype), labels, masks, shortcuts, given)
 
     def chunks(self, size: int, dtype: torch.dtype) -> Iterator[Batch]:
         """All inputs in order, `size` at a time."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, ClassVar, Literal, NamedTuple, get_args
 
@@ -27,7 +27,7 @@ class Batch(NamedTuple):
     Attributes:
         inputs: in [0, 1].
         masks: True where the shortcut is; broadcastable to the inputs.
-        draws: what a mitigation's `augment` drew for this step, by name.
+        draws: by name, what a mitigation's `fit` found for each input and what its `augment` drew for this step.
         touched: flattened positions of an input that some mask of the data set covers; None for anywhere.
     """
 
@@ -94,6 +94,7 @@ class ShortcutDataset:
         environments: test splits over the same base inputs in the same order; one that cannot be rendered is absent.
         native_range: what 0 and 1 stand for in the recipe's own units, e.g. (0, 255); a tensor where it differs by
             feature. A network's `pixel_range="native"` feeds these.
+        clean_train: renders the training inputs without their shortcut, in the same order; None if they cannot be.
     """
 
     id: str
@@ -103,6 +104,7 @@ class ShortcutDataset:
     validation: Split
     environments: Mapping[Environment, Split]
     native_range: tuple[float, float | Float[Tensor, "*features"]] = (0.0, 1.0)
+    clean_train: Callable[[], Split] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         splits = {"train": self.train, "validation": self.validation, **self.environments}
@@ -116,6 +118,11 @@ class ShortcutDataset:
     @property
     def classes(self) -> int:
         return self.class_shortcuts.shape[0]
+
+    @property
+    def minority(self) -> Bool[Tensor, "n"]:
+        """Training inputs whose shortcut says another class's value."""
+        return (self.train.shortcuts >= 0) & (self.train.shortcuts != self.class_shortcuts[self.train.labels])
 
     @property
     def features(self) -> tuple[int, ...]:
@@ -141,9 +148,9 @@ class ShortcutDataset:
         sha = hashlib.sha256(_bytes(self.class_shortcuts))
         tests = sorted(self.environments.items())
         for name, split in (("train", self.train), ("validation", self.validation), *tests):
-            for field in ("inputs", "labels", "masks", "shortcuts"):
-                tensor: Tensor = getattr(split, field)
-                sha.update(f"{name}/{field}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            for part in ("inputs", "labels", "masks", "shortcuts"):
+                tensor: Tensor = getattr(split, part)
+                sha.update(f"{name}/{part}{tuple(tensor.shape)}{tensor.dtype}".encode())
                 sha.update(_bytes(tensor))
         return sha.hexdigest()
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from .base import Recipe, ShortcutDataset, datasets, generator
+from .base import Recipe, ShortcutDataset, Split, datasets, generator
 from .exchange import as_split, exchange
 
 IRIS = 4  # columns
@@ -49,9 +49,15 @@ class IrisCancer(Recipe):
         environments = exchange(
             inputs[test], others, labels[test], mask, ("aligned", "random", "conflict", "reversed"), seed
         )
-        no_mask = np.zeros((len(test), len(mask)), dtype=bool)
-        without = np.where(mask, 0, inputs[test]).astype(np.float32)
-        environments["clean"] = as_split(without, labels[test], no_mask, np.full(len(test), -1))
+
+        def clean(rows: Int[np.ndarray, "k"]) -> Split:
+            without, no_mask = (
+                np.where(mask, 0, inputs[rows]).astype(np.float32),
+                np.zeros((len(rows), len(mask)), bool),
+            )
+            return as_split(without, labels[rows], no_mask, np.full(len(rows), -1))
+
+        environments["clean"] = clean(test)
         return ShortcutDataset(
             id=self.id,
             seed=seed,
@@ -60,6 +66,7 @@ class IrisCancer(Recipe):
             validation=as_split(validation, validation_labels, np.tile(mask, (len(validation), 1)), validation_labels),
             environments=environments,
             native_range=(0.0, torch.from_numpy(scale.astype(np.float32))),
+            clean_train=lambda: clean(train),
         )
 
 

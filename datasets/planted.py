@@ -85,6 +85,7 @@ class Planted(Recipe):
             validation=planted("validation", "aligned", base.train_inputs[validation], base.train_labels[validation]),
             environments={name: planted("test", name, base.test_inputs, base.test_labels) for name in ENVIRONMENTS},
             native_range=self.native_range,
+            clean_train=lambda: planted("train", "clean", base.train_inputs[train], base.train_labels[train]),
         )
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..datasets.base import Batch
+from ..datasets.base import Batch, ShortcutDataset
 from ..datasets.registry import Named, Registry
 from .network import Net
 
 if TYPE_CHECKING:
     from ..benchmark.engine import Fitted, Trainer
 
-Supervision = Literal["masks", "groups"]
+Supervision = Literal["masks", "groups", "twins"]
+"""Where the shortcut is, what it says (with the label, an input's group), the same input without it."""
 
 
 class Terms(NamedTuple):
@@ -33,14 +35,18 @@ class Mitigation(Named):
         paper: who proposed it, e.g. "Ross et al. 2017"; the module's docstring has the section.
         needs: the supervision it uses beyond labels.
         needs_convolutions: True for one that looks at a convolution's feature maps: a dense network has none.
+        needs_minority: True for one that learns from inputs whose shortcut speaks against their label.
         has_strength: False for one without the axis: it has one row, at strength 0.
         degenerate: True for a variant that is known to constrain nothing, kept as a control.
+        carries: names of what `fit` computes once for every training input and `terms` finds in `batch.draws`.
     """
 
     paper: ClassVar[str] = ""
     needs: ClassVar[frozenset[Supervision]] = frozenset()
     needs_convolutions: ClassVar[bool] = False
+    needs_minority: ClassVar[bool] = False
     has_strength: ClassVar[bool] = True
+    carries: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def degenerate(self) -> bool:
@@ -50,6 +56,20 @@ class Mitigation(Named):
     def stages(self) -> int:
         """How many times `fit` trains: what a progress bar expects."""
         return 1
+
+    def obstacle(self, dataset: ShortcutDataset) -> str:
+        """Why it has nothing to work with on this dataset, for its row to say; empty if it has."""
+        if self.needs_minority and not bool(dataset.minority.any()):
+            return f"{dataset.id}: every training input's shortcut says its label, so there is no minority group"
+        return ""
+
+    def parameters(self, module: nn.Module, dataset: ShortcutDataset) -> Mapping[str, Tensor]:
+        """Parameters of its own, e.g. an adversary's, by names that the network has not.
+
+        They are trained with the network's by the same optimiser and dropped afterwards; `terms` finds them in
+        `net.parameters`.
+        """
+        return {}
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
         """The loss of one run on one batch; draws nothing, so that it can be vmapped over a stack."""
@@ -72,6 +92,13 @@ def cross_entropy(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, "b
 def true_class(labels: Int[Tensor, "batch"], classes: int) -> Bool[Tensor, "batch classes"]:
     """One-hot labels; `F.one_hot` looks at their values, which cannot be traced."""
     return labels[:, None] == torch.arange(classes, device=labels.device)
+
+
+def weighted_cross_entropy(
+    logits: Float[Tensor, "batch classes"], labels: Int[Tensor, "batch"], weights: Shaped[Tensor, "batch"]
+) -> Float[Tensor, ""]:
+    """sum_n w_n * -log p_y / B: divided by the number of inputs, not by the sum of their weights."""
+    return (weights.to(logits) * F.cross_entropy(logits, labels, reduction="none")).mean()
 
 
 def annotated(batch: Batch) -> Float[Tensor, "batch"]:

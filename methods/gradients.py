@@ -73,6 +73,11 @@ def at_touched(values: Float[Tensor, "batch *features"], batch: Batch) -> Float[
     return flat if batch.touched is None else flat[:, batch.touched]
 
 
+def reversed_gradient(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """The values as they are, with the gradient's sign changed (Ganin et al., JMLR 2016): what descends, ascends."""
+    return 2 * values.detach() - values
+
+
 def log_odds(logits: Float[Tensor, "batch classes"]) -> Float[Tensor, "batch"]:
     """log(p / (1 - p)) of the most probable class: z_max - logsumexp of the others.
 

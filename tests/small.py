@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -19,13 +20,16 @@ from torch import nn
 CLASSES, SIDE = 3, 6
 
 
-def small_split(seed: int, stream: str, environment: str, n: int = 24, signal: float = 0.4) -> Split:
+def small_split(
+    seed: int, stream: str, environment: str, n: int = 24, signal: float = 0.4, correlation: float = 1.0
+) -> Split:
     rng = generator(seed, f"small/{stream}")
     labels = rng.integers(0, CLASSES, n)
     inputs = torch.from_numpy(rng.random((n, 1, SIDE, SIDE))).float() * 0.5
     for i, label in enumerate(labels):
         inputs[i, 0, 2:4, 2 * label : 2 * label + 2] += signal  # what the class is really about
-    shortcuts = draw_shortcuts(environment, labels, torch.arange(CLASSES).numpy(), generator(seed, environment))
+    draws = generator(seed, environment)
+    shortcuts = draw_shortcuts(environment, labels, torch.arange(CLASSES).numpy(), draws, correlation)
     masks = torch.zeros(n, 1, SIDE, SIDE, dtype=torch.bool)
     if environment != "clean":
         masks[: n // 2, :, :2, :2] = True
@@ -35,15 +39,16 @@ def small_split(seed: int, stream: str, environment: str, n: int = 24, signal: f
     return Split(inputs, torch.from_numpy(labels), masks, torch.from_numpy(shortcuts))
 
 
-def small_dataset(seed: int = 0, n: int = 24, signal: float = 0.4) -> ShortcutDataset:
+def small_dataset(seed: int = 0, n: int = 24, signal: float = 0.4, correlation: float = 1.0) -> ShortcutDataset:
     """The dataset with `n` inputs a split; the weaker the signal, the more a network likes the shortcut."""
 
     def split(stream: str, environment: str) -> Split:
-        return small_split(seed, stream, environment, n, signal)
+        return small_split(seed, stream, environment, n, signal, correlation)
 
     train, validation = split("train", "aligned"), split("validation", "aligned")
     test = {environment: split("test", environment) for environment in ENVIRONMENTS}
-    return ShortcutDataset("small", seed, torch.arange(CLASSES), train, validation, test)
+    clean = partial(split, "train", "clean")
+    return ShortcutDataset("small", seed, torch.arange(CLASSES), train, validation, test, clean_train=clean)
 
 
 def without_masks(dataset: ShortcutDataset) -> ShortcutDataset:
@@ -78,7 +83,7 @@ def small_trainer(
     strengths=(0.0, 0.5), seeds=(0, 1), *, draws=None, network="mlp", engine="stacked", dtype=torch.float64, **training
 ) -> Trainer:
     settings = {"epochs": 3, "batch_size": 8, **training}
-    draws = draws or [small_dataset(seed) for seed in seeds]
+    draws = draws or [small_dataset(seed, correlation=0.5) for seed in seeds]  # with a minority, for those who need one
     spec = {"name": "mlp", "hidden": [7, 5], "init": "torch"} if network == "mlp" else network
     table = torch.tensor([list(strengths)] * len(draws), dtype=torch.float64)
     recipe = spec if isinstance(spec, NetworkRecipe) else networks.resolve(spec)

@@ -112,6 +112,8 @@ def run_stack(
     draws = [draw(stack.dataset, seed) for seed in stack.seeds]
     for one in draws:
         check_digest(one.id, one.seed, one.digest(), task.digests.get(stack.dataset_key(one.seed)))
+    if any(stack.mitigation.obstacle(one) for one in draws):
+        return _beside_obstacles(task, draws, settings, progress)
     counted = 0
 
     def count(epochs: int) -> None:
@@ -142,6 +144,25 @@ def check_digest(dataset: str, seed: int, digest: str, recorded: str | None) -> 
             f"{dataset}, seed {seed}, differs from the data of finished runs: SHA-256 {digest[:12]}… now, "
             f"{recorded[:12]}… then. Restore the data, delete the old runs, or rename the changed data"
         )
+
+
+def _beside_obstacles(
+    task: Task, draws: list[ShortcutDataset], settings: Settings, progress: Callable[[int], object]
+) -> Result:
+    """The seeds whose data the mitigation can work with, trained; the others with the reason why it cannot."""
+    stack, reasons = task.stack, {one.seed: task.stack.mitigation.obstacle(one) for one in draws}
+    able = replace(stack, seeds=tuple(seed for seed in stack.seeds if not reasons[seed]))
+    progress(stack.epochs - able.epochs)
+    hindered = [
+        Record.of(stack, strength, one.seed, "inapplicable", error=reasons[one.seed], digest=one.digest())
+        for one in draws
+        if reasons[one.seed]
+        for strength in stack.strengths
+    ]
+    if not able.seeds:
+        return Result(hindered)
+    result = run_stack(replace(task, stack=able), settings, progress)
+    return replace(result, records=[*hindered, *result.records])
 
 
 def failed(stack: Stack, error: str) -> Result:

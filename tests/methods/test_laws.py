@@ -73,8 +73,11 @@ def test_law_2_catches_a_detached_penalty():
 @pytest.mark.parametrize("mitigation", EVERY, ids=by_id)
 def test_law_3_the_terms_do_not_depend_on_the_batch_size(mitigation):
     trainer = small_trainer(network=small_network(mitigation))
-    net = Net(trainer.modules[0], dict(trainer.modules[0].named_parameters()))
+    module, coins = trainer.modules[0], torch.Generator().manual_seed(1)
+    own = {name: value.double() for name, value in mitigation.parameters(module, trainer.draws[0]).items()}
+    net = Net(module, {**dict(module.named_parameters()), **own})
     batch = of_seed(trainer.train_data.batch(slice(0, 24), torch.float64), 0)
+    batch = batch._replace(draws={name: torch.rand(24, generator=coins).round() for name in mitigation.carries})
     batch = mitigation.augment(batch, 3, torch.Generator().manual_seed(0))
     strength = torch.tensor(0.5, dtype=torch.float64)
 

@@ -1,0 +1,78 @@
+"""Retraining the last layer: held-out training inputs, their features, and a head in place of the trained one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..datasets.base import generator
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+    from ..benchmark.engine import Fitted, Trainer
+
+Head = tuple[Float[np.ndarray, "classes width"], Float[np.ndarray, "classes"]]
+"""Weight and bias."""
+
+
+def held_out(trainer: Trainer, share: float) -> Bool[Tensor, "seeds n"]:
+    """Training inputs that a first stage is not to see: `share` of them, drawn by the seed."""
+    n = len(trainer.train_data)
+    chosen = torch.zeros(len(trainer.draws), n, dtype=torch.bool)
+    for row, draw in enumerate(trainer.draws):
+        chosen[row, generator(draw.seed, "held-out").permutation(n)[: round(share * n)]] = True
+    return chosen
+
+
+def features(trainer: Trainer, fitted: Fitted) -> Float[np.ndarray, "seeds strengths n width"]:
+    """What the last layer sees of every training input."""
+    return trainer.per_input(fitted, lambda net, batch: net.features(batch.inputs)).double().cpu().numpy()
+
+
+def with_new_heads(
+    trainer: Trainer, fitted: Fitted, retrained: Callable[[int, int, Float[np.ndarray, "n width"]], Head]
+) -> Fitted:
+    """The stack with each run's last layer replaced; not a number for a run whose features are not finite.
+
+    Args:
+        retrained: from a run's row and column and the features of its training inputs.
+    """
+    parameters = dict(fitted.parameters)
+    weight, bias = (parameters[name].clone() for name in ("head.weight", "head.bias"))
+    for row, runs in enumerate(features(trainer, fitted)):
+        for column, hidden in enumerate(runs):
+            head = retrained(row, column, hidden) if np.isfinite(hidden).all() else (np.nan, np.nan)
+            weight[row, column], bias[row, column] = (torch.as_tensor(part).to(weight) for part in head)
+    return replace(fitted, parameters={**parameters, "head.weight": weight, "head.bias": bias})
+
+
+def logistic_regression() -> Pipeline:
+    """On standardised features; multinomial, with scikit-learn's L2 penalty at C = 1."""
+    from sklearn.linear_model import LogisticRegression  # takes seconds
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
+
+
+def head_of(model: Pipeline, classes: int) -> Head:
+    """A fitted `logistic_regression` as a layer on the features as they are.
+
+    A class that it was not shown gets no weight and a bias far below the others. Two classes have one row of weights
+    in scikit-learn: half of it, with either sign.
+    """
+    scaler, regression = model.steps[0][1], model.steps[1][1]
+    rows, intercepts = regression.coef_, regression.intercept_
+    if len(regression.classes_) == 2:
+        rows, intercepts = np.concatenate((-rows, rows)) / 2, np.concatenate((-intercepts, intercepts)) / 2
+    weight, bias = np.zeros((classes, rows.shape[1])), np.full(classes, intercepts.min() - 100.0)
+    weight[regression.classes_] = rows / scaler.scale_
+    bias[regression.classes_] = intercepts - (rows / scaler.scale_) @ scaler.mean_
+    return weight, bias

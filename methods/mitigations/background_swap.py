@@ -1,0 +1,36 @@
+r"""Background swap (Xiao et al., "Noise or signal", ICLR 2021, section 2: Mixed-Rand; ShortKit-ML, M02).
+
+    loss = mean_n -log p_y(x_n)  +  strength * mean_n a_n * -log p_y(x~_n),   a_n = 1 if input n has a mask, else 0
+    x~_n = (1 - A_n) * x_n + A_n * b_m,   b_m = A_m * x_m + (1 - A_m) * mean of x_m over A_m
+
+The masked region is the background, and everything else the foreground, which stays. A donor m, another annotated input
+of the batch, gives its background b_m, in which its own foreground is painted over by the background's mean colour: no
+silhouette of the donor is pasted. Both pastes are convex, so x~ stays in [0, 1].
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...datasets.base import Batch
+from ..augmentation import Augmentation, donors
+from ..base import annotated, mitigations
+from .shortcut_masking import mean_where
+
+
+@mitigations.register
+class BackgroundSwap(Augmentation):
+    """Trains on inputs before another input's background, too."""
+
+    name: ClassVar[str] = "background_swap"
+    paper: ClassVar[str] = "Xiao et al. 2021"
+
+    def filling(self, batch: Batch, generator: torch.Generator) -> Float[Tensor, "batch *features"]:
+        rows = annotated(batch).nonzero()[:, 0]
+        backgrounds = torch.where(batch.masks, batch.inputs, mean_where(batch.inputs, batch.masks))
+        order = donors(len(rows), generator).to(rows.device)
+        return batch.inputs.index_copy(0, rows, backgrounds[rows[order]])

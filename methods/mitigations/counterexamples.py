@@ -1,0 +1,37 @@
+r"""Counterexamples (Teso and Kersting, AIES 2019, section 4; CE in Friedrich et al., Nature MI 2023).
+
+    loss = mean_n -log p_y(x_n)  +  strength * mean_n a_n * -log p_y(x~_n),   a_n = 1 if input n has a mask, else 0
+
+x~_n is x_n with its masked region re-drawn: `noise` from U(0, 1), one number a feature, as Friedrich et al. have it;
+`swap` pastes the region of another input of the batch with as many masked features. They add one copy an input, drawn
+once: strength 1, drawn anew here in every step.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...datasets.base import Batch
+from ..augmentation import Augmentation, donors, uniform
+from ..base import mitigations
+from ..regions import exchange_regions
+
+
+@mitigations.register
+class Counterexamples(Augmentation):
+    """Trains on inputs whose shortcut says something else, too."""
+
+    name: ClassVar[str] = "counterexamples"
+    paper: ClassVar[str] = "Teso & Kersting 2019"
+
+    region: Literal["noise", "swap"] = "noise"
+
+    def filling(self, batch: Batch, generator: torch.Generator) -> Float[Tensor, "batch *features"]:
+        if self.region == "noise":
+            return uniform(batch, generator)
+        return exchange_regions(batch.inputs, batch.masks, partial(donors, generator=generator))

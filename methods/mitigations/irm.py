@@ -1,0 +1,68 @@
+r"""Invariant risk minimisation (Arjovsky, Bottou, Gulrajani, Lopez-Paz: arXiv 1907.02893, IRMv1, eq. 3).
+
+    loss = mean_n -log p_y(x_n)  +  strength * mean_e D_e^2,   D_e = mean_{n in e} d/dw -log softmax(w z_n)_y at w = 1
+
+z are the logits, so one input's derivative is d_n = sum_k p_k z_k - z_y. The two environments are the training inputs
+whose shortcut says their label's value, and those whose shortcut does not: a network that reads the shortcut wants
+larger logits in the one and smaller ones in the other.
+
+D_e^2 is estimated as the paper's appendix D does, without bias, from independent inputs: d_n * d_m with m drawn anew in
+every step from the batch's other inputs of n's environment. So the term is a mean over the batch: each product counts
+N / (2 N_e), and an input that is alone in its environment counts 0.
+
+Deviations: the right-answer term is the mean over all inputs and not over environments, so that strength 0 is ERM, and
+strengths are neither annealed nor divided out of the loss.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ...datasets.base import Batch
+from ..base import Mitigation, Supervision, Terms, cross_entropy, mitigations
+from ..groups import inverse_shares
+from ..network import Net
+
+if TYPE_CHECKING:
+    from ...benchmark.engine import Fitted, Trainer
+
+
+@mitigations.register
+class IRM(Mitigation):
+    """Wants one scale of the logits to be best with the shortcut and against it."""
+
+    name: ClassVar[str] = "irm"
+    paper: ClassVar[str] = "Arjovsky et al. 2019"
+    needs: ClassVar[frozenset[Supervision]] = frozenset({"groups"})
+    needs_minority: ClassVar[bool] = True
+    carries: ClassVar[frozenset[str]] = frozenset({"environment", "inverse_shares"})
+
+    def augment(self, batch: Batch, classes: int, generator: torch.Generator) -> Batch:
+        environment = batch.draws["environment"]
+        others = (environment[:, None] == environment).fill_diagonal_(False)
+        paired = others.any(1)
+        choice = torch.where(others, 1.0, (~paired[:, None]).float())  # one that is alone has any partner, unused
+        partners = choice.cpu().multinomial(1, generator=generator)[:, 0].to(batch.labels.device)
+        drawn = {"partners": batch.inputs[partners], "partner_labels": batch.labels[partners], "paired": paired}
+        return batch._replace(draws={**batch.draws, **drawn})
+
+    def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
+        draws, logits = batch.draws, net(batch.inputs)
+        product = scale_derivative(logits, batch.labels)
+        product = product * scale_derivative(net(draws["partners"]), draws["partner_labels"])
+        weights = (draws["inverse_shares"] * draws["paired"]).to(logits) / 2
+        return Terms(cross_entropy(logits, batch.labels), strength * (weights * product).mean())
+
+    def fit(self, trainer: Trainer) -> Fitted:
+        environment = torch.stack([draw.minority for draw in trainer.draws]).long().to(trainer.device)
+        shares = inverse_shares(environment, environment, trainer.dtype)
+        return trainer.train(self, given={"environment": environment, "inverse_shares": shares})
+
+
+def scale_derivative(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, "batch"]) -> Float[Tensor, "batch"]:
+    """d/dw -log softmax(w z)_y at w = 1: sum_k p_k z_k - z_y."""
+    return (logits.softmax(-1) * logits).sum(-1) - logits.gather(-1, labels[:, None])[:, 0]

@@ -1,0 +1,32 @@
+r"""Weight decay as the mitigation (Krogh and Hertz, NeurIPS 1991).
+
+    loss = mean_n -log p_y(x_n)  +  strength * sum_j theta_j^2
+
+over all parameters, biases included. It knows nothing of the shortcut: the control for penalties that work because they
+shrink the network. In the gradient, unlike AdamW's decay. Ross et al. (2017) add 1e-4 ||theta||^2 to a sum over 256
+inputs: strength 1e-4 / 256 = 3.9e-7.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...datasets.base import Batch
+from ..base import Mitigation, Terms, cross_entropy, mitigations
+from ..network import Net
+
+
+@mitigations.register
+class L2(Mitigation):
+    """Penalises the squared norm of all parameters."""
+
+    name: ClassVar[str] = "l2"
+    paper: ClassVar[str] = "Krogh & Hertz 1991"
+
+    def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
+        norm = torch.stack([parameter.square().sum() for parameter in net.parameters.values()]).sum()
+        return Terms(cross_entropy(net(batch.inputs), batch.labels), strength * norm)

@@ -1,0 +1,67 @@
+r"""MaskTune (Asgari et al., NeurIPS 2022, section 3).
+
+ERM; then one further epoch, from ERM's parameters, in which what the network looked at most is hidden in every input:
+
+    loss = mean_n -log p_y( (1 - T_n) * x_n ),   T_nd = 1 where e_nd > mean + 2 standard deviations of the positive e_n
+
+e_n = x_n * d log(p_k / (1 - p_k)) / dx_n, of the predicted class k, summed over channels. It uses neither masks nor
+groups. No strength.
+
+Deviations: input times gradient in place of xGradCAM, which dense networks have no feature maps for, so that single
+pixels are hidden and not blobs; the last network's map and not the one with the best validation accuracy; the
+optimiser's moments begin anew, at the same learning rate.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor
+
+from ...datasets.base import Batch
+from ..base import Mitigation, Terms, cross_entropy, mitigations
+from ..gradients import input_gradient, log_odds
+from ..network import Net
+from .erm import ERM
+
+if TYPE_CHECKING:
+    from ...benchmark.engine import Fitted, Trainer
+
+
+@mitigations.register
+class MaskTune(Mitigation):
+    """Hides what the network looked at, and trains for one more epoch."""
+
+    name: ClassVar[str] = "masktune"
+    paper: ClassVar[str] = "Asgari et al. 2022"
+    has_strength: ClassVar[bool] = False
+
+    deviations: Annotated[float, Field(ge=0)] = 2.0
+    epochs: Annotated[int, Field(ge=1)] = 1
+
+    @property
+    def stages(self) -> int:
+        return 2
+
+    def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
+        right_answer = cross_entropy(net(batch.inputs * ~batch.masks), batch.labels)
+        return Terms(right_answer, right_reason=right_answer.new_zeros(()))
+
+    def fit(self, trainer: Trainer) -> Fitted:
+        first = trainer.train(ERM())
+        masks = trainer.per_input(first, self.salient)
+        return trainer.altered(epochs=self.epochs).train(self, masks=masks, start=first.parameters)
+
+    def salient(self, net: Net, batch: Batch) -> Bool[Tensor, "batch *#features"]:
+        """T: where the evidence for the predicted class is exceptional, for each input; the same for all channels."""
+        gradient, _ = input_gradient(net, batch.inputs, log_odds)
+        evidence = gradient * batch.inputs
+        evidence = evidence.sum(1, keepdim=True) if evidence.dim() > 2 else evidence
+        flat = evidence.flatten(1)
+        positive = flat > 0
+        count = positive.sum(1, keepdim=True).clamp(min=1)
+        mean = (flat * positive).sum(1, keepdim=True) / count
+        variance = ((flat - mean).square() * positive).sum(1, keepdim=True) / count
+        return (flat > mean + self.deviations * variance.sqrt()).view_as(evidence)

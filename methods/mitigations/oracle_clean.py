@@ -1,0 +1,33 @@
+r"""A reference, and no mitigation: ERM on the same training inputs, rendered without their shortcut.
+
+    loss = mean_n -log p_y(x'_n),   x'_n the clean twin of x_n
+
+The same inputs, order, initialisation and steps as ERM's. What it scores is what a perfect mitigation could, if it knew
+the pixels behind the shortcut; where the shortcut covers something of use, no mitigation can.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from ...datasets.base import ShortcutDataset
+from ..base import Supervision, mitigations
+from .erm import ERM
+
+if TYPE_CHECKING:
+    from ...benchmark.engine import Fitted, Trainer
+
+
+@mitigations.register
+class OracleClean(ERM):
+    """ERM on inputs that have no shortcut."""
+
+    name: ClassVar[str] = "oracle_clean"
+    needs: ClassVar[frozenset[Supervision]] = frozenset({"twins"})
+
+    def obstacle(self, dataset: ShortcutDataset) -> str:
+        return f"{dataset.id} cannot be rendered without its shortcut" if dataset.clean_train is None else ""
+
+    def fit(self, trainer: Trainer) -> Fitted:
+        splits = [draw.clean_train() for draw in trainer.draws if draw.clean_train is not None]
+        return trainer.altered(splits=splits).train(self)

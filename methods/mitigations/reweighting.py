@@ -1,0 +1,42 @@
+r"""Reweighting (importance weighting; Sagawa et al., ICLR 2020, section 3.2; RWG in Idrissi et al., CLeaR 2022).
+
+    loss = mean_n w_n * -log p_y(x_n),   w_n = N / (G N_g)
+
+for an input of group g, one of the G (label, shortcut) pairs among the N training inputs, N_g of them in g: every group
+has the same share of the loss. No strength.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from ...datasets.base import Batch
+from ..base import Mitigation, Supervision, Terms, mitigations, weighted_cross_entropy
+from ..groups import balancing_weights
+from ..network import Net
+
+if TYPE_CHECKING:
+    from ...benchmark.engine import Fitted, Trainer
+
+
+@mitigations.register
+class Reweighting(Mitigation):
+    """Gives every group the same share of the loss."""
+
+    name: ClassVar[str] = "reweighting"
+    paper: ClassVar[str] = "Sagawa et al. 2020"
+    needs: ClassVar[frozenset[Supervision]] = frozenset({"groups"})
+    needs_minority: ClassVar[bool] = True
+    has_strength: ClassVar[bool] = False
+    carries: ClassVar[frozenset[str]] = frozenset({"weights"})
+
+    def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
+        right_answer = weighted_cross_entropy(net(batch.inputs), batch.labels, batch.draws["weights"])
+        return Terms(right_answer, right_reason=right_answer.new_zeros(()))
+
+    def fit(self, trainer: Trainer) -> Fitted:
+        data = trainer.train_data
+        return trainer.train(self, given={"weights": balancing_weights(data.labels, data.shortcuts, trainer.dtype)})
