@@ -32,6 +32,15 @@ SuiteName = Annotated[str, typer.Argument(help="A suite's name (see `rrrbench li
 Out = Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")]
 
 
+class Kind(StrEnum):
+    suites = "suites"
+    datasets = "datasets"
+    networks = "networks"
+    mitigations = "mitigations"
+    explainers = "explainers"
+    metrics = "metrics"
+
+
 class RuleName(StrEnum):
     knee = "knee"
     val_iid = "val_iid"
@@ -73,30 +82,48 @@ RuleOption = Annotated[RuleName, typer.Option(help="How one strength is chosen f
 
 
 @app.command("list")
-def list_known() -> None:
-    """Lists suites, datasets, networks, mitigations, explainers and metrics."""
+def list_known(kind: Annotated[Kind | None, typer.Argument(help="Only these.")] = None) -> None:
+    """Lists suites, datasets, networks, mitigations with paper, needs and stages, explainers, and metrics."""
+    from tabulate import tabulate
+
+    for title in [kind] if kind else Kind:
+        typer.secho(title.value, bold=True)
+        header, *rows = _entries(title)
+        typer.echo(tabulate(rows, header, "simple", disable_numparse=True) + "\n")
+
+
+def _entries(kind: Kind) -> Iterator[tuple[str, ...]]:
+    """A header, then a row an entry."""
     from ..datasets.base import datasets
     from ..methods.base import mitigations
     from ..methods.explainers.base import explainers
     from . import suites
     from .metrics.base import metrics
     from .networks import networks
+    from .suite import load_suite
 
     def first_line(text: str | None) -> str:
         return (text or "").strip().split("\n")[0]
 
-    from .suite import load_suite
-
-    kinds: dict[str, dict[str, str]] = {
-        "suites": {name: first_line(load_suite(name).description) for name in suites.names()}
-    }
-    for registry in (datasets, networks, mitigations, explainers):
-        kinds[f"{registry.kind}s"] = {name: first_line(registry[name].__doc__) for name in registry.names()}
-    kinds["metrics"] = {metric.id: metric.meaning for metric in metrics()}
-    for kind, entries in kinds.items():
-        typer.secho(kind, bold=True)
-        for name, meaning in entries.items():
-            typer.echo(f"  {name:42} {meaning}")
+    match kind:
+        case Kind.mitigations:
+            yield "name", "paper", "needs", "stages", "what it does"
+            for name in mitigations.names():
+                entry = mitigations.resolve(name)
+                needs = [*sorted(entry.needs)]
+                needs += [need for need, needed in (("convolutions", entry.needs_convolutions),
+                                                    ("a minority", entry.needs_minority)) if needed]  # fmt: skip
+                yield name, entry.paper, ", ".join(needs), str(entry.stages), first_line(type(entry).__doc__)
+        case Kind.suites:
+            yield "name", "what it runs"
+            yield from ((name, first_line(load_suite(name).description)) for name in suites.names())
+        case Kind.metrics:
+            yield "name", "meaning"
+            yield from ((metric.id, metric.meaning) for metric in metrics())
+        case _:
+            registry = {"datasets": datasets, "networks": networks, "explainers": explainers}[kind.value]
+            yield "name", "what it is"
+            yield from ((name, first_line(registry[name].__doc__)) for name in registry.names())
 
 
 @app.command()
@@ -184,7 +211,8 @@ def leaderboard(
 
     with _explained():
         _, rows = _load(suite)
-        _write(boards.render(boards.leaderboard(rows, rule), format.value), out)
+        left_out = boards.unranked(rows, rule)
+        _write(boards.render(boards.leaderboard(rows, rule), format.value, left_out), out)
 
 
 def _load(name: str) -> tuple[Suite, pd.DataFrame]:
@@ -206,14 +234,12 @@ def _report(suite: Suite, uri: str, rule: str) -> str:
     if rows.empty:
         return "no run is recorded"
     LOCAL.mkdir(parents=True, exist_ok=True)
-    board = boards.leaderboard(rows, rule)
+    board, left_out = boards.leaderboard(rows, rule), boards.unranked(rows, rule)
     for form in ("csv", "md"):
-        (LOCAL / f"leaderboard.{form}").write_text(boards.render(board, form))
-    lines = [boards.render(board, "table")] if len(board) else []
+        (LOCAL / f"leaderboard.{form}").write_text(boards.render(board, form, left_out))
+    lines = [boards.render(board, "table", left_out)]
     if (rows.status == "finished").any():
         save(sweep_figure(rows, f"{suite.name}: mean and 95 % bootstrap interval over seeds"), LOCAL / suite.name)
-    for row in boards.unranked(rows, rule).itertuples():
-        lines.append(f"not ranked: {row.mitigation} on {row.dataset}, {row.network}: {row.reason}")
     done = int((rows.status != "failed").sum())
     lines.append(
         f"{done} of {len(suite.keys())} runs recorded in {uri}\n"

@@ -98,6 +98,8 @@ class Trainer:
             steps finds faster.
         choices: where `auto` keeps what it found; hand in one that outlives the trainer to save trials.
         progress: called with the number of runs' epochs that were just trained.
+        auto: strengths are ratios R. Where a training begins, each run's becomes the lambda at which the right-reason
+            term is R times the right-answer term, both meant over all training inputs at the initialisation.
 
     Raises:
         ValueError: a batch larger than the training data, or a strength that is negative or not finite.
@@ -115,11 +117,12 @@ class Trainer:
         engine: Engine = "auto",
         choices: MutableMapping[str, str] | None = None,
         progress: Callable[[int], object] = lambda epochs: None,
+        auto: bool = False,
     ) -> None:
         if not bool((torch.isfinite(strengths) & (strengths >= 0)).all()):
             raise ValueError(f"strengths {strengths.tolist()} must be finite and not negative")
         self.device, self.dtype, self.engine, self.progress = torch.device(device), dtype, engine, progress
-        self.network, self.training, self.draws = network, training, draws
+        self.network, self.training, self.draws, self.auto = network, training, draws, auto
         self.strengths = strengths.to(self.device, dtype)
         self.choices: MutableMapping[str, str] = {} if choices is None else choices
         self.train_data = StackedSplit.of([draw.train for draw in draws], self.device)
@@ -151,6 +154,8 @@ class Trainer:
             start: parameters (seeds, strengths, *shape) to go on from; the optimiser begins anew.
         """
         strengths = self.strengths if strengths is None else strengths
+        if self.auto:
+            strengths = strengths * self._balanced(mitigation, masks, torch.ones_like(strengths), given, start)
         parts = {
             plan: self.parts(mitigation, masks, strengths, plan == "compiled", given, start) for plan in get_args(Plan)
         }
@@ -164,7 +169,8 @@ class Trainer:
                 if not out_of_memory(error) or size_of(place) == 1:
                     raise
                 waiting = [*halves(place), *waiting]
-        return Fitted.joined(done, strengths.shape)
+        fitted = Fitted.joined(done, strengths.shape)
+        return replace(fitted, metrics={"strength": strengths}) if self.auto else fitted
 
     def parts(
         self,
@@ -212,6 +218,30 @@ class Trainer:
 
         columns = range(fitted.seconds.shape[1])
         return torch.stack([torch.stack([of(row, column) for column in columns]) for row in range(len(self.draws))])
+
+    def _balanced(
+        self,
+        mitigation: Mitigation,
+        masks: Bool[Tensor, "seeds #strengths n *#features"] | None,
+        ones: Float[Tensor, "seeds strengths"],
+        given: Mapping[str, Shaped[Tensor, "seeds n *values"]] | None,
+        start: Parameters | None,
+    ) -> Float[Tensor, "seeds strengths"]:
+        """The strengths at which both terms are equal before training; 0 where the right-reason term is.
+
+        Raises:
+            ValueError: a right-reason term that is negative or not finite.
+        """
+        parts, strengths = self.parts(mitigation, masks, ones, False, given, start), torch.zeros_like(ones)
+        for place in self._places("stacked", ones, parts):
+            answer, reason = parts(place).initial_terms()
+            if not bool((torch.isfinite(reason) & (reason >= 0)).all()):
+                raise ValueError(
+                    f"strength auto needs a right-reason term of at least 0 before training, {mitigation.id} has "
+                    f"{reason.min():.3g}: give its strengths as numbers"
+                )
+            strengths[place] = torch.where(reason > 0, answer / reason, 0.0)
+        return strengths
 
     def _places(
         self, plan: Plan, strengths: Float[Tensor, "seeds strengths"], part: Callable[[Place], Part]
@@ -362,6 +392,15 @@ class Part:
     def _of_network(self, parameters: Parameters) -> Parameters:
         """Without the mitigation's own."""
         return {name: value for name, value in parameters.items() if name not in self.own[0]}
+
+    def initial_terms(self) -> Terms:
+        """Both terms as they are now, meant over all inputs in order."""
+        n, size, generators = len(self.data), self.training.batch_size, self._generators("auto")
+        sums = self.strengths.new_zeros(2, *self.strengths.shape)
+        for begin in range(0, n, size):
+            batch = self._batch(slice(begin, begin + size), generators)
+            sums += torch.stack(self.gradients.terms(self.parameters, batch, self.strengths)) * batch.labels.shape[1]
+        return Terms(*(sums / n).detach())
 
     def how_many_fit(self) -> int:
         """How many runs like this one can be trained together in the device's free memory."""

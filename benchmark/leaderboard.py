@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
@@ -16,9 +16,11 @@ from .statistics import interval
 Format = Literal["table", "csv", "md"]
 
 _SETTING = ["dataset", "network"]
-_SWEEP = [*_SETTING, "mitigation"]
-_RUN = [*_SWEEP, "strength", "seed", "run_key", "status", "needs"]
-_ROW = [*_SWEEP, "rule", "strength", "seeds", "needs"]
+_METHOD = [*_SETTING, "mitigation"]
+_SWEEP = [*_METHOD, "masks"]
+_RUN = [*_SWEEP, "strength", "seed", "run_key", "status", "needs", "error"]
+_ROW = [*_SWEEP, "rule", "strength", "seeds", "needs", "note"]
+INDEPENDENT = "mask-independent"
 _WIDTH = 150
 
 
@@ -41,6 +43,12 @@ _SHOWN = (
         "mass_abs_over_chance/input_gradient; 1: the mask has no more than its area's share",
         decimals=2,
     ),
+    _Shown(
+        "mask_effect",
+        "mask effect",
+        f"headline accuracy with true masks minus that with wrong ones, by seed, at the same strength; {INDEPENDENT}: "
+        "its interval reaches 0",
+    ),
     _Shown("regret", "regret", "headline accuracy lost to the oracle's choice, which is a bound, never a result"),
     _Shown(
         "seconds_over_erm",
@@ -60,9 +68,11 @@ def leaderboard(records: pd.DataFrame, rule: str) -> pd.DataFrame:
         rule: a name in `selection.RULES`.
 
     Returns:
-        `dataset, network, mitigation, rule, strength, seeds, needs`, then for every metric its mean over seeds `ID`
-        and the ends of that mean's 95 % interval, `ID:low` and `ID:high`: the metrics of the records, `regret`
-        (headline accuracy lost to the oracle's choice, by seed), and `seconds_over_erm` where ERM was run.
+        `dataset, network, mitigation, masks, rule, strength, seeds, needs, note`, then for every metric its mean over
+        seeds `ID` and the ends of that mean's 95 % interval, `ID:low` and `ID:high`: the metrics of the records,
+        `regret` (headline accuracy lost to the oracle's choice, by seed), `mask_effect` (headline accuracy with true
+        masks minus that with wrong ones at the same strength, by seed) where both were run, and `seconds_over_erm`
+        where ERM was. The note is `mask-independent` where the mask effect's interval reaches 0.
 
     Raises:
         UnknownRule: no rule has this name.
@@ -70,19 +80,22 @@ def leaderboard(records: pd.DataFrame, rule: str) -> pd.DataFrame:
     """
     records = _with_cost(records.sort_values([*_SWEEP, "strength", "seed"]))
     measured = [str(column) for column in records.select_dtypes("number") if column not in _RUN]
+    records = records.assign(headline=headline(records))
+    wrong = dict(iter(records[records["masks"] == "wrong"].groupby(_METHOD)))
     rows = [
-        _row(sweep, choice, rule, measured)
-        for sweep, choice in _choices(records.assign(headline=headline(records)), rule)
+        _row(sweep, wrong.get(tuple(sweep[_METHOD].iloc[0])), choice, rule, measured)
+        for sweep, choice in _choices(records, rule)
         if not isinstance(choice, NoEligibleStrength)
     ]
-    columns = [f"{metric}{end}" for metric in [*measured, "regret"] for end in ("", ":low", ":high")]
+    compared = ["regret", *(["mask_effect"] if wrong else [])]
+    columns = [f"{metric}{end}" for metric in [*measured, *compared] for end in ("", ":low", ":high")]
     board = pd.DataFrame(rows, columns=[*_ROW, *columns])
     ranked = board.assign(score=-headline(board)).sort_values([*_SETTING, "score", "mitigation"], ignore_index=True)
     return ranked.drop(columns="score")
 
 
 def unranked(records: pd.DataFrame, rule: str = "val_iid") -> pd.DataFrame:
-    """The sweeps that the leaderboard leaves out: `dataset, network, mitigation, reason`."""
+    """The sweeps that the leaderboard leaves out: `dataset, network, mitigation, masks, reason`."""
     rows = [
         (*sweep[_SWEEP].iloc[0], str(choice))
         for sweep, choice in _choices(records, rule)
@@ -91,8 +104,11 @@ def unranked(records: pd.DataFrame, rule: str = "val_iid") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*_SWEEP, "reason"])
 
 
-def render(board: pd.DataFrame, format: Format = "table") -> str:
+def render(board: pd.DataFrame, format: Format = "table", left_out: pd.DataFrame | None = None) -> str:
     """A leaderboard as plain text under 150 columns wide, as csv with every column in full precision, or as Markdown.
+
+    Args:
+        left_out: the sweeps that are `unranked`, to be named with their reasons; not in a csv.
 
     Raises:
         ValueError: there is no such format.
@@ -101,11 +117,12 @@ def render(board: pd.DataFrame, format: Format = "table") -> str:
         raise ValueError(f"no format is called {format!r}; known: {', '.join(get_args(Format))}")
     if format == "csv":
         return board.to_csv(index=False)
+    reasons = [] if left_out is None else [_not_ranked(row) for row in left_out.itertuples()]
     if board.empty:
-        return "no sweep has an eligible strength\n"
+        return "\n".join(["no sweep has an eligible strength", *reasons]) + "\n"
     networks = board["network"].nunique() > 1
     blocks = [_block(str(dataset), rows, networks, format) for dataset, rows in board.groupby("dataset")]
-    caption = "\n".join(f"- {line}" if format == "md" else line for line in _caption(board))
+    caption = "\n".join(f"- {line}" if format == "md" else line for line in (*reasons, *_caption(board)))
     return "\n\n".join([*blocks, caption]) + "\n"
 
 
@@ -126,14 +143,17 @@ def _with_cost(records: pd.DataFrame) -> pd.DataFrame:
     return records.assign(seconds_over_erm=records["seconds"] / records.join(baseline, on=_SETTING)["baseline"])
 
 
-def _row(sweep: pd.DataFrame, strength: float, rule: str, measured: list[str]) -> dict[str, object]:
+def _row(
+    sweep: pd.DataFrame, wrong: pd.DataFrame | None, strength: float, rule: str, measured: list[str]
+) -> dict[str, object]:
     chosen = sweep["strength"].to_numpy() == strength
-    values = np.column_stack([sweep[measured].to_numpy(float)[chosen], _regret(sweep, strength)])
+    compared = (_regret(sweep, strength), _mask_effect(sweep, wrong, strength))
+    values = np.column_stack([sweep[measured].to_numpy(float)[chosen], *compared])
     row = {name: sweep[name].iat[0] for name in (*_SWEEP, "needs")}
     row |= {"rule": rule, "strength": strength, "seeds": len(values)}
-    for metric, mean, low, high in zip([*measured, "regret"], *interval(values), strict=True):
+    for metric, mean, low, high in zip([*measured, "regret", "mask_effect"], *interval(values), strict=True):
         row |= {metric: mean, f"{metric}:low": low, f"{metric}:high": high}
-    return row
+    return row | {"note": INDEPENDENT if row["mask_effect:low"] <= 0 else ""}
 
 
 def _regret(sweep: pd.DataFrame, strength: float) -> Float[np.ndarray, "seeds"]:
@@ -146,8 +166,23 @@ def _regret(sweep: pd.DataFrame, strength: float) -> Float[np.ndarray, "seeds"]:
         return np.full_like(chosen, np.nan)  # no environment without the shortcut's help
 
 
+def _mask_effect(sweep: pd.DataFrame, wrong: pd.DataFrame | None, strength: float) -> Float[np.ndarray, "seeds"]:
+    """By seed; NaN unless the sweep has true masks and every seed is finished with wrong ones at this strength."""
+    true = sweep[sweep["strength"] == strength]
+    if wrong is None or sweep["masks"].iat[0] != "true":
+        return np.full(len(true), np.nan)
+    same = wrong[(wrong["strength"] == strength) & (wrong["status"] == "finished")].set_index("seed")["headline"]
+    return true["headline"].to_numpy(float) - same.reindex(true["seed"]).to_numpy(float)
+
+
+def _not_ranked(row: Any) -> str:
+    masks = "" if row.masks == "true" else f", masks {row.masks}"
+    return f"not ranked: {row.mitigation}{masks} on {row.dataset}, {row.network}: {row.reason}"
+
+
 def _block(dataset: str, rows: pd.DataFrame, networks: bool, format: Format) -> str:
-    names = rows[[*(["network"] if networks else []), "mitigation", "needs"]]
+    controls = [name for name, usual in (("masks", "true"), ("note", "")) if (rows[name] != usual).any()]
+    names = rows[[*(["network"] if networks else []), "mitigation", "needs", *controls]]
     cells = names.assign(strength=rows["strength"].map("{:.3g}".format), seeds=rows["seeds"].map(str))
     for shown in _shown(rows):
         ends = rows[[shown.id, f"{shown.id}:low", f"{shown.id}:high"]]

@@ -15,6 +15,8 @@ class Record(BaseModel):
     """One run.
 
     Attributes:
+        mitigation: its id; with `:auto` if its strengths are ratios at initialisation.
+        masks: those that the mitigation was given, in words; `dataset` is the one with true masks.
         status: `diverged` if a loss or a parameter was not finite; `inert` if the right-reason term moved no
             parameter at strength > 0; `inapplicable`, and not trained, if the mitigation has nothing to work with on
             this dataset, with the reason in `error`; `failed` with `error`, a traceback. Only `failed` runs are tried
@@ -38,6 +40,7 @@ class Record(BaseModel):
     status: Status
     configuration: dict[str, Any]
     dataset_key: str
+    masks: str = "true"
     digest: str = ""
     metrics: dict[str, float] = {}
     curves: dict[str, list[float]] = {}
@@ -49,9 +52,10 @@ class Record(BaseModel):
         return cls(
             run_key=stack.key(strength, seed),
             sweep_key=stack.sweep_key,
-            dataset=stack.dataset.id,
+            dataset=stack.dataset.with_masks().id,
+            masks=stack.dataset.annotation,
             network=stack.network.id,
-            mitigation=stack.mitigation.id,
+            mitigation=stack.label,
             strength=strength,
             seed=seed,
             needs="+".join(sorted(stack.mitigation.needs)),

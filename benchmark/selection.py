@@ -147,4 +147,6 @@ def _complete(sweep: pd.DataFrame) -> Bool[np.ndarray, "runs"]:
 def _reason(sweep: pd.DataFrame) -> str:
     unfinished = sweep.loc[sweep["status"] != "finished", "status"].value_counts().sort_index()
     reasons = [f"{count} {status} run{'s' if count > 1 else ''}" for status, count in unfinished.items()]
+    errors = sweep.loc[sweep["status"] == "inapplicable", "error"] if "inapplicable" in unfinished else []
+    reasons += [f"because {error}" for error in dict.fromkeys(errors)]
     return ", ".join(reasons) or f"no strength has all {sweep['seed'].nunique()} seeds"

@@ -114,7 +114,7 @@ class Session:
                 tracker = self.tracker if parcel.suite == self.suite.name else Tracker(self.uri, parcel.suite)
                 parent = tracker.log(parcel.records, self.outbox.models(path))
                 if (panel := self.outbox.panel(path)) is not None:
-                    tracker.log_picture(parent, panel, parcel.records[0].mitigation)
+                    tracker.log_picture(parent, panel, parcel.records[0])
             except Exception as error:  # whatever the store raises: the parcel stays, training goes on
                 if not path.exists():
                     continue  # another session delivered it
@@ -178,4 +178,4 @@ def _bar(stacks: list[Stack]) -> tqdm:
 
 
 def _description(done: int, total: int, stack: Stack) -> str:
-    return f"runs {done}/{total} · {stack.dataset.id} {stack.mitigation.id}"
+    return f"runs {done}/{total} · {stack.dataset.id} {stack.label}"

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError, model_validator
 
-from ..datasets.base import Recipe, datasets
+from ..datasets.base import Corruption, Recipe, datasets
 from ..datasets.registry import UnknownName, nearest
 from ..methods.base import Mitigation, mitigations
 from ..methods.published import Reduction, from_published
@@ -21,6 +21,13 @@ from .networks import NetworkRecipe, networks
 from .protocol import PROTOCOL_VERSION
 from .training import Training
 
+AUTO = "auto:"
+Strength = (
+    Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    | Annotated[str, Field(pattern=rf"^{AUTO}\d+(\.\d+)?(e[+-]?\d+)?$")]
+)
+"""A number, or "auto:R"."""
+
 
 class BadSuite(ValueError):
     """A suite file that cannot be run as it is; the message says where and why."""
@@ -28,7 +35,11 @@ class BadSuite(ValueError):
 
 @dataclass(frozen=True)
 class Stack:
-    """Runs that differ only in strength and seed: every one of `strengths` with every one of `seeds`."""
+    """Runs that differ only in strength and seed: every one of `strengths` with every one of `seeds`.
+
+    Attributes:
+        auto: strengths are ratios of the right-reason to the right-answer term at initialisation, see `Trainer`.
+    """
 
     dataset: Recipe
     network: NetworkRecipe
@@ -36,6 +47,7 @@ class Stack:
     training: Training
     strengths: tuple[float, ...]
     seeds: tuple[int, ...]
+    auto: bool = False
 
     def configuration(self, strength: float, seed: int) -> dict[str, Any]:
         """Everything that decides one run's numbers, resolved."""
@@ -45,9 +57,14 @@ class Stack:
             "network": self.network.resolved(),
             "mitigation": self.mitigation.resolved(),
             "training": self.training.model_dump(mode="json"),
-            "strength": float(strength),
+            "strength": f"{AUTO}{float(strength)!r}" if self.auto else float(strength),
             "seed": seed,
         }
+
+    @property
+    def label(self) -> str:
+        """The mitigation, and whether its strengths are automatic: `rrr`, `rrr:auto`."""
+        return self.mitigation.id + (":auto" if self.auto else "")
 
     def key(self, strength: float, seed: int) -> str:
         """The run key: SHA-256 of the configuration."""
@@ -59,8 +76,8 @@ class Stack:
 
     @property
     def sweep_key(self) -> str:
-        """Shared by the runs that a reader compares: one dataset, network and training."""
-        configuration = self.configuration(0.0, 0)
+        """Shared by the runs that a reader compares: one dataset, whatever its masks, network and training."""
+        configuration = replace(self, dataset=self.dataset.with_masks()).configuration(0.0, 0)
         return _sha256({name: configuration[name] for name in ("protocol", "dataset", "network", "training")})
 
     def dataset_key(self, seed: int) -> str:
@@ -106,11 +123,11 @@ class Units(BaseModel):
 
 
 class MitigationSweep(BaseModel):
-    """One mitigation and its strengths, in rrrbench's unit or in a paper's `units`."""
+    """One mitigation and its strengths: numbers in rrrbench's unit or in a paper's `units`, and "auto:R"."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     mitigation: Annotated[InstanceOf[Mitigation], BeforeValidator(mitigations.resolve)]
-    strengths: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] = ()
+    strengths: tuple[Strength, ...] = ()
     units: Units | None = None
 
     @model_validator(mode="after")
@@ -123,20 +140,44 @@ class MitigationSweep(BaseModel):
         return self
 
     def converted(self, batch_size: int) -> tuple[float, ...]:
-        """The strengths in rrrbench's unit, sorted, each once; 0 for a mitigation without the axis."""
+        """The numbers in rrrbench's unit, sorted, each once; 0 for a mitigation without the axis."""
         units = None if self.units is None else self.units.model_dump()
-        ours = {s if units is None else from_published(s, batch_size=batch_size, **units) for s in self.strengths}
-        return tuple(sorted(ours)) or (0.0,)
+        given = [strength for strength in self.strengths if not isinstance(strength, str)]
+        ours = {s if units is None else from_published(s, batch_size=batch_size, **units) for s in given}
+        return tuple(sorted(ours)) or (() if self.strengths else (0.0,))
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """The R of every "auto:R", sorted, each once."""
+        return tuple(sorted({float(s.removeprefix(AUTO)) for s in self.strengths if isinstance(s, str)}))
 
 
 class Sweep(BaseModel):
-    """Mitigations that are compared: on one dataset, with one network, trained one way."""
+    """Mitigations that are compared: on one dataset, with one network, trained one way.
+
+    Attributes:
+        controls: masks with which those that use masks are trained again: a corruption, or true masks on that many
+            inputs.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     dataset: Annotated[InstanceOf[Recipe], BeforeValidator(datasets.resolve)]
     network: Annotated[InstanceOf[NetworkRecipe], BeforeValidator(networks.resolve)]
     training: Training = Training()
     mitigations: Annotated[tuple[MitigationSweep, ...], Field(min_length=1)]
+    controls: tuple[Corruption | Annotated[int, Field(ge=0)], ...] = ()
+
+    def stacks(self, seeds: Sequence[int]) -> Iterator[Stack]:
+        """Each mitigation's, followed by those of its controls."""
+        for row in self.mitigations:
+            for dataset in [self.dataset, *(self._controls() if "masks" in row.mitigation.needs else ())]:
+                for strengths, auto in ((row.converted(self.training.batch_size), False), (row.ratios, True)):
+                    if strengths:
+                        yield Stack(dataset, self.network, row.mitigation, self.training, strengths, tuple(seeds), auto)
+
+    def _controls(self) -> Iterator[Recipe]:
+        for masks in self.controls:
+            yield self.dataset.with_masks(masks) if isinstance(masks, str) else self.dataset.with_masks(annotated=masks)
 
 
 class Suite(BaseModel):
@@ -155,14 +196,8 @@ class Suite(BaseModel):
 
     def stacks(self) -> list[Stack]:
         """All runs of the suite, in the order in which they are trained."""
-        return [
-            Stack(
-                sweep.dataset, sweep.network, row.mitigation, sweep.training,
-                row.converted(sweep.training.batch_size), tuple(sorted(set(self.seeds))),
-            )
-            for sweep in self.sweeps
-            for row in sweep.mitigations
-        ]  # fmt: skip
+        seeds = sorted(set(self.seeds))
+        return [stack for sweep in self.sweeps for stack in sweep.stacks(seeds)]
 
     def keys(self) -> list[str]:
         """The key of every run, each once."""

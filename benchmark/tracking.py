@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .suite import Stack
 
 LOCAL = Path("results/local")
-IDENTITY = ("dataset", "network", "mitigation", "strength", "seed", "run_key", "status", "needs")
+IDENTITY = ("dataset", "network", "mitigation", "masks", "strength", "seed", "run_key", "status", "needs", "error")
 """The columns of a record before its metrics."""
 METRICS_A_REQUEST = 900
 """A request has room for 1,000 entities; the parameters are in the first."""
@@ -169,16 +169,16 @@ class Tracker:
         run = self.client.create_run(
             self.experiment_id,
             start_time=now - int(1000 * seconds),
-            run_name=f"{record.mitigation} {record.strength:.3g} seed {record.seed}",
+            run_name=f"{_titled(record)} {record.strength:.3g} seed {record.seed}",
             tags={"mlflow.parentRunId": parent, "kind": "run", "run_key": record.run_key, "sweep_key": record.sweep_key,
                   "stack_key": _stack_key(record.sweep_key, record.mitigation),
                   "status": record.status, "needs": record.needs, "dataset_key": record.dataset_key,
                   "dataset_digest": record.digest, "protocol_version": record.configuration["protocol"],
-                  **({"error": record.error.strip().splitlines()[-1][:500]} if failed else {}),
+                  **({"error": record.error.strip().splitlines()[-1][:500]} if record.error else {}),
                   **_provenance()},
         )  # fmt: skip
         run_id = run.info.run_id
-        identity = ("dataset", "network", "mitigation", "strength", "seed", "degenerate")
+        identity = ("dataset", "network", "mitigation", "masks", "strength", "seed", "degenerate")
         parameters = {name: str(getattr(record, name)) for name in identity}
         parameters |= {f"training.{name}": str(value) for name, value in record.configuration["training"].items()}
         steps = {name: len(curve) for name, curve in record.curves.items()}
@@ -202,16 +202,16 @@ class Tracker:
             self._log_model(run_id, model)
         self.client.set_terminated(run_id, "FAILED" if failed else "FINISHED", now)
 
-    def log_picture(self, parent: str, path: Path, name: str) -> None:
-        """A png as an artifact of a sweep's parent run, under `pictures/`."""
+    def log_picture(self, parent: str, path: Path, record: Record) -> None:
+        """A stack's png as an artifact of its sweep's parent run, under `pictures/`."""
         with tempfile.TemporaryDirectory() as folder:
-            named = Path(folder) / f"{name}.png"
+            named = Path(folder) / f"{_titled(record).replace(':', ' ')}.png"
             named.write_bytes(path.read_bytes())
             self.client.log_artifact(parent, str(named), "pictures")
 
     def finished(self, stack: Stack) -> set[str]:
         """The keys of a stack's finished runs; what another driver has finished since the suite began is among them."""
-        stack_key = _stack_key(stack.sweep_key, stack.mitigation.id)
+        stack_key = _stack_key(stack.sweep_key, stack.label)
         runs = self._search(f"tags.stack_key = '{stack_key}' and attributes.status = 'FINISHED'")
         return {run.data.tags["run_key"] for run in runs}
 
@@ -268,6 +268,10 @@ def _stack_key(sweep_key: str, mitigation: str) -> str:
     return hashlib.sha256(f"{sweep_key} {mitigation}".encode()).hexdigest()
 
 
+def _titled(record: Record) -> str:
+    return record.mitigation if record.masks == "true" else f"{record.mitigation}, masks {record.masks}"
+
+
 def _age(run: Run) -> tuple[int, str]:
     return run.info.end_time, run.info.run_id
 
@@ -309,9 +313,10 @@ def _rows_of_sqlite(uri: str) -> Iterator[tuple[bool, dict[str, Any]]]:
 def _row(parameters: Mapping[str, str], tags: Mapping[str, str], metrics: Mapping[str, float]) -> dict[str, Any]:
     return {
         **{name: parameters[name] for name in ("dataset", "network", "mitigation")},
+        "masks": parameters.get("masks", "true"),
         "strength": float(parameters["strength"]),
         "seed": int(parameters["seed"]),
-        **{name: tags.get(name, "") for name in ("run_key", "status", "needs")},
+        **{name: tags.get(name, "") for name in ("run_key", "status", "needs", "error")},
         **metrics,
     }
 

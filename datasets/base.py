@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal, NamedTuple, get_args
+from typing import Annotated, ClassVar, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 import torch
@@ -167,6 +167,16 @@ class Recipe(Named):
         "true"
     )
     annotated: Annotated[int | None, Field(ge=0, description="training inputs that have a mask; None for all")] = None
+
+    @property
+    def annotation(self) -> str:
+        """The masks in words: `true`, `wrong`, `on 25 inputs`, `wrong, on 25 inputs`."""
+        few = [] if self.annotated is None else [f"on {self.annotated} inputs"]
+        return ", ".join([*([] if few and self.masks == "true" else [self.masks]), *few])
+
+    def with_masks(self, masks: Corruption = "true", annotated: int | None = None) -> Self:
+        """The same data under other masks."""
+        return self.model_copy(update={"masks": masks, "annotated": annotated})
 
     def render(self, seed: int) -> ShortcutDataset:
         """The dataset with its true masks; what a recipe implements."""

@@ -80,14 +80,22 @@ def small_network(mitigation: Mitigation, **parameters) -> NetworkRecipe:
 
 
 def small_trainer(
-    strengths=(0.0, 0.5), seeds=(0, 1), *, draws=None, network="mlp", engine="stacked", dtype=torch.float64, **training
+    strengths=(0.0, 0.5),
+    seeds=(0, 1),
+    *,
+    draws=None,
+    network="mlp",
+    engine="stacked",
+    dtype=torch.float64,
+    auto=False,
+    **training,
 ) -> Trainer:
     settings = {"epochs": 3, "batch_size": 8, **training}
     draws = draws or [small_dataset(seed, correlation=0.5) for seed in seeds]  # with a minority, for those who need one
     spec = {"name": "mlp", "hidden": [7, 5], "init": "torch"} if network == "mlp" else network
     table = torch.tensor([list(strengths)] * len(draws), dtype=torch.float64)
     recipe = spec if isinstance(spec, NetworkRecipe) else networks.resolve(spec)
-    return Trainer(recipe, draws, Training(**settings), table, engine=engine, dtype=dtype)
+    return Trainer(recipe, draws, Training(**settings), table, engine=engine, dtype=dtype, auto=auto)
 
 
 class Linear(nn.Module):

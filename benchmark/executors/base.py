@@ -182,6 +182,7 @@ def _trained(task: Task, draws: list[ShortcutDataset], settings: Settings, progr
         engine=settings.engine,
         choices=settings.choices,
         progress=progress,
+        auto=stack.auto,
     )
     fitted = stack.mitigation.fit(trainer)
     records = list(evaluate.records(stack, trainer, fitted))
@@ -215,5 +216,5 @@ def _panel(stack: Stack, trainer: Trainer, fitted: Fitted) -> bytes:
         net = Net(trainer.modules[0], {name: value[0, column] for name, value in fitted.parameters.items()})
         gradient = explainers.resolve("input_gradient").attribute(net, inputs, batch.labels.to(trainer.device))
         attributions[f"strength {stack.strengths[column]:.3g}"] = torch.nan_to_num(gradient)
-    title = f"{stack.dataset.id}, {stack.network.id}, {stack.mitigation.id}: |input gradient|"
+    title = f"{stack.dataset.id}, {stack.network.id}, {stack.label}: |input gradient|"
     return saliency_panel(inputs, batch.masks, attributions, title)

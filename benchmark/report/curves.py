@@ -22,9 +22,9 @@ ROWS = 12
 def sweep_figure(records: pd.DataFrame, title: str) -> Figure:
     """One row a dataset and network, one column a metric; a line a mitigation, over strength, with its interval.
 
-    A mitigation without a strength axis (ERM) is a horizontal band.
+    A mitigation without a strength axis (ERM) is a horizontal band. Runs with other than true masks are left out.
     """
-    finished = records[records.status == "finished"]
+    finished = records[(records.status == "finished") & (records.masks == "true")]
     sweeps = list(finished.groupby(["dataset", "network"], sort=False))
     if len(sweeps) > ROWS:
         title, sweeps = f"{title} (the first {ROWS} of {len(sweeps)} settings)", sweeps[:ROWS]

@@ -50,11 +50,11 @@ def test_the_main_job_from_run_to_leaderboard(invoke, tmp_path, monkeypatch):
     assert again.stdout.strip() in first.stdout
 
     board = pd.read_csv(io.StringIO(invoke("leaderboard", "own.toml", "--rule", "oracle", "--format", "csv").stdout))
-    assert list(board.columns[:7]) == ["dataset", "network", "mitigation", "rule", "strength", "seeds", "needs"]
+    assert list(board.columns[:7]) == ["dataset", "network", "mitigation", "masks", "rule", "strength", "seeds"]
     assert {"accuracy/random", "accuracy/random:low", "accuracy/random:high", "regret"} <= set(board.columns)
     flat = pd.read_csv(io.StringIO(invoke("records", "own.toml").stdout))
     assert len(flat) == 6
-    assert list(flat.columns[:7]) == ["dataset", "network", "mitigation", "strength", "seed", "run_key", "status"]
+    assert list(flat.columns[:7]) == ["dataset", "network", "mitigation", "masks", "strength", "seed", "run_key"]
     invoke("records", "own.toml", "--format", "parquet", "--out", str(tmp_path / "rows.parquet"))
     pd.testing.assert_frame_equal(
         pd.read_parquet(tmp_path / "rows.parquet")[["run_key", "flip_rate"]], flat[["run_key", "flip_rate"]]
@@ -71,7 +71,17 @@ def test_a_finished_suite_is_forgotten_when_its_runs_are_gone(invoke, tmp_path, 
 def test_list_shows_everything_that_can_be_named(invoke):
     output = invoke("list").output
     for name in ("bench", "decoy-mnist", "toy-colors", "mlp", "rrr", "input_gradient", "flip_rate"):
-        assert f"  {name}" in output
+        assert any(line.startswith(f"{name} ") for line in output.splitlines())
+
+
+def test_list_mitigations_shows_paper_needs_and_stages(invoke):
+    lines = invoke("list", "mitigations").output.splitlines()
+    assert lines[1].split() == ["name", "paper", "needs", "stages", "what", "it", "does"]
+    (rrr,) = [line for line in lines if line.startswith("rrr ")]
+    assert rrr.split("  ")[0] == "rrr"
+    assert "Ross et al. 2017" in rrr
+    assert "masks" in rrr
+    assert not any(line.startswith("decoy") for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ from rrrbench.benchmark.report.curves import ROWS, save, sweep_figure
 
 def records(settings):
     rows = [
-        ("d", f"mlp{i}", "rrr", strength, seed, "finished", 0.5)
+        ("d", f"mlp{i}", "rrr", strength, seed, "finished", 0.5, "true")
         for i in range(settings)
         for strength in (0.1, 1)
         for seed in (0, 1)
     ]
-    columns = ["dataset", "network", "mitigation", "strength", "seed", "status", "accuracy/random"]
+    columns = ["dataset", "network", "mitigation", "strength", "seed", "status", "accuracy/random", "masks"]
     return pd.DataFrame(rows, columns=columns)
 
 

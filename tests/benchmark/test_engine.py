@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from typing import ClassVar
 
 import pytest
 import torch
@@ -9,10 +10,10 @@ from rrrbench.benchmark import tracing
 from rrrbench.benchmark.engine import Part, Trainer, halves, split
 from rrrbench.benchmark.networks import networks
 from rrrbench.benchmark.training import Training
-from rrrbench.methods.base import mitigations
+from rrrbench.methods.base import Terms, mitigations
 from rrrbench.methods.mitigations.erm import ERM
 from rrrbench.methods.mitigations.rrr import RRR
-from small import small_dataset, small_trainer
+from small import small_dataset, small_trainer, without_masks
 from torch.nn import functional as F
 
 
@@ -218,3 +219,43 @@ def test_split_covers_every_run_once(seeds, strengths, most):
         runs[place] += 1
     assert (runs == 1).all()
     assert halves((slice(0, 2), slice(0, 3))) == ((slice(0, 2), slice(0, 1)), (slice(0, 2), slice(1, 3)))
+
+
+@pytest.mark.parametrize("mitigation", ["rrr", "avg_ex", "jtt", "r4"])
+def test_automatic_strengths_balance_both_terms_before_training(mitigation):
+    """Learning at a rate of 0 keeps the network where it was, so an epoch's curves are the terms at initialisation."""
+    settings = {"epochs": 1, "learning_rate": 1e-30, "shuffle": False}
+    trainer = small_trainer((0.0, 0.5, 2.0), auto=True, **settings)
+    fitted = mitigations.resolve(mitigation).fit(trainer)
+    ratio = fitted.curves["right_reason"] / fitted.curves["right_answer"]
+    expected = torch.tensor([[[0.0], [0.5], [2.0]]] * 2, dtype=torch.float64)
+    drawn = 0.3 if mitigation == "avg_ex" else 1e-12  # whose noise is drawn anew
+    torch.testing.assert_close(ratio, expected, rtol=drawn, atol=0)
+    assert (fitted.metrics["strength"][:, 1] * 4).tolist() == pytest.approx(fitted.metrics["strength"][:, 2].tolist())
+
+
+def test_automatic_strengths_are_trained_as_the_numbers_that_came_out():
+    auto = RRR().fit(small_trainer((0.5,), auto=True))
+    strengths = auto.metrics["strength"]
+    assert strengths[0] != strengths[1]
+    plain = small_trainer((0.0,))
+    plain.strengths = strengths
+    same = RRR().fit(plain)
+    assert all(torch.equal(value, same.parameters[name]) for name, value in auto.parameters.items())
+
+
+def test_an_automatic_strength_of_a_term_without_masks_is_0():
+    draws = [without_masks(small_dataset(seed)) for seed in (0, 1)]
+    assert (RRR().fit(small_trainer((0.5,), draws=draws, auto=True)).metrics["strength"] == 0).all()
+
+
+def test_a_term_that_starts_below_0_has_no_automatic_strength():
+    class Negative(RRR):
+        name: ClassVar[str] = "negative"
+
+        def terms(self, net, batch, strength):
+            right_answer, right_reason = super().terms(net, batch, strength)
+            return Terms(right_answer, -right_reason)
+
+    with pytest.raises(ValueError, match=r"negative has -.*give its strengths as numbers"):
+        Negative().fit(small_trainer((0.5,), auto=True))

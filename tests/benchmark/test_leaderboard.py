@@ -12,14 +12,24 @@ SALIENCY = "mass_abs_over_chance/input_gradient"
 METRICS = ["accuracy/validation", "accuracy/validation_swap", "accuracy/random", "flip_rate", SALIENCY, "seconds"]
 
 
-def a_sweep(mitigation, strengths, dataset="decoy-digits", network="mlp", seeds=3, needs="", status="finished", luck=0):
+def a_sweep(
+    mitigation,
+    strengths,
+    dataset="decoy-digits",
+    network="mlp",
+    seeds=3,
+    needs="",
+    status="finished",
+    luck=0,
+    masks="true",
+):
     """Metrics drawn at random; `seconds` are 2 for erm and 5 for the others."""
     rng = np.random.default_rng([luck, *map(ord, dataset + network + mitigation)])
-    identity = {"dataset": dataset, "network": network, "mitigation": mitigation}
+    identity = {"dataset": dataset, "network": network, "mitigation": mitigation, "masks": masks}
     return pd.DataFrame(
         identity
         | {"strength": float(strength), "seed": seed, "run_key": f"{identity}{strength}{seed}", "status": status}
-        | {"needs": needs}
+        | {"needs": needs, "error": ""}
         | dict(zip(METRICS, [*rng.uniform(size=5), 2.0 if mitigation == "erm" else 5.0], strict=True))
         for strength, seed in product(strengths, range(seeds))
     )
@@ -41,7 +51,9 @@ def by_hand():
         ("rrr", "masks", 9.0, 1, 0.90, 0.8, 5.0),
     ]
     columns = ["mitigation", "needs", "strength", "seed", "accuracy/validation", "accuracy/random", "seconds"]
-    return pd.DataFrame(rows, columns=columns).assign(dataset="d", network="n", run_key="", status="finished")
+    return pd.DataFrame(rows, columns=columns).assign(
+        dataset="d", network="n", masks="true", run_key="", status="finished", error=""
+    )
 
 
 def test_two_sweeps_worked_by_hand():
@@ -87,7 +99,7 @@ def test_every_metric_has_the_mean_and_interval_of_the_selected_runs():
 def test_csv_has_exactly_the_promised_columns_in_full_precision():
     board = leaderboard(records(), "val_iid")
     ids = [*METRICS, "seconds_over_erm", "regret"]
-    header = ["dataset", "network", "mitigation", "rule", "strength", "seeds", "needs"]
+    header = ["dataset", "network", "mitigation", "masks", "rule", "strength", "seeds", "needs", "note"]
     titles, *rows = csv.reader(render(board, "csv").splitlines())
     assert titles == [*header, *(f"{metric}{end}" for metric in ids for end in ("", ":low", ":high"))]
     assert len(rows) == len(board) == 3
@@ -228,3 +240,45 @@ def test_an_unknown_format_is_refused():
 def test_a_rounded_zero_has_no_sign():
     board = leaderboard(records(), "knee").assign(**{"regret": -1e-17, "regret:low": -1e-17})
     assert "-0.000" not in render(board)
+
+
+def with_controls(gain):
+    """`rrr` by hand, and again with wrong masks, which lose `gain` of each seed's accuracy."""
+    wrong = by_hand().query("mitigation == 'rrr'").assign(masks="wrong")
+    accuracy = wrong["accuracy/random"] - np.where(wrong.seed == 0, gain, gain + 0.1)
+    return pd.concat([by_hand(), wrong.assign(**{"accuracy/random": accuracy})], ignore_index=True)
+
+
+def test_the_mask_effect_is_the_difference_by_seed_at_the_strength_of_the_true_masks():
+    board = leaderboard(with_controls(0.2), "val_iid").set_index(["mitigation", "masks"])
+    effect = board.loc[("rrr", "true"), ["mask_effect", "mask_effect:low", "mask_effect:high"]].tolist()
+    assert effect == pytest.approx([0.25, 0.2, 0.3])
+    assert board.loc[("rrr", "true"), "note"] == ""
+    assert np.isnan(board.loc[("rrr", "wrong"), "mask_effect"])
+    assert np.isnan(board.loc[("erm", "true"), "mask_effect"])
+    assert board.loc[("rrr", "wrong"), "accuracy/random"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("gain", [0.0, -0.05, -0.3])
+def test_a_method_whose_mask_effect_reaches_0_is_marked(gain):
+    board = leaderboard(with_controls(gain), "val_iid")
+    assert board.query("mitigation == 'rrr' and masks == 'true'").note.tolist() == ["mask-independent"]
+    assert "mask-independent" in render(board)
+
+
+def test_no_mask_effect_where_a_seed_with_wrong_masks_did_not_finish():
+    runs = with_controls(0.2)
+    runs.loc[(runs.masks == "wrong") & (runs.seed == 1), "status"] = "diverged"
+    board = leaderboard(runs, "val_iid").set_index(["mitigation", "masks"])
+    assert np.isnan(board.loc[("rrr", "true"), "mask_effect"])
+    assert board.loc[("rrr", "true"), "note"] == ""
+
+
+def test_what_cannot_work_on_a_dataset_is_named_with_its_reason():
+    runs = records()
+    dfr = a_sweep("dfr", [0], status="inapplicable").assign(error="no minority group")
+    board, left_out = leaderboard(pd.concat([runs, dfr]), "knee"), unranked(pd.concat([runs, dfr]), "knee")
+    assert "dfr" not in board.mitigation.tolist()
+    line = "not ranked: dfr on decoy-digits, mlp: 3 inapplicable runs, because no minority group"
+    assert line in render(board, "table", left_out).splitlines()
+    assert f"- {line}" in render(board, "md", left_out).splitlines()

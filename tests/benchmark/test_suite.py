@@ -30,6 +30,37 @@ def test_every_suite_that_comes_along_is_valid(name):
     assert len(suite.keys()) == len(set(suite.keys())) == sum(len(stack) for stack in suite.stacks())
 
 
+def test_controls_are_added_for_what_uses_masks():
+    suite, plain = parsed(controls=["wrong", 25]), parsed()
+    assert [(stack.label, stack.dataset.annotation) for stack in suite.stacks()] == [
+        ("erm", "true"), ("rrr", "true"), ("rrr", "wrong"), ("rrr", "on 25 inputs"),
+    ]  # fmt: skip
+    assert set(plain.keys()) < set(suite.keys())
+    assert len(suite.keys()) == len(plain.keys()) + 2 * 4
+    assert len({stack.sweep_key for stack in suite.stacks()}) == 1
+
+
+@pytest.mark.parametrize("control", ["wrogn", -1])
+def test_a_control_that_does_not_exist_is_named(control):
+    with pytest.raises(BadSuite, match=f"controls.*{control}"):
+        parsed(controls=[control])
+
+
+def test_automatic_strengths_are_stacks_of_their_own():
+    suite = parsed(mitigations=[{"mitigation": "rrr", "strengths": ["auto:1", 0.1, "auto:0.01", "auto:1.0"]}])
+    plain, auto = suite.stacks()
+    assert (plain.label, plain.strengths, plain.auto) == ("rrr", (0.1,), False)
+    assert (auto.label, auto.strengths, auto.auto) == ("rrr:auto", (0.01, 1.0), True)
+    assert auto.configuration(1.0, 0)["strength"] == "auto:1.0"
+    assert auto.key(1.0, 0) != plain.key(1.0, 0)
+
+
+@pytest.mark.parametrize("strength", ["auto", "auto:", "auto:x", "auto:-1", "1", -1.0])
+def test_a_strength_that_is_none_is_named(strength):
+    with pytest.raises(BadSuite, match="strengths"):
+        parsed(mitigations=[{"mitigation": "rrr", "strengths": [strength]}])
+
+
 def test_order_never_changes_a_key():
     suite, shuffled = parsed(), content()
     shuffled["seeds"].reverse()
