@@ -184,6 +184,7 @@ class Suite(BaseModel):
     """A named list of sweeps.
 
     Attributes:
+        sweeps: one whose `dataset` is a list is a sweep on each of them.
         save_models: keep every run's state dict as an artifact.
     """
 
@@ -193,6 +194,17 @@ class Suite(BaseModel):
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
     save_models: bool = False
     sweeps: Annotated[tuple[Sweep, ...], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _on_each_dataset(cls, content: Any) -> Any:
+        def each(sweep: Any) -> list[Any]:
+            several = isinstance(sweep, dict) and isinstance(sweep.get("dataset"), list)
+            return [{**sweep, "dataset": dataset} for dataset in sweep["dataset"]] if several else [sweep]
+
+        if not isinstance(content, dict) or not isinstance(content.get("sweeps"), list):
+            return content  # and let validation say so
+        return {**content, "sweeps": [one for sweep in content["sweeps"] for one in each(sweep)]}
 
     def stacks(self) -> list[Stack]:
         """All runs of the suite, in the order in which they are trained."""

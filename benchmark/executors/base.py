@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...datasets.base import Recipe, ShortcutDataset
 from ...methods.explainers.base import explainers
@@ -112,8 +112,9 @@ def run_stack(
     draws = [draw(stack.dataset, seed) for seed in stack.seeds]
     for one in draws:
         check_digest(one.id, one.seed, one.digest(), task.digests.get(stack.dataset_key(one.seed)))
-    if any(stack.mitigation.obstacle(one) for one in draws):
-        return _beside_obstacles(task, draws, settings, progress)
+    obstacles = {one.seed: _obstacle(stack, one) for one in draws}
+    if any(obstacles.values()):
+        return _beside_obstacles(task, draws, obstacles, settings, progress)
     counted = 0
 
     def count(epochs: int) -> None:
@@ -146,11 +147,24 @@ def check_digest(dataset: str, seed: int, digest: str, recorded: str | None) -> 
         )
 
 
+def _obstacle(stack: Stack, draw: ShortcutDataset) -> str:
+    """Why the mitigation has nothing to work with; empty if it has."""
+    if stack.mitigation.needs_convolutions:
+        layers = stack.network.build(draw, draw.seed).modules()
+        if not any(isinstance(layer, nn.Conv2d) for layer in layers):
+            return f"{stack.network.id} has no convolution, whose feature maps {stack.mitigation.id} looks at"
+    return stack.mitigation.obstacle(draw)
+
+
 def _beside_obstacles(
-    task: Task, draws: list[ShortcutDataset], settings: Settings, progress: Callable[[int], object]
+    task: Task,
+    draws: list[ShortcutDataset],
+    reasons: Mapping[int, str],
+    settings: Settings,
+    progress: Callable[[int], object],
 ) -> Result:
     """The seeds whose data the mitigation can work with, trained; the others with the reason why it cannot."""
-    stack, reasons = task.stack, {one.seed: task.stack.mitigation.obstacle(one) for one in draws}
+    stack = task.stack
     able = replace(stack, seeds=tuple(seed for seed in stack.seeds if not reasons[seed]))
     progress(stack.epochs - able.epochs)
     hindered = [

@@ -15,6 +15,8 @@ SHOWN = {
     "flip_rate": "flip rate",
     "mass_abs_over_chance/input_gradient": "saliency in the mask / chance",
 }
+BESIDE = 20
+"""Entries in one column of a legend."""
 ROWS = 12
 """Of the picture, which says if there are more: 200 rows are more pixels than a png may have."""
 
@@ -35,10 +37,11 @@ def sweep_figure(records: pd.DataFrame, title: str) -> Figure:
     for row, ((dataset, network), runs) in zip(axes, sweeps, strict=True):
         for axis, metric in zip(row, metrics, strict=True):
             for color, (mitigation, own) in enumerate(runs.groupby("mitigation", sort=False)):
-                _line(axis, own, metric, str(mitigation), f"C{color}")
+                _line(axis, own, metric, str(mitigation), _style(color))
             axis.set(xscale="log", xlabel="strength", ylabel=SHOWN[metric], title=f"{dataset}, {network}")
             axis.title.set_fontsize(9)
-        row[0].legend(fontsize=7)
+        entries = len(row[0].get_legend_handles_labels()[1])
+        row[-1].legend(fontsize=6, loc="upper left", bbox_to_anchor=(1, 1), ncols=1 + entries // BESIDE)
     return figure
 
 
@@ -48,14 +51,20 @@ def save(figure: Figure, stem: Path) -> None:
         figure.savefig(stem.with_suffix(suffix), dpi=110)
 
 
-def _line(axis: Axes, runs: pd.DataFrame, metric: str, label: str, color: str) -> None:
+def _style(which: int) -> dict[str, str]:
+    """Ten colours, four ways of drawing a line."""
+    return {"color": f"C{which % 10}", "linestyle": ("-", "--", ":", "-.")[which // 10 % 4]}
+
+
+def _line(axis: Axes, runs: pd.DataFrame, metric: str, label: str, style: dict[str, str]) -> None:
     table = runs.pivot(index="seed", columns="strength", values=metric)
     mean, low, high = interval(table.to_numpy())
     strengths = table.columns.to_numpy()
     if strengths.max() == 0:
-        axis.axhline(mean[0], color=color, linestyle="--", label=label)
-        axis.axhspan(low[0], high[0], color=color, alpha=0.15, linewidth=0)
+        axis.axhline(mean[0], **style, label=label)
+        axis.axhspan(low[0], high[0], color=style["color"], alpha=0.15, linewidth=0)
         return
     positive = strengths > 0
-    axis.plot(strengths[positive], mean[positive], "o-", color=color, label=label, markersize=3)
-    axis.fill_between(strengths[positive], low[positive], high[positive], color=color, alpha=0.15, linewidth=0)
+    axis.plot(strengths[positive], mean[positive], marker="o", **style, label=label, markersize=3)
+    ends = low[positive], high[positive]
+    axis.fill_between(strengths[positive], *ends, color=style["color"], alpha=0.15, linewidth=0)

@@ -40,6 +40,12 @@ def test_controls_are_added_for_what_uses_masks():
     assert len({stack.sweep_key for stack in suite.stacks()}) == 1
 
 
+def test_a_sweep_on_several_datasets_is_one_on_each():
+    data = [{"name": "decoy", "base": "digits"}, {"name": "decoy", "base": "digits", "correlation": 0.9}]
+    both = parsed(dataset=data)
+    assert both.keys() == [*parsed(dataset=data[0]).keys(), *parsed(dataset=data[1]).keys()]
+
+
 @pytest.mark.parametrize("control", ["wrogn", -1])
 def test_a_control_that_does_not_exist_is_named(control):
     with pytest.raises(BadSuite, match=f"controls.*{control}"):
