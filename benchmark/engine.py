@@ -101,6 +101,10 @@ class Trainer:
         auto: strengths are ratios R. Where a training begins, each run's becomes the lambda at which the right-reason
             term is R times the right-answer term, both meant over all training inputs at the initialisation.
 
+    Attributes:
+        clock: wall seconds of all stages so far, of the stack `altered` too: `training`, and `setup`, which is tracing,
+            trials and compiling.
+
     Raises:
         ValueError: a batch larger than the training data, or a strength that is negative or not finite.
     """
@@ -125,6 +129,7 @@ class Trainer:
         self.network, self.training, self.draws, self.auto = network, training, draws, auto
         self.strengths = strengths.to(self.device, dtype)
         self.choices: MutableMapping[str, str] = {} if choices is None else choices
+        self.clock = {"training": 0.0, "setup": 0.0}
         self.train_data = StackedSplit.of([draw.train for draw in draws], self.device)
         self.validation_data = StackedSplit.of([draw.validation for draw in draws], self.device)
         self.modules = [network.build(draw, draw.seed).to(self.device, dtype) for draw in draws]
@@ -153,7 +158,7 @@ class Trainer:
             given: what `terms` and `augment` find in `batch.draws`, for each training input.
             start: parameters (seeds, strengths, *shape) to go on from; the optimiser begins anew.
         """
-        strengths = self.strengths if strengths is None else strengths
+        begin, strengths = time.perf_counter(), self.strengths if strengths is None else strengths
         if self.auto:
             strengths = strengths * self._balanced(mitigation, masks, torch.ones_like(strengths), given, start)
         parts = {
@@ -170,6 +175,9 @@ class Trainer:
                     raise
                 waiting = [*halves(place), *waiting]
         fitted = Fitted.joined(done, strengths.shape)
+        trained = float(fitted.seconds.sum())
+        self.clock["training"] += trained
+        self.clock["setup"] += time.perf_counter() - begin - trained
         return replace(fitted, metrics={"strength": strengths}) if self.auto else fitted
 
     def parts(

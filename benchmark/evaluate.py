@@ -33,7 +33,10 @@ def records(stack: Stack, trainer: Trainer, fitted: Fitted) -> Iterator[Record]:
             metrics = {name: values[column].item() for name, values in measured.items()}
             metrics |= _saliency_metrics(net, draw, trainer)
             metrics |= {name: values[place].item() for name, values in fitted.metrics.items()}
-            metrics["seconds"] = fitted.seconds[place].item()
+            metrics |= {
+                "seconds": trainer.clock["training"] / len(stack),
+                "seconds/setup": trainer.clock["setup"] / len(stack),
+            }
             if stack.mitigation.has_strength:
                 metrics |= {f"liveness/{when}": values[place].item() for when, values in fitted.liveness.items()}
             yield Record.of(

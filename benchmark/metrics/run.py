@@ -7,7 +7,15 @@ from math import inf
 from .base import Metric
 
 METRICS = (
-    Metric("seconds", "lower", 0, inf, "none", "Wall seconds of a run: its stack's, divided by the stack's size."),
+    Metric(
+        "seconds",
+        "lower",
+        0,
+        inf,
+        "none",
+        "Wall seconds of a run's training, all stages: its stack's, divided by its size.",
+    ),
+    Metric("seconds/setup", "lower", 0, inf, "none", "Likewise, of tracing, trials of engines, and compiling."),
     Metric("seconds_over_erm", "lower", 0, inf, "1 for training as ERM does", "Wall seconds over ERM's, same suite."),
     Metric("regret", "lower", -1, 1, "0 for the oracle's choice", "Accuracy lost to the oracle's choice of strength."),
     Metric("right_answer", "lower", 0, inf, "log(classes) for a uniform prediction", "Right-answer term, last epoch."),

@@ -37,7 +37,7 @@ def measured(outcomes) -> pd.DataFrame:
     """One row a run, without what no two trainings share: the time they took."""
     records = [record for _, result in outcomes for record in result.records]
     rows = pd.DataFrame([{"key": r.run_key, "status": r.status, **r.metrics} for r in records])
-    return rows.set_index("key").sort_index().drop(columns="seconds", errors="ignore")
+    return rows.set_index("key").sort_index().drop(columns=["seconds", "seconds/setup"], errors="ignore")
 
 
 def tasks(suite: Suite) -> list[Task]:
