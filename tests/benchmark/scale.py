@@ -34,7 +34,8 @@ RUNS_A_SWEEP = 50  # (erm + 9 strengths) x 5 seeds
 EPOCHS = 10
 CURVES = ("right_answer", "right_reason", "accuracy/validation")
 METRICS = (
-    "flip_rate", "follow_rate", "aligned_conflict_gap", "accuracy/validation_swap", "empty_masks", "seconds", "seconds/setup",
+    "flip_rate", "follow_rate", "aligned_conflict_gap", "accuracy/validation_swap", "empty_masks",
+    "seconds", "seconds/setup",
     *(f"{m}/{e}" for m in ("accuracy", "worst_class_accuracy")
       for e in ("aligned", "random", "conflict", "reversed", "clean")),
     *(f"{m}/{e}" for m in ("unattributed", "mass_abs", "mass_abs_over_chance", "pointing_game_abs",
