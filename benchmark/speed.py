@@ -41,6 +41,7 @@ from .suite import Stack
 from .training import Training
 
 ROUNDS = 7
+OPERATORS = 12
 STRENGTHS = tuple(10.0**exponent for exponent in range(-4, 4))
 decoy = datasets.resolve({"name": "decoy", "base": "digits"})
 RRR, ERM = (mitigations.resolve(name) for name in ("rrr", "erm"))
@@ -238,8 +239,29 @@ def growth_in_inputs(draw: ShortcutDataset) -> Iterator[list[str]]:
         many = Split(train.inputs[index], train.labels[index], train.masks[index], train.shortcuts[index])
         with _peak_memory() as memory:
             part = part_of(trainer(networks.resolve("mlp"), [replace(draw, train=many)], 256, STRENGTHS), RRR)
+            traced_step(part)()
             took = seconds(part.train, 1)
         yield [f"{n:,}", f"{took:.2f} s", f"{1e6 * took / n / 8:.1f} µs", f"{memory.bytes / 2**20:.0f} MiB"]
+
+
+def profile(draw: ShortcutDataset) -> list[list[str]]:
+    """Where a step of lenet goes with one thread: the operators that take most of RRR's, beside ERM's."""
+    steps, whole = 5, trainer(networks.resolve("lenet"), [draw], 256, [1.0])
+    took: list[dict[str, float]] = []
+    with _threads(1):
+        for mitigation in (RRR, ERM):
+            step = traced_step(part_of(whole, mitigation))
+            step()
+            with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+                seconds(step, steps)
+            took.append({event.key: event.self_cpu_time_total / 1e3 / steps for event in profiler.key_averages()})
+    rrr, erm = took
+    shown = sorted(rrr, key=rrr.__getitem__, reverse=True)[:OPERATORS]
+    rows = [[name, rrr[name], erm.get(name, 0.0)] for name in shown]
+    rows += [["others", *(sum(of.values()) - sum(of.get(name, 0.0) for name in shown) for of in took)]]
+    rows += [["in all", *(sum(of.values()) for of in took)]]
+    return [[name, f"{of_rrr:.1f} ms", f"{of_erm:.1f} ms", f"{of_rrr / of_erm:.2f}" if of_erm else "-"]
+            for name, of_rrr, of_erm in rows]  # fmt: skip
 
 
 def main(
@@ -255,6 +277,7 @@ def main(
     table = [figure.row() for figure in measured]
     stacks = list(tqdm(growth(draws), "stacks", leave=False))
     inputs = list(tqdm(growth_in_inputs(draws[0]), "inputs", leave=False))
+    operators = [] if torch.cuda.is_available() else profile(draws[0])
     text = "\n\n".join(
         [
             f"# Speed on {_machine()}",
@@ -265,11 +288,17 @@ def main(
             _markdown(["network", "runs", "one after another", "stacked", "stacked, peak memory"], stacks),
             "RRR, mlp, 8 strengths, batch 256; one epoch, and its share for one input and run.",
             _markdown(["inputs", "epoch", "input and run", "peak memory"], inputs),
+            *(_operators(operators) if operators else ()),
         ]
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text + "\n")
     typer.echo(f"{text}\n\nwrote {out}")
+
+
+def _operators(rows: list[list[str]]) -> list[str]:
+    title = "Where a step of lenet goes: batch 256, 1 thread, by torch.profiler, whose own cost is in it."
+    return [title, _markdown(["operator", "RRR", "ERM", "ratio"], rows)]
 
 
 @dataclass
