@@ -6,9 +6,11 @@ than the arithmetic does. A traced program has neither left in it.
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 
 import torch
 from torch import Tensor
@@ -64,6 +66,7 @@ class TracedGradients:
         program = make_fx(self.untraced)(parameters, batch, strengths)
         simplify(program.graph)
         program.recompile()
+        program = relaid(program, parameters, batch, strengths)
         self.programs[self._shape(batch, strengths)] = _compiled(program) if self.compiled else program
         return peak_bytes(program.graph) + OPTIMIZER_COPIES * sum(value.nbytes for value in parameters.values())
 
@@ -85,17 +88,53 @@ def simplify(graph: Graph) -> None:
     graph.eliminate_dead_code()
 
 
+def relaid(program: GraphModule, *arguments: object) -> GraphModule:
+    """The program with fewer copies, if it runs so.
+
+    Without added zeros that only lay a tensor out anew: a second derivative has them after every pooling, where what
+    was channels last becomes channels first, and each convolution after that copies it back; but a view may need one.
+    And with additions in place, to what nobody else reads.
+    """
+    other = copy.deepcopy(program)
+    for node in list(other.graph.nodes):
+        for kept in _plus_zeros(node):
+            node.replace_all_uses_with(kept)
+            break
+    other.graph.eliminate_dead_code()
+    for node in other.graph.nodes:
+        if node.target is _ATEN.index_add.default and _is_last_use(node.args[0]):
+            node.target = _ATEN.index_add_.default
+    other.recompile()
+    with suppress(RuntimeError):
+        other(*arguments)
+        return other
+    return program
+
+
+def _is_last_use(node: Node) -> bool:
+    """Whether a tensor, seen through views, is the program's own and has this one user."""
+    while len(node.users) == 1 and isinstance(node.target, OpOverload):
+        if not node.target.is_view:
+            return True
+        node = node.args[0]  # pyrefly: ignore
+    return False
+
+
 def _same_as(node: Node) -> Iterator[Node]:
     """Arguments that the node is equal to, in memory layout too."""
-    if node.target in _VIEWS:
-        candidates = [node.args[0]]
-    elif node.target is _ATEN.add.Tensor and not node.kwargs:
-        candidates = [kept for kept, added in (node.args, node.args[::-1]) if getattr(added, "target", None) in _ZEROS]
-    else:
-        return
+    candidates = iter([node.args[0]]) if node.target in _VIEWS else _plus_zeros(node)
     for kept in candidates:
         if isinstance(kept, Node) and _layout(kept) == _layout(node):
             yield kept
+
+
+def _plus_zeros(node: Node) -> Iterator[Node]:
+    """Arguments of its type and shape to which the node adds zeros."""
+    if node.target is _ATEN.add.Tensor and not node.kwargs:
+        for kept, added in (node.args, node.args[::-1]):
+            zeros = getattr(added, "target", None) in _ZEROS
+            if zeros and isinstance(kept, Node) and _layout(kept)[:2] == _layout(node)[:2]:
+                yield kept
 
 
 def _layout(node: Node) -> tuple[object, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -51,12 +52,12 @@ def save(figure: Figure, stem: Path) -> None:
         figure.savefig(stem.with_suffix(suffix), dpi=110)
 
 
-def _style(which: int) -> dict[str, str]:
+def _style(which: int) -> dict[str, Any]:
     """Ten colours, four ways of drawing a line."""
     return {"color": f"C{which % 10}", "linestyle": ("-", "--", ":", "-.")[which // 10 % 4]}
 
 
-def _line(axis: Axes, runs: pd.DataFrame, metric: str, label: str, style: dict[str, str]) -> None:
+def _line(axis: Axes, runs: pd.DataFrame, metric: str, label: str, style: dict[str, Any]) -> None:
     table = runs.pivot(index="seed", columns="strength", values=metric)
     mean, low, high = interval(table.to_numpy())
     strengths = table.columns.to_numpy()
