@@ -118,7 +118,7 @@ class ExplanationRegularization:
     def _train(
         self, net: nn.Module, images: Tensor, labels: Tensor, masks: Tensor, generator: torch.Generator
     ) -> list[Epoch]:
-        annotated = masks.flatten(1).any(1).expand(len(images))  # stays in memory, so that no step waits for a GPU
+        annotated = np.broadcast_to(masks.flatten(1).any(1).cpu().numpy(), len(images))  # so that no step asks a GPU
         masks = masks.to(images.device).expand(len(images), -1, -1, -1)
         scale = 1.0 if self.reference_size is None else prod(images.shape[2:]) / prod(self.reference_size)
         parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
@@ -127,7 +127,7 @@ class ExplanationRegularization:
             order = torch.randperm(len(images), generator=generator)
             sums = images.new_zeros(2)
             for rows, there in zip(*(o.split(self.batch_size) for o in (order, order.to(images.device))), strict=True):
-                penalised = self.lambda_rrr > 0 and bool(annotated[rows].any())
+                penalised = self.lambda_rrr > 0 and bool(annotated[rows.numpy()].any())
                 inputs, targets = images[there].requires_grad_(penalised), labels[there]
                 logits = net(inputs)
                 loss = ce_loss = cross_entropy(logits, targets)
