@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -53,13 +53,13 @@ def with_new_heads(
     return replace(fitted, parameters={**parameters, "head.weight": weight, "head.bias": bias})
 
 
-def logistic_regression() -> Pipeline:
-    """On standardised features; multinomial, with scikit-learn's L2 penalty at C = 1."""
+def logistic_regression(**options: Any) -> Pipeline:
+    """On standardised features; multinomial, with scikit-learn's L2 penalty at C = 1 unless `options` say otherwise."""
     from sklearn.linear_model import LogisticRegression  # takes seconds
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000, **options))
 
 
 def head_of(model: Pipeline, classes: int) -> Head:

@@ -55,20 +55,45 @@ def rrr_loss(
     mask = as_mask(mask, inputs.shape)
     if strength == 0 or not bool(mask.any()):
         logits = model(inputs)
-        _check_labels(labels, logits)
+        check_labels(labels, logits)
         return cross_entropy(logits, labels)
     _check_gradients_are_on()
     leaf = inputs.detach().requires_grad_()
     logits = model(leaf)
-    _check_labels(labels, logits)
-    right_answer, penalised = cross_entropy(logits, labels), logits
+    check_labels(labels, logits)
+    return cross_entropy(logits, labels) + strength * rrr_penalty(model, leaf, logits, labels, mask, target)
+
+
+def rrr_penalty(
+    model: nn.Module,
+    leaf: Float[Tensor, "batch *features"],
+    logits: Float[Tensor, "batch classes"],
+    labels: Int[Tensor, "batch"],
+    mask: Bool[Tensor, "batch *#features"],
+    target: TargetName = "log_prob_sum",
+) -> Float[Tensor, ""]:
+    """mean_n sum_d (mask_nd * d/dx_nd target(x_n))^2, the second term of `rrr_loss` without its strength.
+
+    Looks at no tensor's values, so a step on a GPU does not wait for it.
+
+    Args:
+        leaf: the inputs, which require gradients.
+        logits: what the model made of them.
+
+    Raises:
+        RuntimeError: the logits do not depend on the inputs, or the model uses attention without a double backward.
+    """
+    penalised = logits
     if any(isinstance(module, _BatchNorm) and module.training for module in model.modules()):
         with _running_statistics(model):
             penalised = model(leaf)
     _check_double_backward(penalised)
     batch = Batch(leaf, labels, mask, labels, _signs(target, penalised))
-    (gradient,) = torch.autograd.grad(TARGETS[target](penalised, batch).sum(), leaf, create_graph=True)
-    return right_answer + strength * (gradient * mask).square().flatten(1).sum(1).mean()
+    per_input = TARGETS[target](penalised, batch)
+    (gradient,) = torch.autograd.grad(per_input.sum(), leaf, create_graph=True, allow_unused=True)
+    if gradient is None:
+        raise RuntimeError("the logits have no input gradient: look for a detach(), an argmax or a cast in the model")
+    return (gradient * mask).square().flatten(1).sum(1).mean()
 
 
 def _signs(target: TargetName, logits: Tensor) -> dict[str, Tensor]:
@@ -77,7 +102,8 @@ def _signs(target: TargetName, logits: Tensor) -> dict[str, Tensor]:
     return {"signs": torch.randint_like(logits, 0, 2) * 2 - 1}
 
 
-def _check_labels(labels: Tensor, logits: Tensor) -> None:
+def check_labels(labels: Int[Tensor, "n"], logits: Float[Tensor, "batch classes"]) -> None:
+    """Raises ValueError if a label is not the index of a logit."""
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= logits.shape[-1]:
         raise ValueError(f"labels range over [{low}, {high}], the model has classes 0..{logits.shape[-1] - 1}")

@@ -51,10 +51,8 @@ class AdversarialDebiasing(Mitigation):
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
         hidden = net.features(batch.inputs)
-        weight, bias = net.parameters["adversary.weight"], net.parameters["adversary.bias"]
-        guesses = F.linear(reversed_gradient(hidden), weight, bias)
-        errors = F.cross_entropy(guesses, batch.shortcuts, ignore_index=-1, reduction="none")
-        return Terms(cross_entropy(net.head(hidden), batch.labels), strength * errors.mean())
+        right_answer = cross_entropy(net.head(hidden), batch.labels)
+        return Terms(right_answer, strength * adversary_error(net, hidden, batch.shortcuts))
 
     def fit(self, trainer: Trainer) -> Fitted:
         fitted = trainer.train(self)
@@ -63,6 +61,15 @@ class AdversarialDebiasing(Mitigation):
             for draw, of_seed in zip(trainer.draws, features(trainer, fitted), strict=True)
         ]
         return replace(fitted, metrics={**fitted.metrics, "adversary_accuracy": torch.tensor(accuracy)})
+
+
+def adversary_error(
+    net: Net, hidden: Float[Tensor, "batch width"], shortcuts: Int[Tensor, "batch"]
+) -> Float[Tensor, ""]:
+    """mean_n -log r_s(h_n), 0 for an input without a shortcut; its gradient changes sign on its way into `hidden`."""
+    weight, bias = net.parameters["adversary.weight"], net.parameters["adversary.bias"]
+    guesses = F.linear(reversed_gradient(hidden), weight, bias)
+    return F.cross_entropy(guesses, shortcuts, ignore_index=-1, reduction="none").mean()
 
 
 def refitted_accuracy(

@@ -1,0 +1,1 @@
+"""The interfaces of the systems that rrrbench succeeds, over its own methods."""

@@ -1,0 +1,274 @@
+r"""ShortKit-ML's M05: a trained model's RRR fine-tuning (Ross, Hughes, Doshi-Velez: IJCAI 2017), `fit` in one call.
+
+    loss = mean_n -log p_y(x_n)  +  lambda_rrr * mean_n sum_d ( A_nd * d/dx_nd target(x_n) )^2
+
+The mean is over a batch, so that lambda_rrr does not depend on its size; ShortKit-ML has a sum. target is
+sum_k log p_k, as in the paper; ShortKit-ML's log p_y (`target="log_prob_true"`) has a factor (1 - p_y), so that it asks
+nothing of a confident model. Images are in [0, 1]; `methods.from_published` converts other units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import KW_ONLY
+from math import prod
+from typing import Any, TypedDict
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from numpy.typing import ArrayLike
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+from tqdm import tqdm
+
+from ....datasets.base import as_mask
+from ....methods.base import cross_entropy
+from ....methods.own_loop import check_labels, rrr_penalty
+from ....methods.targets import TargetName
+from .settings import SETTINGS, Count, Positive, Seed, Weight, seeded
+
+
+class Epoch(TypedDict):
+    """Means over the inputs of one epoch; `penalty` is without its weight, and NaN with `lambda_rrr=0`."""
+
+    epoch: int
+    ce_loss: float
+    penalty: float
+
+
+@dataclass(config=SETTINGS)
+class ExplanationRegularization:
+    """Fine-tunes a model, in place, so that its input gradients leave the shortcut alone.
+
+    Args:
+        lambda_rrr: weight of the penalty, for images in [0, 1].
+        lr: of Adam, over the parameters that require gradients.
+        head: which output the logits are, by name or by position, of a model that gives a dict, tuple, or list. The
+            default stands for the first output of a tuple or list.
+        device: where to train; the model is brought back afterwards. None for where it is.
+        random_state: seed of the batches and of the model's own draws, e.g. dropout.
+        target: whose input gradient is penalised, see `methods.targets`.
+        reference_size: rows and columns for which `lambda_rrr` is meant: the penalty is multiplied by
+            (rows * columns of the images) / (rows * columns), which makes it the same for the same images enlarged.
+        classes: names of the model's outputs in their order, for labels that are names.
+
+    Attributes:
+        _history: one row for each epoch of the last `fit`.
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+
+    lambda_rrr: Weight = 1.0
+    lr: Positive = 1e-4
+    n_epochs: Count = 10
+    batch_size: Count = 8
+    head: str | int = "logits"
+    device: str | torch.device | None = None
+    random_state: Seed = None
+    _: KW_ONLY
+    target: TargetName = "log_prob_sum"
+    reference_size: tuple[Count, Count] | None = None
+    classes: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        self._history: list[Epoch] = []
+
+    def fit(
+        self,
+        model: nn.Module,
+        images: Float[Tensor, "n channels rows columns"],
+        labels: ArrayLike,
+        shortcut_masks: ArrayLike,
+    ) -> ExplanationRegularization:
+        """Trains the weights of `model`; its mode, device, gradients and running statistics stay as they are.
+
+        Dropout is on, BatchNorm keeps its statistics: with those of a batch, an input's gradient is not its own.
+
+        Args:
+            labels: indices of the model's outputs, or names of `classes`.
+            shortcut_masks: 1 where the shortcut is, else 0: (H, W) or (1, H, W) for all images, (N, H, W), or
+                (N, 1 or C, H, W). Of another size than the images they are resized, by nearest neighbour.
+
+        Raises:
+            ValueError: lengths, shapes, or values that do not fit; no images; a model that gives no two logits.
+            RuntimeError: the loss is not finite, or the model has no input gradient.
+        """
+        images = torch.as_tensor(images).detach()
+        if images.dim() != 4 or not len(images) or not images.is_floating_point():
+            raise ValueError(
+                f"images are {images.dtype} of shape {tuple(images.shape)}, expected at least one, as floats of "
+                "(n, channels, rows, columns), e.g. images.float() / 255"
+            )
+        indices, masks = label_indices(labels, self.classes), masks_for(shortcut_masks, images.shape)
+        if len(indices) != len(images):
+            raise ValueError(f"{len(indices)} labels for {len(images)} images: give one each")
+        device = _device_of(model) if self.device is None else torch.device(self.device)
+        with _as_it_was(model), seeded(self.random_state, device) as generator:
+            net = LogitsOf(model if self.device is None else model.to(device), self.head)
+            _check_logits(net, images[:1].to(device), indices)
+            _to_training_mode(net)
+            self._history = self._train(net, images.to(device), indices.to(device), masks, generator)
+        return self
+
+    def _train(
+        self, net: nn.Module, images: Tensor, labels: Tensor, masks: Tensor, generator: torch.Generator
+    ) -> list[Epoch]:
+        annotated = np.broadcast_to(masks.flatten(1).any(1).cpu().numpy(), len(images))  # so that no step asks a GPU
+        masks = masks.to(images.device).expand(len(images), -1, -1, -1)
+        scale = 1.0 if self.reference_size is None else prod(images.shape[2:]) / prod(self.reference_size)
+        parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
+        optimizer, history = torch.optim.Adam(parameters, self.lr), []
+        for epoch in tqdm(range(1, self.n_epochs + 1), "RRR", leave=False, delay=2):
+            order = torch.randperm(len(images), generator=generator)
+            sums = images.new_zeros(2)
+            for rows, there in zip(*(o.split(self.batch_size) for o in (order, order.to(images.device))), strict=True):
+                penalised = self.lambda_rrr > 0 and bool(annotated[rows.numpy()].any())
+                inputs, targets = images[there].requires_grad_(penalised), labels[there]
+                logits = net(inputs)
+                loss = ce_loss = cross_entropy(logits, targets)
+                penalty = torch.zeros_like(ce_loss)
+                if penalised:
+                    penalty = scale * rrr_penalty(net, inputs, logits, targets, masks[there], self.target)
+                    loss = ce_loss + self.lambda_rrr * penalty
+                gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+                for parameter, gradient in zip(parameters, gradients, strict=True):
+                    parameter.grad = gradient
+                optimizer.step()
+                sums += len(rows) * torch.stack((ce_loss, penalty)).detach()
+            ce_mean, penalty_mean = (sums / len(images)).tolist()
+            if not np.isfinite((ce_mean, penalty_mean)).all():
+                raise RuntimeError(
+                    f"epoch {epoch}: ce_loss = {ce_mean:g}, penalty = {penalty_mean:g}: lower lr ({self.lr:g}) or "
+                    f"lambda_rrr ({self.lambda_rrr:g}), and look for NaN in images and weights"
+                )
+            history.append(Epoch(epoch=epoch, ce_loss=ce_mean, penalty=penalty_mean if self.lambda_rrr else np.nan))
+        return history
+
+
+class LogitsOf(nn.Module):
+    """A model that gives its logits alone.
+
+    Raises:
+        ValueError: in the forward pass, if there is no output of that name or at that position.
+    """
+
+    def __init__(self, model: nn.Module, head: str | int) -> None:
+        super().__init__()
+        self.model, self.head = model, head
+
+    def forward(self, inputs: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch classes"]:
+        output: Any = self.model(inputs)
+        if isinstance(output, Tensor):
+            return output
+        if not isinstance(output, Mapping | tuple | list):
+            raise ValueError(f"the model gives a {type(output).__name__}, expected a tensor, tuple, list or dict")
+        named = isinstance(output, Mapping)
+        names, values = (list(output), list(output.values())) if named else (getattr(output, "_fields", ()), output)
+        if self.head in names:
+            return values[names.index(self.head)]
+        if isinstance(self.head, int) and -len(values) <= self.head < len(values):
+            return values[self.head]
+        if self.head == "logits" and len(values) and not named:
+            return values[0]
+        outputs = f"outputs {', '.join(map(str, names))}" if names else f"{len(values)} outputs"
+        raise ValueError(f"the model gives a {type(output).__name__} with {outputs}, not head={self.head!r}")
+
+
+def label_indices(labels: ArrayLike, classes: Sequence[str] | None) -> Int[Tensor, "n"]:
+    """The labels as indices of a model's outputs.
+
+    Raises:
+        ValueError: names that `classes` has not, numbers with a fraction, or more than one axis.
+    """
+    given = labels.cpu().numpy() if isinstance(labels, Tensor) else np.array(labels)
+    given = np.array(given.tolist()) if given.dtype == object else given
+    if given.ndim != 1:
+        raise ValueError(f"labels have shape {given.shape}, expected (n,)")
+    if given.dtype.kind == "U":
+        index = {name: position for position, name in enumerate(classes or ())}
+        if unknown := set(given.tolist()) - index.keys():
+            raise ValueError(
+                f"labels hold the name {min(unknown)!r}, classes={classes} does not say which output that is: pass the "
+                "names of the model's outputs in their order"
+            )
+        return torch.tensor([index[name] for name in given.tolist()])
+    wrong = given[~(np.isfinite(given) & (np.trunc(given) == given))]
+    if len(wrong):
+        raise ValueError(f"labels hold {wrong[0]}, expected indices of the model's outputs: 0, 1, ...")
+    return torch.from_numpy(given.astype(np.int64))
+
+
+def masks_for(masks: ArrayLike, shape: torch.Size) -> Bool[Tensor, "masks channels_or_1 rows columns"]:
+    """Masks of the size of images of this shape; one for all stays one.
+
+    Raises:
+        ValueError: values outside {0, 1}, another number of masks or channels, or a mask that resizing loses.
+    """
+    given: Shaped[Tensor, "*shape"] = masks if isinstance(masks, Tensor) else torch.from_numpy(np.array(masks))
+    match given.dim():
+        case 2:
+            given = given[None, None]
+        case 3:
+            given = given[:, None]
+    n, channels, *size = shape
+    if given.dim() != 4 or len(given) not in (1, n) or given.shape[1] not in (1, channels):
+        raise ValueError(
+            f"shortcut_masks have shape {tuple(masks.shape if isinstance(masks, Tensor) else np.shape(masks))}, "
+            f"images {tuple(shape)}: give (H, W) or (1, H, W) for all, or ({n}, H, W), ({n}, 1 or {channels}, H, W)"
+        )
+    binary = as_mask(given, given.shape)
+    if list(binary.shape[2:]) == size:
+        return binary
+    resized = F.interpolate(binary.float(), size=size, mode="nearest-exact") > 0
+    lost = binary.flatten(1).any(1) & ~resized.flatten(1).any(1)
+    if lost.any():
+        raise ValueError(
+            f"mask {int(lost.nonzero()[0])} is empty after it was resized from {tuple(binary.shape[2:])} to "
+            f"{tuple(size)}: give masks of the images' size"
+        )
+    return resized
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
+@contextmanager
+def _as_it_was(model: nn.Module) -> Iterator[None]:
+    """The model without gradients; afterwards in its mode, on its device, and with its gradients again."""
+    modes = [(module, module.training) for module in model.modules()]
+    gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
+    devices = {tensor.device for tensor in (*model.parameters(), *model.buffers())}
+    for parameter, _ in gradients:
+        parameter.grad = None
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        if len(devices) == 1:
+            model.to(*devices)
+        for parameter, gradient in gradients:
+            parameter.grad = gradient
+
+
+def _to_training_mode(model: nn.Module) -> None:
+    for module in model.train().modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
+
+
+def _check_logits(net: nn.Module, image: Tensor, labels: Tensor) -> None:
+    with torch.no_grad():
+        logits = net.eval()(image)
+    if logits.dim() != 2 or logits.shape[1] < 2:
+        raise ValueError(
+            f"the model's logits for one image have shape {tuple(logits.shape)}, expected (1, 2 or more classes): make "
+            "(0, z) of a single logit z, torch.cat((torch.zeros_like(z), z), 1)"
+        )
+    check_labels(labels, logits)
