@@ -12,7 +12,7 @@ from rrrbench.benchmark.training import Training
 from rrrbench.methods.base import mitigations
 from rrrbench.methods.mitigations.erm import ERM
 from rrrbench.methods.mitigations.rrr import RRR
-from small import small_dataset, small_trainer
+from small import small_dataset, small_trainer, trainer_for
 from torch.nn import functional as F
 
 
@@ -142,7 +142,7 @@ def test_what_cannot_be_trained_is_refused(change, message):
 @pytest.mark.parametrize("name", mitigations.names())
 def test_cuda_gives_the_cpus_numbers(name):
     mitigation = mitigations.resolve(name)
-    cpu, cuda = small_trainer(), small_trainer()
+    cpu, cuda = trainer_for(mitigation), trainer_for(mitigation)
     cuda = Trainer(cuda.network, cuda.draws, cuda.training, cuda.strengths, device="cuda", dtype=torch.float64)
     for key, value in mitigation.fit(cpu).parameters.items():
         torch.testing.assert_close(mitigation.fit(cuda).parameters[key].cpu(), value, rtol=1e-6, atol=1e-8)
