@@ -51,7 +51,7 @@ class Fitted:
             and `accuracy/validation`; NaN once every run of a part has diverged.
         liveness: norm of the right-reason term's parameter gradient over the right-answer term's, on the first batch
             at the start, the middle and the end of training.
-        seconds: of training; a run of a stack has an equal share of the stack's.
+        seconds: of training, all stages of it; a run of a stack has an equal share of the stack's.
         metrics: what the mitigation's `fit` measured, for the record.
     """
 
@@ -67,6 +67,11 @@ class Fitted:
         last = [self.curves[name][..., -1:] for name in ("right_answer", "right_reason")]
         finite = [torch.isfinite(tensor).flatten(2).all(2) for tensor in (*self.parameters.values(), *last)]
         return ~torch.stack(finite).all(0)
+
+    def after(self, *stages: Fitted) -> Fitted:
+        """With the seconds of earlier stages; of one that all strengths share, each has its share."""
+        earlier = [stage.seconds.sum(1, keepdim=True) / self.seconds.shape[1] for stage in stages]
+        return replace(self, seconds=self.seconds + torch.stack(earlier).sum(0))
 
     @classmethod
     def joined(cls, parts: Sequence[tuple[Place, Fitted]], shape: Sequence[int]) -> Fitted:
@@ -149,6 +154,9 @@ class Trainer:
             strengths: instead of the stack's.
             given: what `terms` and `augment` find in `batch.draws`, for each training input.
             start: parameters (seeds, strengths, *shape) to go on from; the optimiser begins anew.
+
+        Raises:
+            ValueError: masks for each strength, and a mitigation that augments: its draws are for all of a seed's.
         """
         strengths = self.strengths if strengths is None else strengths
         parts = {
@@ -178,6 +186,11 @@ class Trainer:
         """What makes the part at a place, ready to be trained; parts of one shape share their traced programs."""
         data = replace(self.train_data, masks=self.train_data.masks if masks is None else masks, given=given or {})
         strengths = self.strengths if strengths is None else strengths
+        if data.masks.shape[1] > 1 and augments(mitigation):
+            raise ValueError(
+                f"{mitigation.id} got masks for each of {data.masks.shape[1]} strengths, but its augment draws once for "
+                "all strengths of a seed: give one mask a seed, or train strength by strength"
+            )
         module, touched = self.modules[0], data.touched()
 
         def terms(parameters: Parameters, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
@@ -199,19 +212,23 @@ class Trainer:
             other.train_data = StackedSplit.of(splits, self.device)
         return other
 
-    @torch.no_grad()
     def per_input(
         self, fitted: Fitted, function: Callable[[Net, Batch], Shaped[Tensor, "batch *result"]]
     ) -> Shaped[Tensor, "seeds #strengths n *result"]:
         """What `function` says of every training input, for every network."""
+        rows, columns = (range(size) for size in fitted.seconds.shape)
+        return torch.stack(
+            [torch.stack([self.per_input_of_run(fitted, row, column, function) for column in columns]) for row in rows]
+        )
 
-        def of(row: int, column: int) -> Tensor:
-            net = Net(self.modules[row], {name: value[row, column] for name, value in fitted.parameters.items()})
-            data = self.train_data[row : row + 1, column : column + 1]
-            return torch.cat([function(net, of_seed(chunk, 0)) for chunk in data.chunks(CHUNK, self.dtype)])
-
-        columns = range(fitted.seconds.shape[1])
-        return torch.stack([torch.stack([of(row, column) for column in columns]) for row in range(len(self.draws))])
+    @torch.no_grad()
+    def per_input_of_run(
+        self, fitted: Fitted, row: int, column: int, function: Callable[[Net, Batch], Shaped[Tensor, "batch *result"]]
+    ) -> Shaped[Tensor, "n *result"]:
+        """What `function` says of every training input, for the network of one seed and strength."""
+        net = Net(self.modules[row], {name: value[row, column] for name, value in fitted.parameters.items()})
+        data = self.train_data[row : row + 1, column : column + 1]
+        return torch.cat([function(net, of_seed(chunk, 0)) for chunk in data.chunks(CHUNK, self.dtype)])
 
     def _places(
         self, plan: Plan, strengths: Float[Tensor, "seeds strengths"], part: Callable[[Place], Part]
@@ -268,6 +285,11 @@ def size_of(place: Place) -> int:
     """How many runs are there."""
     seeds, strengths = place
     return (seeds.stop - seeds.start) * (strengths.stop - strengths.start)
+
+
+def augments(mitigation: Mitigation) -> bool:
+    """Whether it draws anything for a batch."""
+    return type(mitigation).augment is not Mitigation.augment
 
 
 def out_of_memory(error: RuntimeError) -> bool:
@@ -392,7 +414,7 @@ class Part:
 
     def _batch(self, index: Index, generators: Sequence[torch.Generator]) -> Batch:
         batch = self.data.batch(index, self.trainer.dtype)
-        if type(self.mitigation).augment is Mitigation.augment:
+        if not augments(self.mitigation):
             return batch
         classes = self.draws[0].classes
         return of_seeds(

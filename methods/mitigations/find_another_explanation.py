@@ -45,12 +45,12 @@ class FindAnotherExplanation(Mitigation):
         return RRR().terms(net, batch, strength)
 
     def fit(self, trainer: Trainer) -> Fitted:
-        fitted = trainer.train(ERM(), strengths=torch.zeros_like(trainer.strengths[:, :1]))  # A_0 = 0 at any strength
-        masks = trainer.per_input(fitted, self.largest_gradient_mask)
+        stages = [trainer.train(ERM(), strengths=torch.zeros_like(trainer.strengths[:, :1]))]  # A_0 = 0 at any strength
+        masks = trainer.per_input(stages[0], self.largest_gradient_mask)
         for _ in range(1, self.iterations):
-            fitted = trainer.train(self, masks=masks)
-            masks = masks | trainer.per_input(fitted, self.largest_gradient_mask)
-        return trainer.train(self, masks=masks)
+            stages.append(trainer.train(self, masks=masks))
+            masks = masks | trainer.per_input(stages[-1], self.largest_gradient_mask)
+        return trainer.train(self, masks=masks).after(*stages)
 
     def largest_gradient_mask(self, net: Net, batch: Batch) -> Bool[Tensor, "batch *features"]:
         """M_c: |d max_k p_k / dx| > c * its largest entry, for each input.

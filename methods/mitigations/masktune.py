@@ -52,7 +52,7 @@ class MaskTune(Mitigation):
     def fit(self, trainer: Trainer) -> Fitted:
         first = trainer.train(ERM())
         masks = trainer.per_input(first, self.salient)
-        return trainer.altered(epochs=self.epochs).train(self, masks=masks, start=first.parameters)
+        return trainer.altered(epochs=self.epochs).train(self, masks=masks, start=first.parameters).after(first)
 
     def salient(self, net: Net, batch: Batch) -> Bool[Tensor, "batch *#features"]:
         """T: where the evidence for the predicted class is exceptional, for each input; the same for all channels."""
