@@ -188,8 +188,8 @@ class Trainer:
         strengths = self.strengths if strengths is None else strengths
         if data.masks.shape[1] > 1 and augments(mitigation):
             raise ValueError(
-                f"{mitigation.id} got masks for each of {data.masks.shape[1]} strengths, but its augment draws once for "
-                "all strengths of a seed: give one mask a seed, or train strength by strength"
+                f"{mitigation.id} got masks for each of {data.masks.shape[1]} strengths, but its augment draws once "
+                "for all strengths of a seed: give one mask a seed, or train strength by strength"
             )
         module, touched = self.modules[0], data.touched()
 

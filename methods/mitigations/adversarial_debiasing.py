@@ -81,7 +81,7 @@ def refitted_accuracy(
     shown = (shortcuts >= 0).nonzero()[:, 0]
     fitting, scoring = (
         (
-            hidden[half],
+            hidden[half.numpy()],
             shortcuts[half].numpy(),
             balancing_weights(labels[half][None], shortcuts[half][None], torch.float64)[0].numpy(),
         )
