@@ -10,7 +10,9 @@ from rrrbench.benchmark.engine import Part, Trainer, halves, split
 from rrrbench.benchmark.networks import networks
 from rrrbench.benchmark.training import Training
 from rrrbench.methods.base import mitigations
+from rrrbench.methods.mitigations.avg_ex import AvgEx
 from rrrbench.methods.mitigations.erm import ERM
+from rrrbench.methods.mitigations.find_another_explanation import FindAnotherExplanation
 from rrrbench.methods.mitigations.rrr import RRR
 from small import small_dataset, small_trainer, trainer_for
 from torch.nn import functional as F
@@ -208,6 +210,28 @@ def test_a_single_run_that_does_not_fit_says_so(monkeypatch):
     monkeypatch.setattr(Part, "step", never)
     with pytest.raises(torch.OutOfMemoryError, match="planted"):
         RRR().fit(small_trainer((0.0, 0.1)))
+
+
+@pytest.mark.parametrize("engine", ["stacked", "single"])
+def test_masks_for_each_strength_reach_their_strength(engine):
+    trainer = small_trainer((0.1, 0.1), seeds=(0, 1), engine=engine)
+    true = trainer.train_data.masks
+    masks = torch.cat((true, torch.zeros_like(true)), 1)
+    fitted = trainer.train(FindAnotherExplanation(), masks=masks)  # whose terms are RRR's, without its augment
+    erm = ERM().fit(small_trainer((0.0,), seeds=(0, 1), engine=engine))
+    rrr = RRR().fit(small_trainer((0.1,), seeds=(0, 1), engine=engine))
+    for name, value in fitted.parameters.items():
+        torch.testing.assert_close(value[:, :1], rrr.parameters[name])
+        torch.testing.assert_close(value[:, 1:], erm.parameters[name])
+
+
+@pytest.mark.parametrize("engine", ["stacked", "single"])
+def test_masks_for_each_strength_are_refused_where_draws_are_for_all(engine):
+    trainer = small_trainer((0.1, 0.2, 0.3), engine=engine)
+    masks = trainer.train_data.masks.repeat_interleave(3, 1)
+    with pytest.raises(ValueError, match=r"avg_ex got masks for each of 3 strengths.*give one mask a seed"):
+        trainer.train(AvgEx(), masks=masks)
+    assert not trainer.train(AvgEx(), masks=masks[:, :1]).diverged.any()
 
 
 @pytest.mark.parametrize(("seeds", "strengths", "most"), [(3, 6, 4), (1, 5, 2), (7, 1, 3), (2, 2, 0)])
