@@ -51,7 +51,7 @@ class Fitted:
             and `accuracy/validation`; NaN once every run of a part has diverged.
         liveness: norm of the right-reason term's parameter gradient over the right-answer term's, on the first batch
             at the start, the middle and the end of training.
-        seconds: of training; a run of a stack has an equal share of the stack's.
+        seconds: of this training; a run of a part has an equal share of the part's.
         metrics: what the mitigation's `fit` measured, for the record.
     """
 
@@ -87,6 +87,13 @@ class Fitted:
         )
 
 
+@dataclass
+class Clock:
+    """Wall seconds that stages have spent before their trainings: on trials of plans, tracing and compiling."""
+
+    setup: float = 0.0
+
+
 class Trainer:
     """What a mitigation's `fit` composes: one stack's data, networks and optimiser settings.
 
@@ -102,8 +109,7 @@ class Trainer:
             term is R times the right-answer term, both meant over all training inputs at the initialisation.
 
     Attributes:
-        clock: wall seconds of all stages so far, of the stack `altered` too: `training`, and `setup`, which is tracing,
-            trials and compiling.
+        clock: shared with the stack `altered`.
 
     Raises:
         ValueError: a batch larger than the training data, or a strength that is negative or not finite.
@@ -129,7 +135,7 @@ class Trainer:
         self.network, self.training, self.draws, self.auto = network, training, draws, auto
         self.strengths = strengths.to(self.device, dtype)
         self.choices: MutableMapping[str, str] = {} if choices is None else choices
-        self.clock = {"training": 0.0, "setup": 0.0}
+        self.clock = Clock()
         self.train_data = StackedSplit.of([draw.train for draw in draws], self.device)
         self.validation_data = StackedSplit.of([draw.validation for draw in draws], self.device)
         self.modules = [network.build(draw, draw.seed).to(self.device, dtype) for draw in draws]
@@ -157,6 +163,9 @@ class Trainer:
             strengths: instead of the stack's.
             given: what `terms` and `augment` find in `batch.draws`, for each training input.
             start: parameters (seeds, strengths, *shape) to go on from; the optimiser begins anew.
+
+        Raises:
+            ValueError: masks for each strength, and a mitigation that augments: its draws are for all of a seed's.
         """
         begin, strengths = time.perf_counter(), self.strengths if strengths is None else strengths
         if self.auto:
@@ -175,9 +184,7 @@ class Trainer:
                     raise
                 waiting = [*halves(place), *waiting]
         fitted = Fitted.joined(done, strengths.shape)
-        trained = float(fitted.seconds.sum())
-        self.clock["training"] += trained
-        self.clock["setup"] += time.perf_counter() - begin - trained
+        self.clock.setup += time.perf_counter() - begin - float(fitted.seconds.sum())
         return replace(fitted, metrics={"strength": strengths}) if self.auto else fitted
 
     def parts(
@@ -192,6 +199,11 @@ class Trainer:
         """What makes the part at a place, ready to be trained; parts of one shape share their traced programs."""
         data = replace(self.train_data, masks=self.train_data.masks if masks is None else masks, given=given or {})
         strengths = self.strengths if strengths is None else strengths
+        if data.masks.shape[1] > 1 and augments(mitigation):
+            raise ValueError(
+                f"{mitigation.id} got masks for each of {data.masks.shape[1]} strengths, but its augment draws once "
+                "for all strengths of a seed: give one mask a seed, or train strength by strength"
+            )
         module, touched = self.modules[0], data.touched()
 
         def terms(parameters: Parameters, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
@@ -213,19 +225,23 @@ class Trainer:
             other.train_data = StackedSplit.of(splits, self.device)
         return other
 
-    @torch.no_grad()
     def per_input(
         self, fitted: Fitted, function: Callable[[Net, Batch], Shaped[Tensor, "batch *result"]]
     ) -> Shaped[Tensor, "seeds #strengths n *result"]:
         """What `function` says of every training input, for every network."""
+        rows, columns = (range(size) for size in fitted.seconds.shape)
+        return torch.stack(
+            [torch.stack([self.per_input_of_run(fitted, row, column, function) for column in columns]) for row in rows]
+        )
 
-        def of(row: int, column: int) -> Tensor:
-            net = Net(self.modules[row], {name: value[row, column] for name, value in fitted.parameters.items()})
-            data = self.train_data[row : row + 1, column : column + 1]
-            return torch.cat([function(net, of_seed(chunk, 0)) for chunk in data.chunks(CHUNK, self.dtype)])
-
-        columns = range(fitted.seconds.shape[1])
-        return torch.stack([torch.stack([of(row, column) for column in columns]) for row in range(len(self.draws))])
+    @torch.no_grad()
+    def per_input_of_run(
+        self, fitted: Fitted, row: int, column: int, function: Callable[[Net, Batch], Shaped[Tensor, "batch *result"]]
+    ) -> Shaped[Tensor, "n *result"]:
+        """What `function` says of every training input, for the network of one seed and strength."""
+        net = Net(self.modules[row], {name: value[row, column] for name, value in fitted.parameters.items()})
+        data = self.train_data[row : row + 1, column : column + 1]
+        return torch.cat([function(net, of_seed(chunk, 0)) for chunk in data.chunks(CHUNK, self.dtype)])
 
     def _balanced(
         self,
@@ -306,6 +322,11 @@ def size_of(place: Place) -> int:
     """How many runs are there."""
     seeds, strengths = place
     return (seeds.stop - seeds.start) * (strengths.stop - strengths.start)
+
+
+def augments(mitigation: Mitigation) -> bool:
+    """Whether it draws anything for a batch."""
+    return type(mitigation).augment is not Mitigation.augment
 
 
 def out_of_memory(error: RuntimeError) -> bool:
@@ -439,7 +460,7 @@ class Part:
 
     def _batch(self, index: Index, generators: Sequence[torch.Generator]) -> Batch:
         batch = self.data.batch(index, self.trainer.dtype)
-        if type(self.mitigation).augment is Mitigation.augment:
+        if not augments(self.mitigation):
             return batch
         classes = self.draws[0].classes
         return of_seeds(

@@ -22,8 +22,8 @@ SALIENCY_INPUTS = 100
 """Test inputs whose saliency is measured: the first ones of the `random` environment (RULES.md)."""
 
 
-def records(stack: Stack, trainer: Trainer, fitted: Fitted) -> Iterator[Record]:
-    """The record of every run of a trained stack."""
+def records(stack: Stack, trainer: Trainer, fitted: Fitted, seconds: float) -> Iterator[Record]:
+    """The record of every run of a stack whose `fit` took so many seconds."""
     for row, draw in enumerate(trainer.draws):
         nets = [_net(trainer, fitted, row, column) for column in range(len(stack.strengths))]
         measured = _prediction_metrics(nets, draw, trainer)
@@ -34,8 +34,8 @@ def records(stack: Stack, trainer: Trainer, fitted: Fitted) -> Iterator[Record]:
             metrics |= _saliency_metrics(net, draw, trainer)
             metrics |= {name: values[place].item() for name, values in fitted.metrics.items()}
             metrics |= {
-                "seconds": trainer.clock["training"] / len(stack),
-                "seconds/setup": trainer.clock["setup"] / len(stack),
+                "seconds": (seconds - trainer.clock.setup) / len(stack),
+                "seconds/setup": trainer.clock.setup / len(stack),
             }
             if stack.mitigation.has_strength:
                 metrics |= {f"liveness/{when}": values[place].item() for when, values in fitted.liveness.items()}

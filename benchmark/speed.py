@@ -197,7 +197,8 @@ def suite_figures() -> Iterator[Figure]:
             wall = _run("decoy-mnist", folder)
             training, setup = _training_seconds("decoy-mnist", folder)
         yield Figure(
-            "harness / training time, decoy-mnist suite", "at most", 10, [100 * (wall - setup - training) / training], " %",
+            "harness / training time, decoy-mnist suite", "at most", 10,
+            [100 * (wall - setup - training) / training], " %",
             f"once; {wall:.0f} s in all, {training:.0f} s training, {setup:.0f} s tracing and compiling",
         )  # fmt: skip
 

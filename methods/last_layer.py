@@ -31,9 +31,10 @@ def held_out(trainer: Trainer, share: float) -> Bool[Tensor, "seeds n"]:
     return chosen
 
 
-def features(trainer: Trainer, fitted: Fitted) -> Float[np.ndarray, "seeds strengths n width"]:
-    """What the last layer sees of every training input."""
-    return trainer.per_input(fitted, lambda net, batch: net.features(batch.inputs)).double().cpu().numpy()
+def features(trainer: Trainer, fitted: Fitted, row: int, column: int) -> Float[np.ndarray, "n width"]:
+    """What the last layer of one run sees of every training input; a whole stack's would take gigabytes."""
+    hidden = trainer.per_input_of_run(fitted, row, column, lambda net, batch: net.features(batch.inputs))
+    return hidden.double().cpu().numpy()
 
 
 def with_new_heads(
@@ -44,13 +45,12 @@ def with_new_heads(
     Args:
         retrained: from a run's row and column and the features of its training inputs.
     """
-    parameters = dict(fitted.parameters)
-    weight, bias = (parameters[name].clone() for name in ("head.weight", "head.bias"))
-    for row, runs in enumerate(features(trainer, fitted)):
-        for column, hidden in enumerate(runs):
-            head = retrained(row, column, hidden) if np.isfinite(hidden).all() else (np.nan, np.nan)
-            weight[row, column], bias[row, column] = (torch.as_tensor(part).to(weight) for part in head)
-    return replace(fitted, parameters={**parameters, "head.weight": weight, "head.bias": bias})
+    weight, bias = (fitted.parameters[name].clone() for name in ("head.weight", "head.bias"))
+    for row, column in np.ndindex(*fitted.seconds.shape):
+        hidden = features(trainer, fitted, row, column)
+        head = retrained(row, column, hidden) if np.isfinite(hidden).all() else (np.nan, np.nan)
+        weight[row, column], bias[row, column] = (torch.as_tensor(part).to(weight) for part in head)
+    return replace(fitted, parameters={**fitted.parameters, "head.weight": weight, "head.bias": bias})
 
 
 def logistic_regression(**options: Any) -> Pipeline:

@@ -84,6 +84,7 @@ def small_trainer(
     seeds=(0, 1),
     *,
     draws=None,
+    correlation=1.0,
     network="mlp",
     engine="stacked",
     dtype=torch.float64,
@@ -91,11 +92,17 @@ def small_trainer(
     **training,
 ) -> Trainer:
     settings = {"epochs": 3, "batch_size": 8, **training}
-    draws = draws or [small_dataset(seed, correlation=0.5) for seed in seeds]  # with a minority, for those who need one
+    draws = draws or [small_dataset(seed, correlation=correlation) for seed in seeds]
     spec = {"name": "mlp", "hidden": [7, 5], "init": "torch"} if network == "mlp" else network
     table = torch.tensor([list(strengths)] * len(draws), dtype=torch.float64)
     recipe = spec if isinstance(spec, NetworkRecipe) else networks.resolve(spec)
     return Trainer(recipe, draws, Training(**settings), table, engine=engine, dtype=dtype, auto=auto)
+
+
+def trainer_for(mitigation: Mitigation, strengths=(0.0, 0.5), *, pixel_range="unit", **settings) -> Trainer:
+    """A small trainer with the network and, if it needs one, the minority that the mitigation can work with."""
+    network = small_network(mitigation, pixel_range=pixel_range)
+    return small_trainer(strengths, network=network, correlation=0.5 if mitigation.needs_minority else 1.0, **settings)
 
 
 class Linear(nn.Module):

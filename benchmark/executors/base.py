@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
@@ -198,8 +199,9 @@ def _trained(task: Task, draws: list[ShortcutDataset], settings: Settings, progr
         progress=progress,
         auto=stack.auto,
     )
+    begin = time.perf_counter()
     fitted = stack.mitigation.fit(trainer)
-    records = list(evaluate.records(stack, trainer, fitted))
+    records = list(evaluate.records(stack, trainer, fitted, time.perf_counter() - begin))
     models = _state_dicts(stack, fitted) if settings.save_models else {}
     pictured = task.panel and stack.mitigation.has_strength
     return Result(records, models, _panel(stack, trainer, fitted) if pictured else None)

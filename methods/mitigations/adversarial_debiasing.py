@@ -9,7 +9,8 @@ count 0. Deviations from Ganin et al.: one linear layer, and the strength is not
 
 An adversary that is beaten in training proves little, so `adversary_accuracy` reports one that is fitted anew: a
 logistic regression on one half of the training inputs' features, scored on the other half; every (label, shortcut)
-group has the same weight in both. Chance is 1 / the number of shortcut values.
+group has the same weight in both, and inputs without a shortcut are left out. Chance is 1 / the number of shortcut
+values.
 """
 
 from __future__ import annotations
@@ -57,8 +58,11 @@ class AdversarialDebiasing(Mitigation):
     def fit(self, trainer: Trainer) -> Fitted:
         fitted = trainer.train(self)
         accuracy = [
-            [refitted_accuracy(of_run, draw.train.labels, draw.train.shortcuts) for of_run in of_seed]
-            for draw, of_seed in zip(trainer.draws, features(trainer, fitted), strict=True)
+            [
+                refitted_accuracy(features(trainer, fitted, row, column), draw.train.labels, draw.train.shortcuts)
+                for column in range(fitted.seconds.shape[1])
+            ]
+            for row, draw in enumerate(trainer.draws)
         ]
         return replace(fitted, metrics={**fitted.metrics, "adversary_accuracy": torch.tensor(accuracy)})
 
@@ -81,11 +85,14 @@ def refitted_accuracy(
     """
     if not np.isfinite(hidden).all():
         return float("nan")
-    halves = [np.arange(start, len(hidden), 2) for start in (0, 1)]
-    weights = [
-        balancing_weights(labels[None, half], shortcuts[None, half], torch.float64)[0].numpy() for half in halves
-    ]
-    model = logistic_regression().fit(
-        hidden[halves[0]], shortcuts[halves[0]], logisticregression__sample_weight=weights[0]
+    shown = (shortcuts >= 0).nonzero()[:, 0]
+    fitting, scoring = (
+        (
+            hidden[half.numpy()],
+            shortcuts[half].numpy(),
+            balancing_weights(labels[half][None], shortcuts[half][None], torch.float64)[0].numpy(),
+        )
+        for half in (shown[::2], shown[1::2])
     )
-    return float(model.score(hidden[halves[1]], shortcuts[halves[1]], weights[1]))
+    model = logistic_regression().fit(*fitting[:2], logisticregression__sample_weight=fitting[2])
+    return float(model.score(*scoring))

@@ -1,4 +1,4 @@
-r"""Deep feature reweighting (Kirichenko, Izmailov, Wilson: ICLR 2023, section 4: DFR^Tr_NM).
+r"""Deep feature reweighting (Kirichenko, Izmailov, Wilson: ICLR 2023, section 4: DFR^Tr).
 
 Stage 1: ERM on the training inputs but for a share of them that is held out,
 
@@ -8,8 +8,10 @@ Stage 2: the last layer anew, by logistic regression on the standardised feature
 of every group, a (label, shortcut) pair that occurs among them, as many inputs as the smallest has, drawn `refits`
 times; the weights and biases are averaged over the refits. No strength.
 
-Deviations: held out of the training inputs, because rrrbench's validation inputs choose strengths (RULES.md); L2 with
-C = 1 (scikit-learn's default) in place of L1 with C from a grid, which a small network's few features do not need.
+Deviations: the balanced inputs are held out of the training inputs, where DFR^Tr draws them from what stage 1 saw and
+DFR^Val takes validation inputs, which choose strengths here (RULES.md); features are standardised within each refit's
+subset; L2 with C = 1 (scikit-learn's default) in place of L1 with C from a grid, which a small network's few features
+do not need.
 """
 
 from __future__ import annotations

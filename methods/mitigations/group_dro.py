@@ -7,8 +7,8 @@ parameters of the method's own; they go up where the network's go down, by a rev
 
 Deviations. A batch's l_g is sum_{n in g} -log p_y(x_n) / (B N_g / N): divided by how many of g the training set lets
 expect and not by how many there are, so that the loss is a mean over the batch, unbiased at any batch size. And q moves
-by the optimiser's step on u instead of by eta * l_g: with Adam at 1e-3, `rate` = 10 moves log q by about the paper's
-eta = 0.01 a step. No adjustment for group sizes (C = 0).
+by the optimiser's step on u instead of by eta * l_g: with Adam at 1e-3, `rate` = 10 moves log q by 0.01 a step at most,
+the paper's eta where l_g is 1. No adjustment for group sizes (C = 0).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from ..network import Net
 if TYPE_CHECKING:
     from ...benchmark.engine import Fitted, Trainer
 
-NO_GROUP = -1e3
-"""u of a pair that does not occur: its softmax is 0."""
+NO_GROUP = -1e4
+"""u of a pair that does not occur: at the smallest `rate`, its share of the softmax is below e^-1000, which is 0."""
 
 
 @mitigations.register
@@ -45,7 +45,7 @@ class GroupDRO(Mitigation):
     has_strength: ClassVar[bool] = False
     carries: ClassVar[frozenset[str]] = frozenset({"inverse_shares"})
 
-    rate: Annotated[float, Field(gt=0)] = 10.0
+    rate: Annotated[float, Field(ge=0.1)] = 10.0
 
     def parameters(self, module: nn.Module, dataset: ShortcutDataset) -> Mapping[str, Tensor]:
         values = int(dataset.class_shortcuts.max()) + 2  # and one for inputs without a shortcut

@@ -3,8 +3,8 @@ r"""Invariant risk minimisation (Arjovsky, Bottou, Gulrajani, Lopez-Paz: arXiv 1
     loss = mean_n -log p_y(x_n)  +  strength * mean_e D_e^2,   D_e = mean_{n in e} d/dw -log softmax(w z_n)_y at w = 1
 
 z are the logits, so one input's derivative is d_n = sum_k p_k z_k - z_y. The two environments are the training inputs
-whose shortcut says their label's value, and those whose shortcut does not: a network that reads the shortcut wants
-larger logits in the one and smaller ones in the other.
+whose shortcut says another label's value, and all others: a network that reads the shortcut wants smaller logits in the
+one and larger ones in the other.
 
 D_e^2 is estimated as the paper's appendix D does, without bias, from independent inputs: d_n * d_m with m drawn anew in
 every step from the batch's other inputs of n's environment. So the term is a mean over the batch: each product counts

@@ -54,7 +54,8 @@ class JTT(Mitigation):
     def fit(self, trainer: Trainer) -> Fitted:
         epochs = max(1, round(self.first_epochs * trainer.training.epochs))
         first = trainer.altered(epochs=epochs).train(ERM(), strengths=torch.zeros_like(trainer.strengths[:, :1]))
-        return trainer.train(self, given={"missed": trainer.per_input(first, misclassified)[:, 0]})
+        missed = trainer.per_input(first, misclassified)[:, 0]
+        return trainer.train(self, given={"missed": missed})
 
 
 def misclassified(net: Net, batch: Batch) -> Bool[Tensor, "batch"]:

@@ -4,8 +4,9 @@ r"""Shortcut masking: the shortcut is hidden (ShortKit-ML, M01).
 
 x~_n is x_n with its masked pixels, and no others, replaced by `fill`: `zero`; `mean`, of the input's other pixels by
 channel; `noise` from U(0, 1); `inpaint`, from the pixels around by pull and push (Gortler et al., SIGGRAPH 1996,
-section 3.4): averages of the known pixels over squares of 2, 4, 8, ..., the smallest square that knows any. All of it
-is in [0, 1], the range of every dataset here. ShortKit-ML replaces a share of the inputs, and draws once.
+section 3.4): averages of the known pixels over squares of 2x2, averages of those over squares of 4x4, and so on; a
+pixel is filled from the smallest square that knows any. All of it is in [0, 1], the range of every dataset here.
+ShortKit-ML replaces a share of the inputs, and draws once.
 """
 
 from __future__ import annotations

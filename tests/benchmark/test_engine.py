@@ -11,9 +11,11 @@ from rrrbench.benchmark.engine import Part, Trainer, halves, split
 from rrrbench.benchmark.networks import networks
 from rrrbench.benchmark.training import Training
 from rrrbench.methods.base import Terms, mitigations
+from rrrbench.methods.mitigations.avg_ex import AvgEx
 from rrrbench.methods.mitigations.erm import ERM
+from rrrbench.methods.mitigations.find_another_explanation import FindAnotherExplanation
 from rrrbench.methods.mitigations.rrr import RRR
-from small import small_dataset, small_trainer, without_masks
+from small import small_dataset, small_trainer, trainer_for, without_masks
 from torch.nn import functional as F
 
 
@@ -143,7 +145,7 @@ def test_what_cannot_be_trained_is_refused(change, message):
 @pytest.mark.parametrize("name", mitigations.names())
 def test_cuda_gives_the_cpus_numbers(name):
     mitigation = mitigations.resolve(name)
-    cpu, cuda = small_trainer(), small_trainer()
+    cpu, cuda = trainer_for(mitigation), trainer_for(mitigation)
     cuda = Trainer(cuda.network, cuda.draws, cuda.training, cuda.strengths, device="cuda", dtype=torch.float64)
     for key, value in mitigation.fit(cpu).parameters.items():
         torch.testing.assert_close(mitigation.fit(cuda).parameters[key].cpu(), value, rtol=1e-6, atol=1e-8)
@@ -211,6 +213,28 @@ def test_a_single_run_that_does_not_fit_says_so(monkeypatch):
         RRR().fit(small_trainer((0.0, 0.1)))
 
 
+@pytest.mark.parametrize("engine", ["stacked", "single"])
+def test_masks_for_each_strength_reach_their_strength(engine):
+    trainer = small_trainer((0.1, 0.1), seeds=(0, 1), engine=engine)
+    true = trainer.train_data.masks
+    masks = torch.cat((true, torch.zeros_like(true)), 1)
+    fitted = trainer.train(FindAnotherExplanation(), masks=masks)  # whose terms are RRR's, without its augment
+    erm = ERM().fit(small_trainer((0.0,), seeds=(0, 1), engine=engine))
+    rrr = RRR().fit(small_trainer((0.1,), seeds=(0, 1), engine=engine))
+    for name, value in fitted.parameters.items():
+        torch.testing.assert_close(value[:, :1], rrr.parameters[name])
+        torch.testing.assert_close(value[:, 1:], erm.parameters[name])
+
+
+@pytest.mark.parametrize("engine", ["stacked", "single"])
+def test_masks_for_each_strength_are_refused_where_draws_are_for_all(engine):
+    trainer = small_trainer((0.1, 0.2, 0.3), engine=engine)
+    masks = trainer.train_data.masks.repeat_interleave(3, 1)
+    with pytest.raises(ValueError, match=r"avg_ex got masks for each of 3 strengths.*give one mask a seed"):
+        trainer.train(AvgEx(), masks=masks)
+    assert not trainer.train(AvgEx(), masks=masks[:, :1]).diverged.any()
+
+
 @pytest.mark.parametrize(("seeds", "strengths", "most"), [(3, 6, 4), (1, 5, 2), (7, 1, 3), (2, 2, 0)])
 def test_split_covers_every_run_once(seeds, strengths, most):
     runs = torch.zeros(seeds, strengths)
@@ -225,8 +249,8 @@ def test_split_covers_every_run_once(seeds, strengths, most):
 def test_automatic_strengths_balance_both_terms_before_training(mitigation):
     """Learning at a rate of 0 keeps the network where it was, so an epoch's curves are the terms at initialisation."""
     settings = {"epochs": 1, "learning_rate": 1e-30, "shuffle": False}
-    trainer = small_trainer((0.0, 0.5, 2.0), auto=True, **settings)
-    fitted = mitigations.resolve(mitigation).fit(trainer)
+    method = mitigations.resolve(mitigation)
+    fitted = method.fit(trainer_for(method, (0.0, 0.5, 2.0), auto=True, **settings))
     ratio = fitted.curves["right_reason"] / fitted.curves["right_answer"]
     expected = torch.tensor([[[0.0], [0.5], [2.0]]] * 2, dtype=torch.float64)
     drawn = 0.3 if mitigation == "avg_ex" else 1e-12  # whose noise is drawn anew

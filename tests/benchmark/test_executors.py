@@ -87,6 +87,20 @@ def test_one_stack_alone_is_the_same_through_run_stack():
     assert_as_undisturbed(measured((task.stack, run_stack(task, STACKED)) for task in tasks(suite)), suite)
 
 
+def test_the_seconds_of_a_run_are_of_all_that_its_fit_does_but_setting_up():
+    class Dawdles(RRR):
+        name: ClassVar[str] = "dawdles"
+
+        def fit(self, trainer):
+            time.sleep(2)
+            return super().fit(trainer)
+
+    result = run_stack(Task(replace(tiny_suite().stacks()[1], mitigation=Dawdles())), STACKED)
+    metrics = [record.metrics for record in result.records]
+    assert 2 < sum(of["seconds"] for of in metrics) < 20
+    assert all(of["seconds/setup"] > 0 for of in metrics)
+
+
 @pytest.mark.slow
 def test_processes_give_the_same_records():
     suite, epochs = tiny_suite(), []

@@ -14,7 +14,7 @@ from rrrbench.methods.mitigations.erm import ERM
 from rrrbench.methods.mitigations.rrr import RRR
 from rrrbench.methods.network import Net
 from rrrbench.methods.targets import DEGENERATE, TARGETS
-from small import small_dataset, small_net_and_batch, small_network, small_trainer, without_masks
+from small import small_dataset, small_net_and_batch, small_network, small_trainer, trainer_for, without_masks
 
 EVERY = [mitigations.resolve(name) for name in mitigations.names()] + [
     RRR(target=target) for target in TARGETS if target != "log_prob_sum"
@@ -34,9 +34,8 @@ def same_bits(a, b, columns) -> bool:
 @pytest.mark.parametrize("engine", ["stacked", "single"])
 @pytest.mark.parametrize("mitigation", WITH_STRENGTH, ids=by_id)
 def test_law_1_strength_0_is_erm_bit_for_bit(mitigation, engine):
-    network = small_network(mitigation)
     fitted, erm = (
-        method.fit(small_trainer(network=network, engine=engine, dtype=torch.float32)) for method in (mitigation, ERM())
+        method.fit(trainer_for(mitigation, engine=engine, dtype=torch.float32)) for method in (mitigation, ERM())
     )
     assert same_bits(fitted.parameters, erm.parameters, slice(0, 1))
     assert mitigation.degenerate or not same_bits(fitted.parameters, erm.parameters, slice(1, 2))
@@ -53,7 +52,7 @@ def test_law_1_an_empty_mask_is_erm_bit_for_bit(mitigation):
 
 @pytest.mark.parametrize("mitigation", [m for m in WITH_STRENGTH if not m.degenerate], ids=by_id)
 def test_law_2_the_right_reason_term_moves_the_parameters(mitigation):
-    liveness = mitigation.fit(small_trainer(network=small_network(mitigation))).liveness
+    liveness = mitigation.fit(trainer_for(mitigation)).liveness
     for when in ("start", "middle", "end"):
         assert (liveness[when][:, 0] == 0).all()
         assert (liveness[when][:, 1] > 0).all()
@@ -72,7 +71,7 @@ def test_law_2_catches_a_detached_penalty():
 
 @pytest.mark.parametrize("mitigation", EVERY, ids=by_id)
 def test_law_3_the_terms_do_not_depend_on_the_batch_size(mitigation):
-    trainer = small_trainer(network=small_network(mitigation))
+    trainer = trainer_for(mitigation)
     module, coins = trainer.modules[0], torch.Generator().manual_seed(1)
     own = {name: value.double() for name, value in mitigation.parameters(module, trainer.draws[0]).items()}
     net = Net(module, {**dict(module.named_parameters()), **own})
@@ -99,10 +98,9 @@ def test_law_3_the_terms_do_not_depend_on_the_batch_size(mitigation):
 @pytest.mark.parametrize("pixel_range", ["unit", (-1.0, 1.0)], ids=str)
 @pytest.mark.parametrize("mitigation", EVERY, ids=by_id)
 def test_law_4_stacked_or_alone_the_numbers_are_the_same(mitigation, pixel_range):
-    network = small_network(mitigation, pixel_range=pixel_range)
     strengths = (0.0, 0.01, 0.1) if mitigation.has_strength else (0.0,)
     stacked, single = (
-        mitigation.fit(small_trainer(strengths, network=network, engine=engine, epochs=1))
+        mitigation.fit(trainer_for(mitigation, strengths, pixel_range=pixel_range, engine=engine, epochs=1))
         for engine in ("stacked", "single")
     )
     for name, value in stacked.parameters.items():
@@ -115,7 +113,7 @@ def traced_and_not(mitigation: Mitigation, monkeypatch, **settings) -> list[Fitt
     fitted = []
     for trace_after in (2, 1000):
         monkeypatch.setattr(tracing, "TRACE_AFTER", trace_after)
-        fitted.append(mitigation.fit(small_trainer(network=small_network(mitigation), **settings)))
+        fitted.append(mitigation.fit(trainer_for(mitigation, **settings)))
     return fitted
 
 
@@ -136,7 +134,7 @@ def test_a_smaller_last_batch_has_its_own_program(monkeypatch):
 
 @pytest.mark.parametrize("mitigation", EVERY, ids=by_id)
 def test_law_5_nothing_global_is_left_changed(mitigation):
-    trainer = small_trainer(network=small_network(mitigation), epochs=1)
+    trainer = trainer_for(mitigation, epochs=1)
     modes = [module.training for module in trainer.modules]
     before = torch.get_rng_state()
     mitigation.fit(trainer)
