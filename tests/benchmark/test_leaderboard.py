@@ -154,7 +154,10 @@ def test_a_sweep_without_an_eligible_strength_is_unranked_with_its_reason():
     inert = a_sweep("rrr[target=prob_sum]", [1], seeds=5, status="inert")
     runs = pd.concat([records(), inert])
     assert unranked(runs).to_dict("records") == [
-        {"dataset": "decoy-digits", "network": "mlp", "mitigation": inert.mitigation[0], "reason": "5 inert runs"}
+        {
+            **{"dataset": "decoy-digits", "network": "mlp", "mitigation": inert.mitigation[0]},
+            **{"masks": "true", "reason": "5 inert runs"},
+        }
     ]
     assert inert.mitigation[0] not in leaderboard(runs, "knee").mitigation.tolist()
 
@@ -171,7 +174,7 @@ def test_every_sweep_is_either_ranked_or_unranked():
 def test_no_records_give_an_empty_leaderboard_that_renders():
     board = leaderboard(records()[:0], "knee")
     assert render(board) == "no sweep has an eligible strength\n"
-    assert render(board, "csv").startswith("dataset,network,mitigation,rule,strength,seeds,needs,")
+    assert render(board, "csv").startswith("dataset,network,mitigation,masks,rule,strength,seeds,needs,")
     with pytest.raises(UnknownRule):
         leaderboard(records()[:0], "nee")
 
