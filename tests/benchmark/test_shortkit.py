@@ -187,7 +187,7 @@ def test_fault_the_true_class_target_leaves_a_confident_model_as_it_is(seed):
         assert F.cross_entropy(network(train.inputs), train.labels) < 1e-3  # confident
     before = accuracy(network)
     assert before < 0.78  # it uses the shortcut
-    for strength in (1.0, 10000.0):
+    for strength in (0.03, 1.0, 100.0, 10000.0):
         fixed, history = repaired(network, train, strength, "log_prob_true")
         assert history[0]["penalty"] < 0.02
         assert abs(accuracy(fixed) - before) < 0.03
