@@ -64,7 +64,7 @@ class ContrastiveDebiasing:
         """
         array = as_embeddings(embeddings)
         (tasks, labels), (_, shortcuts) = encoded(task_labels, array), encoded(group_labels, array)
-        alone = [task for index, task in enumerate(tasks) if len(np.unique(shortcuts[labels == index])) < 2]
+        alone = [task for index, task in enumerate(tasks.tolist()) if len(np.unique(shortcuts[labels == index])) < 2]
         if len(tasks) < 2 or alone:
             raise ValueError(
                 f"task labels {tasks.tolist()}, of which {alone} occur in one group only: contrast needs at least "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -63,7 +62,7 @@ class Encoder(nn.Module):
         self.register_buffer("mean", given.mean(0))
         self.register_buffer("deviation", torch.where(deviation > 0, deviation, 1))
         linear = nn.Linear(width, hidden or min(64, width), dtype=dtype)
-        self.features = nn.Sequential(OrderedDict(linear=linear, relu=nn.ReLU(), dropout=nn.Dropout(dropout)))
+        self.features = nn.Sequential(linear, nn.ReLU(), nn.Dropout(dropout))
         self.head = nn.Linear(linear.out_features, outputs, dtype=dtype)
 
     def standardised(self, embeddings: Float[np.ndarray, "n width"]) -> Float[Tensor, "n width"]:

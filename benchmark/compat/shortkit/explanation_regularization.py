@@ -252,7 +252,7 @@ def _as_it_was(model: nn.Module) -> Iterator[None]:
         for module, training in modes:
             module.training = training
         if len(devices) == 1:
-            model.to(*devices)
+            model.to(devices.pop())
         for parameter, gradient in gradients:
             parameter.grad = gradient
 
