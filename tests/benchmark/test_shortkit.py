@@ -137,6 +137,12 @@ def test_one_seed_gives_the_same_weights_and_the_global_draws_go_on_as_before():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_images_take_the_dtype_of_the_model():
+    _, network = fit(model().float())
+    assert network[1].weight.dtype == torch.float32
+    assert not torch.equal(weights(network), weights(model().float()))
+
+
 @pytest.mark.parametrize("change", [{"labels": np.zeros(N - 1, int)}, {"masks": np.zeros((N - 1, SIDE, SIDE))}])
 def test_lengths_that_differ_are_refused(change):
     with pytest.raises(ValueError, match=rf"{N - 1}"):
@@ -336,6 +342,7 @@ def test_fault_labels_cannot_be_names():
             "at least one",
         ),
         ({"images": torch.zeros(N, CHANNELS, SIDE, SIDE, dtype=torch.uint8)}, r"images\.float\(\) / 255"),
+        ({"network": model().requires_grad_(False)}, "nothing to train"),
         ({"n_epochs": 0}, "n_epochs"),
         ({"batch_size": 0}, "batch_size"),
         ({"lr": 0.0}, "lr"),
