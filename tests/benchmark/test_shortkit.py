@@ -690,6 +690,8 @@ def test_contrast_draws_a_task_together_whatever_its_group():
     assert gap(hidden) < -1
     assert gap(features) > 0.5
     assert np.array_equal(ContrastiveDebiasing(**settings).fit(hidden, task, group).transform(hidden), features)
+    softer = ContrastiveDebiasing(**settings, temperature=0.5).fit(hidden, task, group).transform(hidden)
+    assert np.abs(softer - features).max() > 0.1  # it is the contrast that they learn from
 
 
 def test_fault_one_step_for_each_anchor(monkeypatch):
