@@ -12,7 +12,9 @@ over the batch, in which each product counts N / (2 N_e). The paper's appendix D
 is unbiased; but training on the same inputs for many epochs then finds networks with a penalty below 0.
 
 Deviations: the right-answer term is the mean over all inputs and not over environments, so that strength 0 is ERM, and
-strengths are neither annealed nor divided out of the loss.
+strengths are neither annealed nor divided out of the loss. Without annealing the useful strengths are few: on the data
+of tests/methods/mitigations/test_better_than_erm.py, ERM is 0.75 accurate where the shortcut is random, and this 0.78
+at strength 0.3 and 0.63 at 3.
 """
 
 from __future__ import annotations

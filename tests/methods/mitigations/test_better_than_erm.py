@@ -47,6 +47,7 @@ WITH_A_MINORITY = {  # strength, and accuracy where the shortcut is random; ERM'
     "afr": (0.0, 0.779),
     "oracle_clean": (0.0, 0.950),
 }
+NO_SUPERVISION = {"masktune": (0.0, 0.697), "l2": (0.01, 0.763)}  # as their docstrings say
 NETWORK = {"name": "mlp", "hidden": [16], "init": "torch"}
 
 
@@ -98,3 +99,10 @@ def test_a_minority_or_masks_make_it_more_accurate_where_the_shortcut_is_random(
     accuracy = accuracy_on_random_shortcuts(trained, mitigations.resolve(name).fit(trained))
     assert of_erm_with_a_minority() == pytest.approx(0.745, abs=0.02)
     assert accuracy > of_erm_with_a_minority() + (measured - 0.745) / 2
+
+
+@pytest.mark.parametrize(("name", "strength", "measured"), [(n, *of) for n, of in NO_SUPERVISION.items()])
+def test_those_that_know_nothing_of_the_shortcut_are_as_accurate_as_their_docstrings_say(name, strength, measured):
+    trained = trainer_with_a_minority(strength)
+    accuracy = accuracy_on_random_shortcuts(trained, mitigations.resolve(name).fit(trained))
+    assert accuracy == pytest.approx(measured, abs=0.02)
