@@ -234,6 +234,7 @@ strengths = [0.1, 1.0]
 """
 
 
+@pytest.mark.slow
 def test_kill_9_in_the_middle_then_the_same_command(session, tmp_path):
     path = tmp_path / "killed.toml"
     path.write_text(SUITE)

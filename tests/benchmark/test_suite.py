@@ -27,7 +27,7 @@ def parsed(**changes):
 def test_every_suite_that_comes_along_is_valid(name):
     suite = load_suite(name)
     assert suite.description
-    assert len(suite.keys()) == len(set(suite.keys())) == sum(len(stack) for stack in suite.stacks())
+    assert len(suite.keys()) == len(set(suite.keys())) <= sum(len(stack) for stack in suite.stacks())
 
 
 def test_controls_are_added_for_what_uses_masks():
