@@ -15,55 +15,38 @@ Where every input's shortcut says its label, what stage 1 gets wrong is no minor
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...datasets.base import Batch
-from ..base import Mitigation, Terms, mitigations, weighted_cross_entropy
-from ..last_layer import Head, held_out, with_new_heads
-from ..network import Net
-
-if TYPE_CHECKING:
-    from ...benchmark.engine import Fitted, Trainer
+from ...datasets.base import ShortcutDataset
+from ..base import mitigations
+from ..last_layer import Head, LastLayerRetraining
 
 LEARNING_RATE, CLIP = 0.01, 1.0
 
 
 @mitigations.register
-class AFR(Mitigation):
+class AFR(LastLayerRetraining):
     """Retrains the last layer with more weight on what the network got wrong."""
 
     name: ClassVar[str] = "afr"
     paper: ClassVar[str] = "Qiu et al. 2023"
-    needs_minority: ClassVar[bool] = True
-    has_strength: ClassVar[bool] = False
-    carries: ClassVar[frozenset[str]] = frozenset({"weights"})
 
-    share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     gamma: Annotated[float, Field(ge=0)] = 4.0
     anchor: Annotated[float, Field(ge=0)] = 0.0
     steps: Annotated[int, Field(ge=1)] = 500
 
-    def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
-        right_answer = weighted_cross_entropy(net(batch.inputs), batch.labels, batch.draws["weights"])
-        return Terms(right_answer, right_reason=right_answer.new_zeros(()))
-
-    def fit(self, trainer: Trainer) -> Fitted:
-        out = held_out(trainer, self.share)
-        first = trainer.train(self, given={"weights": (~out).to(trainer.device, trainer.dtype) / (1 - self.share)})
-
-        def retrained(row: int, column: int, hidden: Float[np.ndarray, "n width"]) -> Head:
-            head = (first.parameters[f"head.{name}"][row, column].double().cpu() for name in ("weight", "bias"))
-            labels = trainer.draws[row].train.labels[out[row]]
-            return self.second_stage(torch.from_numpy(hidden)[out[row]], labels, *head)
-
-        return with_new_heads(trainer, first, retrained)
+    def retrained(
+        self, draw: ShortcutDataset, chosen: Bool[Tensor, "n"], hidden: Float[np.ndarray, "k width"], head: Head
+    ) -> Head:
+        weight, bias = map(torch.from_numpy, head)
+        return self.second_stage(torch.from_numpy(hidden), draw.train.labels[chosen], weight, bias)
 
     def second_stage(
         self,
