@@ -7,6 +7,7 @@ from rrrbench.benchmark import suites
 from rrrbench.benchmark.protocol import PROTOCOL_VERSION
 from rrrbench.benchmark.suite import BadSuite, load_suite, parse_suite
 from rrrbench.datasets.registry import BadParameters, UnknownName
+from rrrbench.methods.base import mitigations
 
 
 def content(**changes):
@@ -65,6 +66,13 @@ def test_automatic_strengths_are_stacks_of_their_own():
 def test_a_strength_that_is_none_is_named(strength):
     with pytest.raises(BadSuite, match="strengths"):
         parsed(mitigations=[{"mitigation": "rrr", "strengths": [strength]}])
+
+
+def test_every_mitigation_is_compared():
+    suite = load_suite("mitigations-quick")
+    for sweep in suite.sweeps:
+        assert {row.mitigation.name for row in sweep.mitigations} == set(mitigations.names())
+        assert {len(row.strengths) for row in sweep.mitigations} == {0, 5}
 
 
 def test_order_never_changes_a_key():
