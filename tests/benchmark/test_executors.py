@@ -17,7 +17,6 @@ from typing import ClassVar
 import pandas as pd
 import psutil
 import pytest
-from conftest import tiny_suite
 from rrrbench.benchmark.executors import DigestMismatch, Settings, Task, processes, run_stack
 from rrrbench.benchmark.executors.base import divided
 from rrrbench.benchmark.executors.cluster import Cluster
@@ -29,6 +28,7 @@ from rrrbench.benchmark.tracking import finished_keys
 from rrrbench.datasets.base import Recipe
 from rrrbench.methods.base import mitigations
 from rrrbench.methods.mitigations.rrr import RRR
+from tiny import tiny_suite
 
 STACKED = Settings(engine="stacked")
 TESTS = Path(__file__).parent
@@ -257,7 +257,7 @@ def test_two_sessions_that_note_what_is_fastest_do_not_meet(tmp_path):
 SLEEPS = """
 import time
 from pathlib import Path
-from conftest import tiny_suite
+from tiny import tiny_suite
 from rrrbench.benchmark.executors import Settings, Task
 from rrrbench.benchmark.executors.processes import Processes
 from test_executors import Sleeps
