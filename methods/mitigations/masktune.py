@@ -12,7 +12,7 @@ pixels are hidden and not blobs; the last network's map and not the one with the
 optimiser's moments begin anew, at the same learning rate.
 
 No better than ERM on the data of tests/methods/mitigations/test_better_than_erm.py, which measures it: accuracy 0.70
-where the shortcut is random, ERM 0.75. The patch and the signal are equally large there, and it hides both.
+where the shortcut is random, ERM 0.75.
 """
 
 from __future__ import annotations
