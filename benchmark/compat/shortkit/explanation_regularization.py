@@ -213,7 +213,7 @@ def masks_for(masks: ArrayLike, shape: torch.Size) -> Bool[Tensor, "masks channe
     """Masks of the size of images of this shape; one for all stays one.
 
     Raises:
-        ValueError: values outside {0, 1}, another number of masks or channels, or a mask that resizing loses.
+        ValueError: values other than 0 and 1, another number of masks or channels, or a mask that resizing loses.
     """
     given: Shaped[Tensor, "*shape"] = masks if isinstance(masks, Tensor) else torch.from_numpy(np.array(masks))
     match given.dim():
