@@ -24,7 +24,7 @@ class GradientSHAP(Explainer):
     has_baseline: ClassVar[bool] = True
     draws: ClassVar[bool] = True
 
-    n_samples: Annotated[int, Field(ge=1, description="points drawn between baseline and input")] = 50
+    n_samples: Annotated[int, Field(ge=1, description="points drawn between baseline and input")] = 25
     noise: Annotated[float, Field(ge=0, description="standard deviation on the input")] = 0.0
     seed: Annotated[int, Field(ge=0, description="of the points, the same for every input")] = 0
 

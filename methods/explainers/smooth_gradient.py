@@ -23,7 +23,7 @@ class SmoothGradient(Explainer):
     name: ClassVar[str] = "smooth_gradient"
     draws: ClassVar[bool] = True
 
-    n_samples: Annotated[int, Field(ge=1, description="noisy inputs")] = 50
+    n_samples: Annotated[int, Field(ge=1, description="noisy inputs")] = 25
     noise: Annotated[float, Field(gt=0, description="standard deviation")] = 0.15
     seed: Annotated[int, Field(ge=0, description="of the noise, the same for every input")] = 0
 

@@ -1,7 +1,9 @@
 """FoXAI's interface, and each of its known faults."""
 
 import math
+import re
 from functools import wraps
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,6 +56,14 @@ def state(network, inputs):
         "inputs": (inputs.tolist(), inputs.requires_grad, inputs.grad),
         "random": (torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()),  # noqa: NPY002
     }
+
+
+def test_the_documentation_s_code_runs():
+    text = (Path(__file__).parents[2] / "docs" / "foxai.md").read_text()
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
+        exec(block, names)
+    assert names["attributions"]["CV_SALIENCY_EXPLAINER"].shape == (5, 1, 8, 8)
 
 
 # Integrated gradients.
@@ -253,10 +263,11 @@ def test_inputs_may_be_part_of_a_graph(explainer):
 
 @EVERY
 def test_is_deterministic(explainer):
-    first = explainer.value().calculate_features(model(), INPUTS, TARGET)
+    network = model()
+    first = explainer.value().calculate_features(network, INPUTS, TARGET)
     torch.manual_seed(9)
     np.random.seed(9)  # noqa: NPY002
-    assert torch.equal(explainer.value().calculate_features(model(), INPUTS, TARGET), first)
+    assert torch.equal(explainer.value().calculate_features(network, INPUTS, TARGET), first)
 
 
 @EVERY
