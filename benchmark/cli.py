@@ -240,6 +240,13 @@ def _report(suite: Suite, uri: str, rule: str) -> str:
     lines = [boards.render(board, "table", left_out)]
     if (rows.status == "finished").any():
         save(sweep_figure(rows, f"{suite.name}: mean and 95 % bootstrap interval over seeds"), LOCAL / suite.name)
+    if suite.explainers:
+        from . import explainer_board
+
+        ranked = explainer_board.explainer_board(rows)
+        for form in ("csv", "md"):
+            (LOCAL / f"{suite.name}-ranked.{form}").write_text(explainer_board.render(ranked, form))
+        lines.append(explainer_board.render(ranked))
     done = int((rows.status != "failed").sum())
     lines.append(
         f"{done} of {len(suite.keys())} runs recorded in {uri}\n"

@@ -203,7 +203,7 @@ def _trained(task: Task, draws: list[ShortcutDataset], settings: Settings, progr
     fitted = stack.mitigation.fit(trainer)
     records = list(evaluate.records(stack, trainer, fitted, time.perf_counter() - begin))
     models = _state_dicts(stack, fitted) if settings.save_models else {}
-    pictured = task.panel and stack.mitigation.has_strength
+    pictured = task.panel and (stack.mitigation.has_strength or bool(stack.explainers))
     return Result(records, models, _panel(stack, trainer, fitted) if pictured else None)
 
 
@@ -222,15 +222,35 @@ def _state_dicts(stack: Stack, fitted: Fitted) -> dict[str, dict[str, Tensor]]:
 
 
 def _panel(stack: Stack, trainer: Trainer, fitted: Fitted) -> bytes:
-    """Input, mask, and input gradient at the least, the middle and the greatest strength of the first seed."""
+    """Input, mask, and input gradient at the least, the middle and the greatest strength of the first seed.
+
+    Of a stack with explainers: all of these, at the middle strength.
+    """
     one = trainer.draws[0]
     batch = (one.environments.get("random") or one.test("aligned")).batch(slice(0, PANEL_INPUTS))
     inputs = batch.inputs.to(trainer.device)
     last = len(stack.strengths) - 1
-    attributions = {}
-    for column in sorted({0, last // 2, last}):
-        net = Net(trainer.modules[0], {name: value[0, column] for name, value in fitted.parameters.items()})
-        gradient = explainers.resolve("input_gradient").attribute(net, inputs, batch.labels.to(trainer.device))
-        attributions[f"strength {stack.strengths[column]:.3g}"] = torch.nan_to_num(gradient)
-    title = f"{stack.dataset.id}, {stack.network.id}, {stack.label}: |input gradient|"
+    nets = [
+        Net(trainer.modules[0], {name: value[0, column] for name, value in fitted.parameters.items()})
+        for column in range(last + 1)
+    ]
+    title = f"{stack.dataset.id}, {stack.network.id}, {stack.label}: "
+    if stack.explainers:
+        net = nets[last // 2]
+        predicted = net(inputs).argmax(-1).detach()
+        able = [explainer for explainer in stack.explainers if not explainer.obstacle(net.module)]
+        attributions = {
+            explainer.id.replace("_", "\n"): torch.nan_to_num(explainer.attribute(net, inputs, predicted))
+            for explainer in able
+        }
+        title += f"|attribution|, strength {stack.strengths[last // 2]:.3g}"
+    else:
+        labels, gradient = batch.labels.to(trainer.device), explainers.resolve("input_gradient")
+        attributions = {
+            f"strength {stack.strengths[column]:.3g}": torch.nan_to_num(
+                gradient.attribute(nets[column], inputs, labels)
+            )
+            for column in sorted({0, last // 2, last})
+        }
+        title += "|input gradient|"
     return saliency_panel(inputs, batch.masks, attributions, title)
