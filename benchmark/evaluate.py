@@ -20,8 +20,8 @@ from .swap import swapped
 EXPLAINERS = ("input_gradient", "input_gradient_predicted", "integrated_gradients")
 SALIENCY_INPUTS = 100
 """Test inputs whose saliency is measured: the first ones of the `random` environment (RULES.md)."""
-UNTRAINED_INPUTS = 20
-"""Of these, how many are attributed with an untrained network too, where further explainers are measured."""
+RANKED_INPUTS, UNTRAINED_INPUTS = 50, 10
+"""How many where a suite ranks explainers, and how many of these are attributed with other weights too."""
 
 
 def records(stack: Stack, trainer: Trainer, fitted: Fitted, seconds: float) -> Iterator[Record]:
@@ -87,20 +87,18 @@ def _prediction_metrics(nets: list[Net], draw: ShortcutDataset, trainer: Trainer
 def _saliency_metrics(
     net: Net, draw: ShortcutDataset, trainer: Trainer, further: Sequence[Explainer]
 ) -> dict[str, float]:
-    """Of the protocol's explainers; and of further ones, with what an untrained network's attributions share."""
+    """By the protocol's explainers; with further ones, also what is left of an attribution with other weights."""
     split = draw.environments.get("random") or draw.test("aligned")
-    batch = split.batch(slice(0, SALIENCY_INPUTS))
+    batch = split.batch(slice(0, RANKED_INPUTS if further else SALIENCY_INPUTS))
     inputs = batch.inputs.to(trainer.device, trainer.dtype)
     predicted = net(inputs).argmax(-1).detach()
-    able = [explainer for explainer in further if not explainer.obstacle(net.module)]
-    chosen = {explainer.id: explainer for explainer in (*map(explainers.resolve, EXPLAINERS), *able)}
+    chosen = {one.id: one for one in (*map(explainers.resolve, EXPLAINERS), *further) if not one.obstacle(net.module)}
     attributions = {name: one.attribute(net, inputs, predicted).cpu() for name, one in chosen.items()}
     if not all(bool(torch.isfinite(values).all()) for values in attributions.values()):
         return {}
     measured = saliency.measure(attributions, batch.masks)
-    if able:
-        module = trainer.network.build(draw, draw.seed + 1).to(trainer.device, trainer.dtype)
-        untrained = Net(module, dict(module.named_parameters()))
+    if further:
+        untrained = trainer.network.build(draw, draw.seed + 1).to(trainer.device, trainer.dtype)
         few = slice(0, UNTRAINED_INPUTS)
         others = {name: one.attribute(untrained, inputs[few], predicted[few]).cpu() for name, one in chosen.items()}
         measured |= randomisation.measure({name: values[few] for name, values in attributions.items()}, others)

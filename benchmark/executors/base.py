@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ...datasets.base import Recipe, ShortcutDataset
-from ...methods.explainers.base import explainers
+from ...methods.explainers.base import Explainer, explainers
 from ...methods.network import Net
 from .. import evaluate
 from ..engine import Engine, Fitted, Trainer
@@ -224,33 +224,23 @@ def _state_dicts(stack: Stack, fitted: Fitted) -> dict[str, dict[str, Tensor]]:
 def _panel(stack: Stack, trainer: Trainer, fitted: Fitted) -> bytes:
     """Input, mask, and input gradient at the least, the middle and the greatest strength of the first seed.
 
-    Of a stack with explainers: all of these, at the middle strength.
+    Where a suite ranks explainers, all of these instead, at the middle strength.
     """
     one = trainer.draws[0]
     batch = (one.environments.get("random") or one.test("aligned")).batch(slice(0, PANEL_INPUTS))
     inputs = batch.inputs.to(trainer.device)
     last = len(stack.strengths) - 1
-    nets = [
-        Net(trainer.modules[0], {name: value[0, column] for name, value in fitted.parameters.items()})
-        for column in range(last + 1)
-    ]
-    title = f"{stack.dataset.id}, {stack.network.id}, {stack.label}: "
+
+    def attributed(explainer: Explainer, column: int) -> Tensor:
+        net = Net(trainer.modules[0], {name: value[0, column] for name, value in fitted.parameters.items()})
+        return torch.nan_to_num(explainer.attribute(net, inputs, net(inputs).argmax(-1).detach()))
+
+    setting = f"{stack.dataset.id}, {stack.network.id}, {stack.label}"
     if stack.explainers:
-        net = nets[last // 2]
-        predicted = net(inputs).argmax(-1).detach()
-        able = [explainer for explainer in stack.explainers if not explainer.obstacle(net.module)]
-        attributions = {
-            explainer.id.replace("_", "\n"): torch.nan_to_num(explainer.attribute(net, inputs, predicted))
-            for explainer in able
-        }
-        title += f"|attribution|, strength {stack.strengths[last // 2]:.3g}"
-    else:
-        labels, gradient = batch.labels.to(trainer.device), explainers.resolve("input_gradient")
-        attributions = {
-            f"strength {stack.strengths[column]:.3g}": torch.nan_to_num(
-                gradient.attribute(nets[column], inputs, labels)
-            )
-            for column in sorted({0, last // 2, last})
-        }
-        title += "|input gradient|"
-    return saliency_panel(inputs, batch.masks, attributions, title)
+        able = [explainer for explainer in stack.explainers if not explainer.obstacle(trainer.modules[0])]
+        maps = {explainer.id.replace("_", "\n"): attributed(explainer, last // 2) for explainer in able}
+        at = f", strength {stack.strengths[last // 2]:.3g}" if stack.mitigation.has_strength else ""
+        return saliency_panel(inputs, batch.masks, maps, f"{setting}{at}: |attribution| of the predicted class")
+    gradient = explainers.resolve("input_gradient")
+    maps = {f"strength {stack.strengths[i]:.3g}": attributed(gradient, i) for i in sorted({0, last // 2, last})}
+    return saliency_panel(inputs, batch.masks, maps, f"{setting}: |input gradient|")

@@ -17,7 +17,7 @@ METRICS = (
         -1,
         1,
         "0",
-        "Rank correlation, over an input's features, of an attribution's sizes with those of an untrained network.",
+        "Rank correlation of an input's attributions, by size, with those of a network of other, random weights.",
     ),
 )
 
@@ -25,24 +25,29 @@ METRICS = (
 def measure(
     attributions: Mapping[str, Float[Tensor, "n *features"]], untrained: Mapping[str, Float[Tensor, "n *features"]]
 ) -> dict[str, float]:
-    """Spearman's correlation by explainer, meant over the inputs for which it is defined: not of a constant.
+    """Spearman's correlation by explainer, of the features that either network is given an attribution for.
 
-    1 for one that shows the same whatever the weights are. Ties share a rank, so features that neither network uses
-    (integrated gradients' black pixels) count as agreement. Absent where it is defined for no input.
+    Without the others: what both leave at 0, such as an image's black background times a gradient, would count as
+    agreement. Meant over the inputs where it is defined: not where all features tie. Absent where it is for none. 1 for
+    an explainer that shows the same whatever the weights are.
     """
     found = {}
     for explainer, attributed in attributions.items():
-        ours, others = _centred_ranks(attributed), _centred_ranks(untrained[explainer])
-        sizes = np.sqrt((ours**2).sum(1) * (others**2).sum(1))
-        defined = sizes > 0
-        if defined.any():
-            correlations = (ours * others).sum(1)[defined] / sizes[defined]
-            found[f"untrained_rank_correlation/{explainer}"] = float(correlations.mean())
+        pairs = zip(_sizes(attributed), _sizes(untrained[explainer]), strict=True)
+        correlations = [_rank_correlation(ours, others) for ours, others in pairs]
+        if not np.isnan(correlations).all():
+            found[f"untrained_rank_correlation/{explainer}"] = float(np.nanmean(correlations))
     return found
 
 
-def _centred_ranks(attributions: Float[Tensor, "n *features"]) -> Float[np.ndarray, "n d"]:
-    from scipy.stats import rankdata  # takes a second to import
+def _sizes(attributions: Float[Tensor, "n *features"]) -> Float[np.ndarray, "n d"]:
+    return attributions.abs().flatten(1).cpu().numpy()
 
-    ranks = rankdata(attributions.abs().flatten(1).cpu().numpy(), axis=1)
-    return ranks - ranks.mean(1, keepdims=True)
+
+def _rank_correlation(ours: Float[np.ndarray, "d"], others: Float[np.ndarray, "d"]) -> float:
+    from scipy.stats import spearmanr  # takes a second to import
+
+    shown = (ours > 0) | (others > 0)
+    if any(np.unique(sizes[shown]).size < 2 for sizes in (ours, others)):
+        return np.nan
+    return float(spearmanr(ours[shown], others[shown]).statistic)

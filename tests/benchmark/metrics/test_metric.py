@@ -20,7 +20,7 @@ def emitted():
     splits = {e: Split(torch.zeros(1, 2), torch.tensor([0]), masks, torch.tensor([shown[e]])) for e in ENVIRONMENTS}
     dataset = ShortcutDataset("tiny", 0, torch.arange(2), splits["aligned"], splits["aligned"], splits)
     predictions = dict.fromkeys(ENVIRONMENTS, torch.tensor([0]))
-    attributions = dict.fromkeys([*explainers.names(), "integrated_gradients[n_steps=20]"], torch.tensor([[0.0, 1.0]]))
+    attributions = dict.fromkeys([*explainers.names(), "integrated_gradients[n_steps=20]"], torch.tensor([[0.5, 1.0]]))
     maps = saliency.measure(attributions, masks) | randomisation.measure(attributions, attributions)
     return [*accuracy.measure(predictions, dataset), *reliance.measure(predictions, dataset), *maps]
 
