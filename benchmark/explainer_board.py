@@ -19,7 +19,7 @@ from .statistics import interval
 RELIANCE, SCORE, UNTRAINED = "flip_rate", "mass_abs/", "untrained_rank_correlation/"
 USES = 0.05
 """A network uses the shortcut if more of its predictions flip."""
-SAME = 0.5
+SAME = 0.9
 """An explainer does not look at the weights if its attributions correlate more with those of other weights."""
 MEASURES = {
     "rank_correlation": "rank correlation with flip_rate",
@@ -67,7 +67,7 @@ def explainer_board(records: pd.DataFrame) -> pd.DataFrame:
     Returns:
         `dataset, explainer, note, networks, seeds`, then for each field of `OfSeed` its mean over seeds and the ends of
         that mean's 95 % interval, `ID:low` and `ID:high`. `networks` is the least number in a seed. The note is
-        `chance` where the AUROC's interval reaches 0.5, and `same untrained` where `untrained` is above 0.5.
+        `chance` where the AUROC's interval reaches 0.5, and `same untrained` where `untrained` is above 0.9.
     """
     rows = []
     for dataset, runs in _finished(records).groupby("dataset"):
