@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from .executors import Executor
+    from .leaderboard import Format
     from .session import Outcome
     from .suite import Suite
 
@@ -206,13 +208,10 @@ def leaderboard(
     ),
     out: Out = None,
 ) -> None:
-    """Ranks the mitigations of a suite, each at the strength that the rule chooses."""
-    from . import leaderboard as boards
-
+    """Ranks the mitigations of a suite, each at the strength that the rule chooses; or a suite's explainers."""
     with _explained():
-        _, rows = _load(suite)
-        left_out = boards.unranked(rows, rule)
-        _write(boards.render(boards.leaderboard(rows, rule), format.value, left_out), out)
+        loaded, rows = _load(suite)
+        _write(_ranked(loaded, rows, rule)(format.value), out)
 
 
 def _load(name: str) -> tuple[Suite, pd.DataFrame]:
@@ -225,19 +224,28 @@ def _load(name: str) -> tuple[Suite, pd.DataFrame]:
     return suite, rows
 
 
+def _ranked(suite: Suite, rows: pd.DataFrame, rule: str) -> Callable[[Format], str]:
+    """A suite's explainers by how they follow reliance, or its mitigations by how they fare, to be rendered."""
+    from . import explainer_board, leaderboard
+
+    if suite.explainers:
+        return partial(explainer_board.render, explainer_board.explainer_board(rows), rows)
+    board, left_out = leaderboard.leaderboard(rows, rule), leaderboard.unranked(rows, rule)
+    return partial(leaderboard.render, board, left_out=left_out)
+
+
 def _report(suite: Suite, uri: str, rule: str) -> str:
     """Writes leaderboard.csv, leaderboard.md and the suite's picture; the text for the terminal."""
-    from . import leaderboard as boards
     from .report.curves import save, sweep_figure
 
     rows = Tracker(uri, suite.name).records(suite.keys())
     if rows.empty:
         return "no run is recorded"
     LOCAL.mkdir(parents=True, exist_ok=True)
-    board, left_out = boards.leaderboard(rows, rule), boards.unranked(rows, rule)
+    render = _ranked(suite, rows, rule)
     for form in ("csv", "md"):
-        (LOCAL / f"leaderboard.{form}").write_text(boards.render(board, form, left_out))
-    lines = [boards.render(board, "table", left_out)]
+        (LOCAL / f"leaderboard.{form}").write_text(render(form))
+    lines = [render("table")]
     if (rows.status == "finished").any():
         save(sweep_figure(rows, f"{suite.name}: mean and 95 % bootstrap interval over seeds"), LOCAL / suite.name)
     done = int((rows.status != "failed").sum())

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Literal, get_args
 
 import psutil
@@ -112,7 +113,8 @@ class Trainer:
         clock: shared with the stack `altered`.
 
     Raises:
-        ValueError: a batch larger than the training data, or a strength that is negative or not finite.
+        ValueError: a batch larger than the training data, a strength that is negative or not finite, or seeds whose
+            networks differ in more than their parameters.
     """
 
     def __init__(
@@ -139,6 +141,9 @@ class Trainer:
         self.train_data = StackedSplit.of([draw.train for draw in draws], self.device)
         self.validation_data = StackedSplit.of([draw.validation for draw in draws], self.device)
         self.modules = [network.build(draw, draw.seed).to(self.device, dtype) for draw in draws]
+        first, *others = ([*module.buffers()] for module in self.modules)
+        if not all(map(torch.equal, first * len(others), chain.from_iterable(others))):
+            raise ValueError(f"{network.id} is not the same constants in every seed: give each seed a stack of its own")
         if training.batch_size > len(self.train_data):
             raise ValueError(
                 f"batch_size = {training.batch_size} is larger than the training data of {draws[0].id} "

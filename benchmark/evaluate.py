@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from ..datasets.base import ShortcutDataset, Split, generator
-from ..methods.explainers.base import explainers
+from ..methods.explainers.base import Explainer, explainers
 from ..methods.network import Net
 from .engine import CHUNK, Fitted, Trainer
-from .metrics import accuracy, reliance, saliency
+from .metrics import accuracy, randomisation, reliance, saliency
 from .record import Record, Status
 from .suite import Stack
 from .swap import swapped
@@ -20,6 +20,8 @@ from .swap import swapped
 EXPLAINERS = ("input_gradient", "input_gradient_predicted", "integrated_gradients")
 SALIENCY_INPUTS = 100
 """Test inputs whose saliency is measured: the first ones of the `random` environment (RULES.md)."""
+RANKED_INPUTS, UNTRAINED_INPUTS = 50, 10
+"""How many where a suite ranks explainers, and how many of these are attributed with other weights too."""
 
 
 def records(stack: Stack, trainer: Trainer, fitted: Fitted, seconds: float) -> Iterator[Record]:
@@ -31,7 +33,7 @@ def records(stack: Stack, trainer: Trainer, fitted: Fitted, seconds: float) -> I
         for column, (net, strength) in enumerate(zip(nets, stack.strengths, strict=True)):
             place = row, column
             metrics = {name: values[column].item() for name, values in measured.items()}
-            metrics |= _saliency_metrics(net, draw, trainer)
+            metrics |= _saliency_metrics(net, draw, trainer, stack.explainers)
             metrics |= {name: values[place].item() for name, values in fitted.metrics.items()}
             metrics |= {
                 "seconds": (seconds - trainer.clock.setup) / len(stack),
@@ -82,12 +84,22 @@ def _prediction_metrics(nets: list[Net], draw: ShortcutDataset, trainer: Trainer
     return metrics
 
 
-def _saliency_metrics(net: Net, draw: ShortcutDataset, trainer: Trainer) -> dict[str, float]:
+def _saliency_metrics(
+    net: Net, draw: ShortcutDataset, trainer: Trainer, further: Sequence[Explainer]
+) -> dict[str, float]:
+    """By the protocol's explainers; with further ones, also what is left of an attribution with other weights."""
     split = draw.environments.get("random") or draw.test("aligned")
-    batch = split.batch(slice(0, SALIENCY_INPUTS))
+    batch = split.batch(slice(0, RANKED_INPUTS if further else SALIENCY_INPUTS))
     inputs = batch.inputs.to(trainer.device, trainer.dtype)
     predicted = net(inputs).argmax(-1).detach()
-    attributions = {name: explainers.resolve(name).attribute(net, inputs, predicted).cpu() for name in EXPLAINERS}
+    chosen = {one.id: one for one in (*map(explainers.resolve, EXPLAINERS), *further) if not one.obstacle(net.module)}
+    attributions = {name: one.attribute(net, inputs, predicted).cpu() for name, one in chosen.items()}
     if not all(bool(torch.isfinite(values).all()) for values in attributions.values()):
         return {}
-    return saliency.measure(attributions, batch.masks)
+    measured = saliency.measure(attributions, batch.masks)
+    if further:
+        untrained = trainer.network.build(draw, draw.seed + 1).to(trainer.device, trainer.dtype)
+        few = slice(0, UNTRAINED_INPUTS)
+        others = {name: one.attribute(untrained, inputs[few], predicted[few]).cpu() for name, one in chosen.items()}
+        measured |= randomisation.measure({name: values[few] for name, values in attributions.items()}, others)
+    return measured

@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, 
 from ..datasets.base import Corruption, Recipe, datasets
 from ..datasets.registry import UnknownName, nearest
 from ..methods.base import Mitigation, mitigations
+from ..methods.explainers.base import Explainer, explainers
 from ..methods.published import Reduction, from_published
 from . import suites
 from .networks import NetworkRecipe, networks
@@ -27,6 +28,8 @@ Strength = (
     | Annotated[str, Field(pattern=rf"^{AUTO}\d+(\.\d+)?(e[+-]?\d+)?$")]
 )
 """A number, or "auto:R"."""
+Measured = Annotated[InstanceOf[Explainer], BeforeValidator(explainers.resolve)]
+"""An explainer; its name, or a table of its name and parameters."""
 
 
 class BadSuite(ValueError):
@@ -39,6 +42,7 @@ class Stack:
 
     Attributes:
         auto: strengths are ratios of the right-reason to the right-answer term at initialisation, see `Trainer`.
+        explainers: those that are measured beside the protocol's; part of the key, if there are any.
     """
 
     dataset: Recipe
@@ -48,9 +52,11 @@ class Stack:
     strengths: tuple[float, ...]
     seeds: tuple[int, ...]
     auto: bool = False
+    explainers: tuple[Explainer, ...] = ()
 
     def configuration(self, strength: float, seed: int) -> dict[str, Any]:
         """Everything that decides one run's numbers, resolved."""
+        explained = {"explainers": [explainer.resolved() for explainer in self.explainers]} if self.explainers else {}
         return {
             "protocol": PROTOCOL_VERSION,
             "dataset": {**self.dataset.resolved(), "version": self.dataset.version},
@@ -59,6 +65,7 @@ class Stack:
             "training": self.training.model_dump(mode="json"),
             "strength": f"{AUTO}{float(strength)!r}" if self.auto else float(strength),
             "seed": seed,
+            **explained,
         }
 
     @property
@@ -186,6 +193,7 @@ class Suite(BaseModel):
     Attributes:
         sweeps: one whose `dataset` is a list is a sweep on each of them.
         save_models: keep every run's state dict as an artifact.
+        explainers: to be measured on every network, and ranked: see `explainer_board`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -193,6 +201,7 @@ class Suite(BaseModel):
     description: str = ""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
     save_models: bool = False
+    explainers: tuple[Measured, ...] = ()
     sweeps: Annotated[tuple[Sweep, ...], Field(min_length=1)]
 
     @model_validator(mode="before")
@@ -209,7 +218,8 @@ class Suite(BaseModel):
     def stacks(self) -> list[Stack]:
         """All runs of the suite, in the order in which they are trained."""
         seeds = sorted(set(self.seeds))
-        return [stack for sweep in self.sweeps for stack in sweep.stacks(seeds)]
+        stacks = [stack for sweep in self.sweeps for stack in sweep.stacks(seeds)]
+        return [replace(stack, explainers=self.explainers) for stack in stacks] if self.explainers else stacks
 
     def keys(self) -> list[str]:
         """The key of every run, each once."""

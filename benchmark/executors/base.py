@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ...datasets.base import Recipe, ShortcutDataset
-from ...methods.explainers.base import explainers
+from ...methods.explainers.base import Explainer, explainers
 from ...methods.network import Net
 from .. import evaluate
 from ..engine import Engine, Fitted, Trainer
@@ -203,7 +203,7 @@ def _trained(task: Task, draws: list[ShortcutDataset], settings: Settings, progr
     fitted = stack.mitigation.fit(trainer)
     records = list(evaluate.records(stack, trainer, fitted, time.perf_counter() - begin))
     models = _state_dicts(stack, fitted) if settings.save_models else {}
-    pictured = task.panel and stack.mitigation.has_strength
+    pictured = task.panel and (stack.mitigation.has_strength or bool(stack.explainers))
     return Result(records, models, _panel(stack, trainer, fitted) if pictured else None)
 
 
@@ -222,15 +222,25 @@ def _state_dicts(stack: Stack, fitted: Fitted) -> dict[str, dict[str, Tensor]]:
 
 
 def _panel(stack: Stack, trainer: Trainer, fitted: Fitted) -> bytes:
-    """Input, mask, and input gradient at the least, the middle and the greatest strength of the first seed."""
+    """Input, mask, and input gradient at the least, the middle and the greatest strength of the first seed.
+
+    Where a suite ranks explainers, all of these instead, at the middle strength.
+    """
     one = trainer.draws[0]
     batch = (one.environments.get("random") or one.test("aligned")).batch(slice(0, PANEL_INPUTS))
     inputs = batch.inputs.to(trainer.device)
     last = len(stack.strengths) - 1
-    attributions = {}
-    for column in sorted({0, last // 2, last}):
+
+    def attributed(explainer: Explainer, column: int) -> Tensor:
         net = Net(trainer.modules[0], {name: value[0, column] for name, value in fitted.parameters.items()})
-        gradient = explainers.resolve("input_gradient").attribute(net, inputs, batch.labels.to(trainer.device))
-        attributions[f"strength {stack.strengths[column]:.3g}"] = torch.nan_to_num(gradient)
-    title = f"{stack.dataset.id}, {stack.network.id}, {stack.label}: |input gradient|"
-    return saliency_panel(inputs, batch.masks, attributions, title)
+        return torch.nan_to_num(explainer.attribute(net, inputs, net(inputs).argmax(-1).detach()))
+
+    setting = f"{stack.dataset.id}, {stack.network.id}, {stack.label}"
+    if stack.explainers:
+        able = [explainer for explainer in stack.explainers if not explainer.obstacle(trainer.modules[0])]
+        maps = {explainer.id.replace("_", "\n"): attributed(explainer, last // 2) for explainer in able}
+        at = f", strength {stack.strengths[last // 2]:.3g}" if stack.mitigation.has_strength else ""
+        return saliency_panel(inputs, batch.masks, maps, f"{setting}{at}: |attribution| of the predicted class")
+    gradient = explainers.resolve("input_gradient")
+    maps = {f"strength {stack.strengths[i]:.3g}": attributed(gradient, i) for i in sorted({0, last // 2, last})}
+    return saliency_panel(inputs, batch.masks, maps, f"{setting}: |input gradient|")

@@ -19,13 +19,15 @@ def saliency_panel(
 ) -> bytes:
     """A png: one row an input; its columns the input, its mask, and |attribution| by heading.
 
-    Each attribution is scaled to its own largest entry. Inputs that are not images are drawn as one line of pixels.
+    Each attribution is scaled to its own largest entry, as the title says. Inputs that are not images are drawn as one
+    line of pixels.
     """
     columns = {"input": _images(inputs), "mask": _images(masks.expand_as(inputs).float())}
     columns |= {heading: _scaled(_images(values.abs()).mean(-1)) for heading, values in attributions.items()}
     rows = len(inputs)
-    figure = Figure(figsize=(1.3 * len(columns), 1.3 * rows + 0.6), layout="constrained")
-    figure.suptitle(title, fontsize=9)
+    side = min(1.3, 12 / len(columns))  # inches: many columns stay legible at a page's width
+    figure = Figure(figsize=(side * len(columns), side * rows + 0.6), layout="constrained")
+    figure.suptitle(f"{title}, each map scaled to its largest entry", fontsize=9)
     axes = figure.subplots(rows, len(columns), squeeze=False)
     for column, (heading, images) in enumerate(columns.items()):
         axes[0][column].set_title(heading, fontsize=8)

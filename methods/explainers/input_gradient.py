@@ -23,6 +23,10 @@ class InputGradient(Explainer):
     name: ClassVar[str] = "input_gradient"
 
     def explain(
-        self, network: Network, inputs: Float[Tensor, "batch *features"], target: Int[Tensor, "batch"]
+        self,
+        network: Network,
+        inputs: Float[Tensor, "batch *features"],
+        target: Int[Tensor, "batch"],
+        baselines: Float[Tensor, "batch *features"],
     ) -> Float[Tensor, "batch *features"]:
         return input_gradient(network, inputs, lambda logits: logits.log_softmax(1).sum(1))[0]

@@ -25,7 +25,11 @@ class InputGradientPredicted(Explainer):
     name: ClassVar[str] = "input_gradient_predicted"
 
     def explain(
-        self, network: Network, inputs: Float[Tensor, "batch *features"], target: Int[Tensor, "batch"]
+        self,
+        network: Network,
+        inputs: Float[Tensor, "batch *features"],
+        target: Int[Tensor, "batch"],
+        baselines: Float[Tensor, "batch *features"],
     ) -> Float[Tensor, "batch *features"]:
         return input_gradient(network, inputs, lambda logits: log_odds(logits, target))[0]
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from rrrbench.benchmark.metrics import accuracy, reliance, saliency
+from rrrbench.benchmark.metrics import accuracy, randomisation, reliance, saliency
 from rrrbench.benchmark.metrics.base import metric, metrics
 from rrrbench.datasets.base import ENVIRONMENTS, ShortcutDataset, Split
 from rrrbench.datasets.registry import UnknownName
@@ -20,8 +20,8 @@ def emitted():
     splits = {e: Split(torch.zeros(1, 2), torch.tensor([0]), masks, torch.tensor([shown[e]])) for e in ENVIRONMENTS}
     dataset = ShortcutDataset("tiny", 0, torch.arange(2), splits["aligned"], splits["aligned"], splits)
     predictions = dict.fromkeys(ENVIRONMENTS, torch.tensor([0]))
-    attributions = dict.fromkeys([*explainers.names(), "integrated_gradients[n_steps=20]"], torch.tensor([[0.0, 1.0]]))
-    maps = saliency.measure(attributions, masks)
+    attributions = dict.fromkeys([*explainers.names(), "integrated_gradients[n_steps=20]"], torch.tensor([[0.5, 1.0]]))
+    maps = saliency.measure(attributions, masks) | randomisation.measure(attributions, attributions)
     return [*accuracy.measure(predictions, dataset), *reliance.measure(predictions, dataset), *maps]
 
 

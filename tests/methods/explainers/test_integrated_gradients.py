@@ -17,14 +17,18 @@ def test_of_a_linear_network_is_weight_times_input():
     torch.testing.assert_close(attributions, network.weight.detach()[TARGET] * INPUTS, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize(("activation", "tolerance"), [(nn.Softplus(), 1e-6), (nn.ReLU(), 1e-2)])
-def test_completeness(activation, tolerance):
-    """Attributions sum to f(x) - f(0): to rounding where f is smooth, to the quadrature's error at ReLU's kinks."""
+@pytest.mark.parametrize("against", ["zeros", "another input"])
+@pytest.mark.parametrize(
+    ("activation", "steps", "tolerance"), [(nn.Softplus(), 50, 1e-6), (nn.ReLU(), 50, 1e-2), (nn.ReLU(), 500, 1e-3)]
+)
+def test_completeness(activation, steps, tolerance, against):
+    """Attributions sum to f(x) - f(b): to rounding where f is smooth, to the quadrature's error at ReLU's kinks."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(4, 16), activation, nn.Linear(16, 3)).double()
-    total = IntegratedGradients().attribute(network, INPUTS, TARGET).sum(1)
+    baselines = torch.zeros_like(INPUTS) if against == "zeros" else INPUTS.flip(0)
+    total = IntegratedGradients(n_steps=steps).attribute(network, INPUTS, TARGET, baselines).sum(1)
     with torch.no_grad():
-        gained = (network(INPUTS) - network(torch.zeros_like(INPUTS))).gather(1, TARGET.unsqueeze(1)).squeeze(1)
+        gained = (network(INPUTS) - network(baselines)).gather(1, TARGET.unsqueeze(1)).squeeze(1)
     torch.testing.assert_close(total, gained, rtol=0, atol=tolerance)
 
 

@@ -1,0 +1,34 @@
+"""Captum's input times gradient (Shrikumar, Greenside, Shcherbina, Kundaje 2016, arxiv.org/abs/1605.01713).
+
+    a_d = x_d * dz_t(x) / dx_d
+
+Of a network of linear layers, ReLU and max-pooling without biases, it is complete against a baseline of zeros.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from .base import Explainer, Network, explainers
+from .layers import differentiable
+
+
+@explainers.register
+class GradientTimesInput(Explainer):
+    """Gradient of the target's logit, times the input."""
+
+    name: ClassVar[str] = "gradient_times_input"
+
+    def explain(
+        self,
+        network: Network,
+        inputs: Float[Tensor, "batch *features"],
+        target: Int[Tensor, "batch"],
+        baselines: Float[Tensor, "batch *features"],
+    ) -> Float[Tensor, "batch *features"]:
+        from captum.attr import InputXGradient
+
+        return InputXGradient(network).attribute(differentiable(inputs), target).detach()

@@ -1,0 +1,36 @@
+"""The floor: an attribution that knows neither the network nor the input.
+
+    a ~ N(0, 1), one draw for a shape of inputs
+
+An explainer that tracks nothing should do as well as this one.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import Field
+from torch import Tensor
+
+from .base import Explainer, Network, explainers
+
+
+@explainers.register
+class RandomAttribution(Explainer):
+    """Noise, the same for every network and input."""
+
+    name: ClassVar[str] = "random_attribution"
+
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    def explain(
+        self,
+        network: Network,
+        inputs: Float[Tensor, "batch *features"],
+        target: Int[Tensor, "batch"],
+        baselines: Float[Tensor, "batch *features"],
+    ) -> Float[Tensor, "batch *features"]:
+        noise = torch.randn(inputs.shape[1:], generator=torch.Generator().manual_seed(self.seed))
+        return noise.to(inputs).expand_as(inputs)
