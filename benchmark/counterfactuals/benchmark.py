@@ -19,7 +19,7 @@ from .loggers import BasicLogger, MlflowLogger, default_path
 from .metrics import Verdicts, scores
 from .subject import NETWORK, TRAINING, Subject, make_glyphs, subject, trained
 
-MakeLogger = Callable[[Mapping[str, object], Path, int], BasicLogger]
+MakeLogger = Callable[[Mapping[str, object], Path], BasicLogger]
 
 
 class Benchmark:
@@ -82,6 +82,7 @@ class Benchmark:
         self,
         explainer: str | type[ExplainerBase],
         output_path: str | Path | None = None,
+        device: str | torch.device | None = None,
         **parameters: object,
     ) -> dict[str, float]:
         """Evaluates an explainer, logs it, and remembers it for `summarize`.
@@ -89,6 +90,7 @@ class Benchmark:
         Args:
             explainer: `dice`, `dive`, `gs`, `is`, `lcf`, `stylex`, `xgem`, `dummy`, or a class of your own.
             output_path: the folder of a logger that writes to one.
+            device: where this and later runs are made; as before if not given.
             parameters: the explainer's own.
 
         Returns:
@@ -98,9 +100,12 @@ class Benchmark:
             UnknownName: no explainer is called so.
             ValueError: it returned something else than explanations.
         """
+        if device is not None and torch.device(device) != self.device:
+            self.device = torch.device(device)
+            self.__dict__.pop("subject", None)
         kind = explainer_class(explainer) if isinstance(explainer, str) else explainer
         attributes = self.attributes(explainer, **parameters)
-        logger = self.logger and self.logger(attributes, Path(output_path or default_path(attributes)), 5)
+        logger = self.logger and self.logger(attributes, Path(output_path or default_path(attributes)))
         subject = self.subject
 
         def watch(verdicts: Verdicts, shown: Shown) -> None:

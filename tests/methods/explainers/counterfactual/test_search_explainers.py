@@ -120,9 +120,14 @@ def test_the_oracle_gives_every_value_that_flips_and_no_other_where_one_does():
     assert hopeless[0, :, 3].tolist() == [-2.0, -2.0]
 
 
-@pytest.mark.parametrize(("make", "message"), [(lambda: Stylex(strategy="all"), "all"),
-                                               (lambda: GrowingSpheres(decrease_radius=1), "decrease_radius is 1"),
-                                               (lambda: GrowingSpheres(first_radius=0), "first_radius is 0")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Stylex(strategy="all"), "all"),
+        (lambda: GrowingSpheres(decrease_radius=1), "decrease_radius is 1"),
+        (lambda: GrowingSpheres(first_radius=0), "first_radius is 0"),
+    ],
+)
 def test_arguments_out_of_range_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
