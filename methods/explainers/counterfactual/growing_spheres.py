@@ -94,7 +94,7 @@ class GrowingSpheres(ExplainerBase):
             points = self._layer(latents, layer * thickness, (layer + 1) * thickness)[lacking]
             far = (points - latents[lacking, None]).norm(dim=2)
             far = far.masked_fill(~enemy(points, predicted[lacking]), torch.inf)
-            far, order = torch.cat([distances[lacking], far], 1).sort(1, stable=True)
+            far, order = torch.cat([distances[lacking], far], 1).sort(dim=1, stable=True)
             points = torch.cat([found[lacking], points], 1)
             distances[lacking] = far[:, :n]
             found[lacking] = points.gather(1, order[:, :n, None].expand(-1, -1, points.shape[2]))
