@@ -248,12 +248,15 @@ def as_mask(mask: Shaped[Tensor, "n *#features"], shape: torch.Size | tuple[int,
     """The mask as bool, if it is one: values in {0, 1}, broadcastable to `shape`.
 
     Raises:
-        ValueError: other values, or a shape that does not broadcast.
+        ValueError: other values, named, or a shape that does not broadcast.
     """
     if mask.dtype != torch.bool:
-        if not bool(((mask == 0) | (mask == 1)).all()):
-            high = mask.max().item() if not torch.isnan(mask).any() else float("nan")
-            raise ValueError(f"mask has values outside {{0, 1}} (max {high:g}): divide by 255 or pass a bool tensor")
+        other = mask[(mask != 0) & (mask != 1)]
+        if len(other):
+            raise ValueError(
+                f"mask has values that are neither 0 nor 1, such as {other[0].item():g}: "
+                "pass a bool tensor, e.g. mask > 0"
+            )
         mask = mask.bool()
     fits = mask.dim() == len(shape) and mask.shape[0] == shape[0]
     if not fits or any(m not in (1, s) for m, s in zip(mask.shape[1:], shape[1:], strict=True)):

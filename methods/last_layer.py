@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from pydantic import Field
 from torch import Tensor
 
-from ..datasets.base import generator
+from ..datasets.base import Batch, ShortcutDataset, generator
+from .base import Mitigation, Terms, weighted_cross_entropy
+from .network import Net
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -20,6 +24,41 @@ if TYPE_CHECKING:
 
 Head = tuple[Float[np.ndarray, "classes width"], Float[np.ndarray, "classes"]]
 """Weight and bias."""
+
+
+class LastLayerRetraining(Mitigation):
+    r"""What such methods share: ERM on all but a `share` of the training inputs, then another last layer from these.
+
+    loss of stage 1 = mean_n k_n / (1 - share) * -log p_y(x_n),   k_n = 0 if input n is held out, else 1
+    """
+
+    needs_minority: ClassVar[bool] = True
+    has_strength: ClassVar[bool] = False
+    carries: ClassVar[frozenset[str]] = frozenset({"weights"})
+
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+
+    @abstractmethod
+    def retrained(
+        self, draw: ShortcutDataset, chosen: Bool[Tensor, "n"], hidden: Float[np.ndarray, "k width"], head: Head
+    ) -> Head:
+        """Stage 2 of one run: from the features of its k chosen inputs, and the head that stage 1 trained."""
+
+    def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
+        right_answer = weighted_cross_entropy(net(batch.inputs), batch.labels, batch.draws["weights"])
+        return Terms(right_answer, right_reason=right_answer.new_zeros(()))
+
+    def fit(self, trainer: Trainer) -> Fitted:
+        out = held_out(trainer, self.share)
+        first = trainer.train(self, given={"weights": (~out).to(trainer.device, trainer.dtype) / (1 - self.share)})
+
+        def retrained(row: int, column: int, hidden: Float[np.ndarray, "n width"]) -> Head:
+            weight, bias = (first.parameters[f"head.{name}"][row, column].double().cpu() for name in ("weight", "bias"))
+            return self.retrained(
+                trainer.draws[row], out[row], hidden[out[row].numpy()], (weight.numpy(), bias.numpy())
+            )
+
+        return with_new_heads(trainer, first, retrained)
 
 
 def held_out(trainer: Trainer, share: float) -> Bool[Tensor, "seeds n"]:

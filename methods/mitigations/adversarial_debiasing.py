@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from ...datasets.base import Batch, ShortcutDataset, generator
 from ..base import Mitigation, Supervision, Terms, cross_entropy, mitigations
 from ..gradients import reversed_gradient
-from ..groups import balancing_weights
+from ..groups import balancing_weights, groups
 from ..last_layer import features, logistic_regression
 from ..network import Net
 
@@ -79,13 +79,14 @@ def adversary_error(
 def refitted_accuracy(
     hidden: Float[np.ndarray, "n width"], labels: Int[Tensor, "n"], shortcuts: Int[Tensor, "n"]
 ) -> float:
-    """Of a logistic regression from features to shortcut values: fitted on every other input, scored on the rest.
+    """Of a logistic regression from features to shortcut values: fitted on half of each group, scored on the rest.
 
     Both with weights that give each (label, shortcut) group the same share; NaN where the features are not finite.
     """
     if not np.isfinite(hidden).all():
         return float("nan")
     shown = (shortcuts >= 0).nonzero()[:, 0]
+    shown = shown[groups(labels[shown], shortcuts[shown])[0].argsort(stable=True)]
     fitting, scoring = (
         (
             hidden[half.numpy()],

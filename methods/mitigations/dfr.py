@@ -16,58 +16,41 @@ do not need.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from ...datasets.base import Batch, generator
-from ..base import Mitigation, Supervision, Terms, mitigations, weighted_cross_entropy
+from ...datasets.base import ShortcutDataset, generator
+from ..base import Supervision, mitigations
 from ..groups import groups
-from ..last_layer import Head, head_of, held_out, logistic_regression, with_new_heads
-from ..network import Net
-
-if TYPE_CHECKING:
-    from ...benchmark.engine import Fitted, Trainer
+from ..last_layer import Head, LastLayerRetraining, head_of, logistic_regression
 
 
 @mitigations.register
-class DFR(Mitigation):
+class DFR(LastLayerRetraining):
     """Retrains the last layer on inputs in which all groups are equally frequent."""
 
     name: ClassVar[str] = "dfr"
     paper: ClassVar[str] = "Kirichenko et al. 2023"
     needs: ClassVar[frozenset[Supervision]] = frozenset({"groups"})
-    needs_minority: ClassVar[bool] = True
-    has_strength: ClassVar[bool] = False
-    carries: ClassVar[frozenset[str]] = frozenset({"weights"})
 
-    share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     refits: Annotated[int, Field(ge=1)] = 10
 
-    def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
-        right_answer = weighted_cross_entropy(net(batch.inputs), batch.labels, batch.draws["weights"])
-        return Terms(right_answer, right_reason=right_answer.new_zeros(()))
-
-    def fit(self, trainer: Trainer) -> Fitted:
-        out = held_out(trainer, self.share)
-        first = trainer.train(self, given={"weights": (~out).to(trainer.device, trainer.dtype) / (1 - self.share)})
-
-        def retrained(row: int, column: int, hidden: Float[np.ndarray, "n width"]) -> Head:
-            draw, chosen = trainer.draws[row], out[row]
-            labels, shortcuts = draw.train.labels[chosen], draw.train.shortcuts[chosen]
-            group, rng = groups(labels, shortcuts)[0].numpy(), generator(draw.seed, "dfr")
-            heads = []
-            for _ in range(self.refits):
-                subset = balanced_subset(group, rng)
-                model = logistic_regression().fit(hidden[chosen][subset], labels.numpy()[subset])
-                heads.append(head_of(model, draw.classes))
-            weights, biases = zip(*heads, strict=True)
-            return np.mean(weights, axis=0), np.mean(biases, axis=0)
-
-        return with_new_heads(trainer, first, retrained)
+    def retrained(
+        self, draw: ShortcutDataset, chosen: Bool[Tensor, "n"], hidden: Float[np.ndarray, "k width"], head: Head
+    ) -> Head:
+        labels, shortcuts = draw.train.labels[chosen], draw.train.shortcuts[chosen]
+        group, rng = groups(labels, shortcuts)[0].numpy(), generator(draw.seed, "dfr")
+        heads = []
+        for _ in range(self.refits):
+            subset = balanced_subset(group, rng)
+            model = logistic_regression().fit(hidden[subset], labels.numpy()[subset])
+            heads.append(head_of(model, draw.classes))
+        weights, biases = zip(*heads, strict=True)
+        return np.mean(weights, axis=0), np.mean(biases, axis=0)
 
 
 def balanced_subset(group: Int[np.ndarray, "n"], rng: np.random.Generator) -> Int[np.ndarray, "k"]:

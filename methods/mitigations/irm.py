@@ -6,12 +6,15 @@ z are the logits, so one input's derivative is d_n = sum_k p_k z_k - z_y. The tw
 whose shortcut says another label's value, and all others: a network that reads the shortcut wants smaller logits in the
 one and larger ones in the other.
 
-D_e^2 is estimated as the paper's appendix D does, without bias, from independent inputs: d_n * d_m with m drawn anew in
-every step from the batch's other inputs of n's environment. So the term is a mean over the batch: each product counts
-N / (2 N_e), and an input that is alone in its environment counts 0.
+D_e^2 is estimated by d_n * d_m, with m drawn anew in every step from the batch's inputs of n's environment, n itself
+included: over the draws, that is the square of the batch's D_e, as in the paper's experiments. So the term is a mean
+over the batch, in which each product counts N / (2 N_e). The paper's appendix D multiplies two halves of a batch, which
+is unbiased; but training on the same inputs for many epochs then finds networks with a penalty below 0.
 
 Deviations: the right-answer term is the mean over all inputs and not over environments, so that strength 0 is ERM, and
-strengths are neither annealed nor divided out of the loss.
+strengths are neither annealed nor divided out of the loss. Without annealing the useful strengths are few: on the data
+of tests/methods/mitigations/test_better_than_erm.py, ERM is 0.75 accurate where the shortcut is random, and this 0.78
+at strength 0.3 and 0.63 at 3.
 """
 
 from __future__ import annotations
@@ -43,19 +46,17 @@ class IRM(Mitigation):
 
     def augment(self, batch: Batch, classes: int, generator: torch.Generator) -> Batch:
         environment = batch.draws["environment"]
-        others = (environment[:, None] == environment).fill_diagonal_(False)
-        paired = others.any(1)
-        choice = torch.where(others, 1.0, (~paired[:, None]).float())  # one that is alone has any partner, unused
-        partners = choice.cpu().multinomial(1, generator=generator)[:, 0].to(batch.labels.device)
-        drawn = {"partners": batch.inputs[partners], "partner_labels": batch.labels[partners], "paired": paired}
+        same = (environment[:, None] == environment).float()
+        partners = same.cpu().multinomial(1, generator=generator)[:, 0].to(batch.labels.device)
+        drawn = {"partners": batch.inputs[partners], "partner_labels": batch.labels[partners]}
         return batch._replace(draws={**batch.draws, **drawn})
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
         draws, logits = batch.draws, net(batch.inputs)
-        product = scale_derivative(logits, batch.labels)
-        product = product * scale_derivative(net(draws["partners"]), draws["partner_labels"])
-        weights = (draws["inverse_shares"] * draws["paired"]).to(logits) / 2
-        return Terms(cross_entropy(logits, batch.labels), strength * (weights * product).mean())
+        own = scale_derivative(logits, batch.labels)
+        partners = scale_derivative(net(draws["partners"]), draws["partner_labels"])
+        weights = draws["inverse_shares"].to(logits) / 2
+        return Terms(cross_entropy(logits, batch.labels), strength * (weights * own * partners).mean())
 
     def fit(self, trainer: Trainer) -> Fitted:
         environment = torch.stack([draw.minority for draw in trainer.draws]).long().to(trainer.device)

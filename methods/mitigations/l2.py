@@ -5,6 +5,9 @@ r"""Weight decay as the mitigation (Krogh and Hertz, NeurIPS 1991).
 over all parameters, biases included. It knows nothing of the shortcut: the control for penalties that work because they
 shrink the network. In the gradient, unlike AdamW's decay. Ross et al. (2017) add 1e-4 ||theta||^2 to a sum over 256
 inputs: strength 1e-4 / 256 = 3.9e-7.
+
+Hardly better than ERM on the data of tests/methods/mitigations/test_better_than_erm.py, which measures it: accuracy
+0.76 at strength 0.01 where the shortcut is random, ERM 0.75.
 """
 
 from __future__ import annotations

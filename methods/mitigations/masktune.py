@@ -10,6 +10,9 @@ groups. No strength.
 Deviations: input times gradient in place of xGradCAM, which dense networks have no feature maps for, so that single
 pixels are hidden and not blobs; the last network's map and not the one with the best validation accuracy; the
 optimiser's moments begin anew, at the same learning rate.
+
+No better than ERM on the data of tests/methods/mitigations/test_better_than_erm.py, which measures it: accuracy 0.70
+where the shortcut is random, ERM 0.75.
 """
 
 from __future__ import annotations

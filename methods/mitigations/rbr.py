@@ -7,7 +7,9 @@ I is the influence function with the identity for the inverse Hessian, summed ov
 pixel moves the training step that its input asks for. The head's parameters cancel in the sum, so a network without
 hidden layers has none. It vanishes on fitted points, grows with the fourth power of the pixel range, and its own
 gradient is of third order: the strengths that work differ by many decades (1e-5 on decoy-digits fed 0..16, 100 on the
-tests' inputs fed 0..1), and training may diverge (seen by Friedrich et al. too).
+tests' inputs fed 0..1), and training may diverge (seen by Friedrich et al. too). On decoy-digits with the mlp,
+accuracy/random is 0.862 at strength 1e-5 and ERM's 0.781: better by 0.082 on average, but not for each of 5 seeds
+(results/leaderboard/mitigations-quick.csv).
 """
 
 from __future__ import annotations

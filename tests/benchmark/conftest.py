@@ -5,8 +5,8 @@ import shutil
 import pytest
 from rrrbench.benchmark.executors import Settings
 from rrrbench.benchmark.session import Session
-from rrrbench.benchmark.suite import parse_suite
 from rrrbench.benchmark.tracking import Tracker
+from tiny import tiny_suite
 
 
 @pytest.fixture(scope="session")
@@ -21,16 +21,6 @@ def fresh_database(tmp_path_factory):
 def uri(fresh_database, tmp_path):
     shutil.copy(fresh_database, tmp_path / "mlflow.db")
     return f"sqlite:///{tmp_path / 'mlflow.db'}"
-
-
-def tiny_suite(name="tiny", epochs=2, seeds=(0, 1), **changes):
-    sweep = {
-        "dataset": {"name": "decoy", "base": "digits"},
-        "network": {"name": "mlp", "hidden": [8]},
-        "training": {"epochs": epochs, "batch_size": 128},
-        "mitigations": [{"mitigation": "erm"}, {"mitigation": "rrr", "strengths": [0.1, 1.0]}],
-    }
-    return parse_suite({"name": name, "seeds": list(seeds), "sweeps": [{**sweep, **changes}]}, "tiny")
 
 
 @pytest.fixture

@@ -79,6 +79,7 @@ def test_auto_picks_by_a_trial_and_remembers_it():
     assert choices == before
 
 
+@pytest.mark.slow
 def test_law_4_for_convolutions():
     from rrrbench.datasets.base import make
 

@@ -17,7 +17,6 @@ from typing import ClassVar
 import pandas as pd
 import psutil
 import pytest
-from conftest import tiny_suite
 from rrrbench.benchmark.executors import DigestMismatch, Settings, Task, processes, run_stack
 from rrrbench.benchmark.executors.base import divided
 from rrrbench.benchmark.executors.cluster import Cluster
@@ -27,7 +26,9 @@ from rrrbench.benchmark.session import Choices, Session
 from rrrbench.benchmark.suite import Suite, load_suite
 from rrrbench.benchmark.tracking import finished_keys
 from rrrbench.datasets.base import Recipe
+from rrrbench.methods.base import mitigations
 from rrrbench.methods.mitigations.rrr import RRR
+from tiny import tiny_suite
 
 STACKED = Settings(engine="stacked")
 TESTS = Path(__file__).parent
@@ -99,6 +100,18 @@ def test_the_seconds_of_a_run_are_of_all_that_its_fit_does_but_setting_up():
     metrics = [record.metrics for record in result.records]
     assert 2 < sum(of["seconds"] for of in metrics) < 20
     assert all(of["seconds/setup"] > 0 for of in metrics)
+
+
+@pytest.mark.parametrize(
+    ("mitigation", "reason"), [("dfr", "no minority group"), ("hint", "mlp[hidden=[8]] has no convolution")]
+)
+def test_what_a_mitigation_cannot_work_with_is_said_and_not_trained(mitigation, reason):
+    method, epochs = mitigations.resolve(mitigation), []
+    task = Task(replace(tiny_suite().stacks()[1], mitigation=method, strengths=(0.1,)))
+    records = run_stack(task, STACKED, epochs.append).records
+    assert [(record.status, record.seed) for record in records] == [("inapplicable", 0), ("inapplicable", 1)]
+    assert all(reason in record.error and not record.metrics for record in records)
+    assert sum(epochs) == task.stack.epochs
 
 
 @pytest.mark.slow
@@ -244,7 +257,7 @@ def test_two_sessions_that_note_what_is_fastest_do_not_meet(tmp_path):
 SLEEPS = """
 import time
 from pathlib import Path
-from conftest import tiny_suite
+from tiny import tiny_suite
 from rrrbench.benchmark.executors import Settings, Task
 from rrrbench.benchmark.executors.processes import Processes
 from test_executors import Sleeps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -10,12 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import tiny_suite
 from mlflow_server import Server
 from rrrbench.benchmark.executors import Settings
 from rrrbench.benchmark.executors.here import Here
 from rrrbench.benchmark.session import Session
 from rrrbench.benchmark.suite import load_suite
+from tiny import tiny_suite
 
 pytestmark = pytest.mark.slow
 SCRIPTS = Path(sys.executable).parent

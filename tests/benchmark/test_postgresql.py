@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import tiny_suite
 from mlflow_server import Server, free_port
 from rrrbench.benchmark.record import Record
 from rrrbench.benchmark.tracking import Tracker
+from tiny import tiny_suite
 
 WRITERS, RUNS = 8, 500
 

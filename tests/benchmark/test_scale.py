@@ -1,13 +1,16 @@
+import pandas as pd
 import pytest
 from scale import measure
 from tabulate import tabulate
 
 
 @pytest.mark.slow
-def test_a_thousand_runs_and_how_long_they_take_to_read(uri, tmp_path, capsys):
-    """The figures for 10,000, and how to measure them, are in docs/scaling-tracking.md."""
+def test_a_thousand_runs_are_logged_read_and_ranked(uri, tmp_path, capsys):
+    """How long it takes is printed, and for 10,000 runs stands in docs/scaling-tracking.md with its command."""
     found = measure(1000, uri, tmp_path)
     with capsys.disabled():
         print("\n" + tabulate(found.items(), floatfmt=".1f"))
-    assert found["leaderboard, s"] < 10
-    assert found["run again, s"] < 5
+    assert found["runs"] == 1000
+    rows = pd.read_csv(tmp_path / "rows.csv")
+    assert len(rows) == rows.run_key.nunique() == 1000
+    assert (rows.status == "finished").all()

@@ -14,7 +14,6 @@ from typing import ClassVar
 
 import pandas as pd
 import pytest
-from conftest import tiny_suite
 from rrrbench.benchmark import session as session_module
 from rrrbench.benchmark import tracking
 from rrrbench.benchmark.executors import DigestMismatch, Settings, Task, here, run_stack
@@ -26,6 +25,7 @@ from rrrbench.datasets.base import ShortcutDataset
 from rrrbench.methods.base import Terms
 from rrrbench.methods.mitigations.erm import ERM
 from rrrbench.methods.mitigations.rrr import RRR
+from tiny import tiny_suite
 
 MEASURED_TIME = ["seconds", "seconds/setup"]
 
@@ -234,6 +234,7 @@ strengths = [0.1, 1.0]
 """
 
 
+@pytest.mark.slow
 def test_kill_9_in_the_middle_then_the_same_command(session, tmp_path):
     path = tmp_path / "killed.toml"
     path.write_text(SUITE)

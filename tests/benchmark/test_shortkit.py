@@ -137,6 +137,12 @@ def test_one_seed_gives_the_same_weights_and_the_global_draws_go_on_as_before():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_images_take_the_dtype_of_the_model():
+    _, network = fit(model().float())
+    assert network[1].weight.dtype == torch.float32
+    assert not torch.equal(weights(network), weights(model().float()))
+
+
 @pytest.mark.parametrize("change", [{"labels": np.zeros(N - 1, int)}, {"masks": np.zeros((N - 1, SIDE, SIDE))}])
 def test_lengths_that_differ_are_refused(change):
     with pytest.raises(ValueError, match=rf"{N - 1}"):
@@ -273,7 +279,7 @@ def test_a_step_on_a_gpu_does_not_wait_for_it_and_the_model_comes_back(recwarn):
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [(255.0, r"max 255\): divide by 255"), (-1.0, "outside"), (np.nan, "max nan"), (0.5, "outside")],
+    [(255.0, "such as 255: pass a bool tensor"), (-1.0, "such as -1"), (np.nan, "such as nan"), (0.5, "such as 0.5")],
 )
 def test_fault_masks_of_any_value_are_accepted(value, message):
     network, (_, _, masks) = model(), data()
@@ -336,6 +342,7 @@ def test_fault_labels_cannot_be_names():
             "at least one",
         ),
         ({"images": torch.zeros(N, CHANNELS, SIDE, SIDE, dtype=torch.uint8)}, r"images\.float\(\) / 255"),
+        ({"network": model().requires_grad_(False)}, "nothing to train"),
         ({"n_epochs": 0}, "n_epochs"),
         ({"batch_size": 0}, "batch_size"),
         ({"lr": 0.0}, "lr"),
@@ -525,7 +532,7 @@ def test_a_share_of_the_images_is_masked():
     [
         ({}, "either"),
         ({"shortcut_masks": np.ones((8, 8)), "heatmaps": np.ones((8, 8))}, "either"),
-        ({"shortcut_masks": np.full((8, 8), 255)}, "divide by 255"),
+        ({"shortcut_masks": np.full((8, 8), 255)}, "such as 255"),
         ({"shortcut_masks": np.ones((4, 4))}, r"masks of \(4, 4\) pixels for images of \(8, 8\)"),
         ({"shortcut_masks": np.ones((5, 8, 8))}, "one mask per input"),
         ({"shortcut_masks": np.ones(8)}, r"shape \(8,\)"),
@@ -683,6 +690,8 @@ def test_contrast_draws_a_task_together_whatever_its_group():
     assert gap(hidden) < -1
     assert gap(features) > 0.5
     assert np.array_equal(ContrastiveDebiasing(**settings).fit(hidden, task, group).transform(hidden), features)
+    softer = ContrastiveDebiasing(**settings, temperature=0.5).fit(hidden, task, group).transform(hidden)
+    assert np.abs(softer - features).max() > 0.1  # it is the contrast that they learn from
 
 
 def test_fault_one_step_for_each_anchor(monkeypatch):

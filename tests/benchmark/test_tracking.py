@@ -6,10 +6,10 @@ import multiprocessing
 
 import pandas as pd
 import pytest
-from conftest import tiny_suite
 from rrrbench.benchmark import tracking
 from rrrbench.benchmark.record import Record
 from rrrbench.benchmark.tracking import METRICS_A_REQUEST, Tracker, finished_keys
+from tiny import tiny_suite
 
 
 def some_records(status="finished", **measured) -> list[Record]:

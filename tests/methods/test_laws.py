@@ -31,7 +31,7 @@ def same_bits(a, b, columns) -> bool:
     return all(torch.equal(a[name][:, columns], b[name][:, columns]) for name in a)
 
 
-@pytest.mark.parametrize("engine", ["stacked", "single"])
+@pytest.mark.parametrize("engine", ["stacked", pytest.param("single", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("mitigation", WITH_STRENGTH, ids=by_id)
 def test_law_1_strength_0_is_erm_bit_for_bit(mitigation, engine):
     fitted, erm = (
@@ -95,7 +95,7 @@ def test_law_3_the_terms_do_not_depend_on_the_batch_size(mitigation):
     torch.testing.assert_close(thirds.mean(0), terms(slice(0, 24)), rtol=1e-12, atol=1e-15)
 
 
-@pytest.mark.parametrize("pixel_range", ["unit", (-1.0, 1.0)], ids=str)
+@pytest.mark.parametrize("pixel_range", ["unit", pytest.param((-1.0, 1.0), marks=pytest.mark.slow)], ids=str)
 @pytest.mark.parametrize("mitigation", EVERY, ids=by_id)
 def test_law_4_stacked_or_alone_the_numbers_are_the_same(mitigation, pixel_range):
     strengths = (0.0, 0.01, 0.1) if mitigation.has_strength else (0.0,)

@@ -90,12 +90,14 @@ class ExplanationRegularization:
         Dropout is on, BatchNorm keeps its statistics: with those of a batch, an input's gradient is not its own.
 
         Args:
+            images: in [0, 1]; the model's dtype is theirs.
             labels: indices of the model's outputs, or names of `classes`.
             shortcut_masks: 1 where the shortcut is, else 0: (H, W) or (1, H, W) for all images, (N, H, W), or
                 (N, 1 or C, H, W). Of another size than the images they are resized, by nearest neighbour.
 
         Raises:
-            ValueError: lengths, shapes, or values that do not fit; no images; a model that gives no two logits.
+            ValueError: lengths, shapes, or values that do not fit; no images; a model that gives no two logits or has
+                nothing to train.
             RuntimeError: the loss is not finite, or the model has no input gradient.
         """
         images = torch.as_tensor(images).detach()
@@ -107,12 +109,16 @@ class ExplanationRegularization:
         indices, masks = label_indices(labels, self.classes), masks_for(shortcut_masks, images.shape)
         if len(indices) != len(images):
             raise ValueError(f"{len(indices)} labels for {len(images)} images: give one each")
-        device = _device_of(model) if self.device is None else torch.device(self.device)
+        trained = next((parameter for parameter in model.parameters() if parameter.requires_grad), None)
+        if trained is None:
+            raise ValueError("no parameter of the model requires gradients: there is nothing to train")
+        device = trained.device if self.device is None else torch.device(self.device)
         with _as_it_was(model), seeded(self.random_state, device) as generator:
             net = LogitsOf(model if self.device is None else model.to(device), self.head)
-            _check_logits(net, images[:1].to(device), indices)
+            inputs = images.to(device, trained.dtype)
+            _check_logits(net, inputs[:1], indices)
             _to_training_mode(net)
-            self._history = self._train(net, images.to(device), indices.to(device), masks, generator)
+            self._history = self._train(net, inputs, indices.to(device), masks, generator)
         return self
 
     def _train(
@@ -207,7 +213,7 @@ def masks_for(masks: ArrayLike, shape: torch.Size) -> Bool[Tensor, "masks channe
     """Masks of the size of images of this shape; one for all stays one.
 
     Raises:
-        ValueError: values outside {0, 1}, another number of masks or channels, or a mask that resizing loses.
+        ValueError: values other than 0 and 1, another number of masks or channels, or a mask that resizing loses.
     """
     given: Shaped[Tensor, "*shape"] = masks if isinstance(masks, Tensor) else torch.from_numpy(np.array(masks))
     match given.dim():
@@ -232,10 +238,6 @@ def masks_for(masks: ArrayLike, shape: torch.Size) -> Bool[Tensor, "masks channe
             f"{tuple(size)}: give masks of the images' size"
         )
     return resized
-
-
-def _device_of(model: nn.Module) -> torch.device:
-    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
 @contextmanager

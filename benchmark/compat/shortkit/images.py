@@ -160,7 +160,7 @@ def pixel_masks(
     """The masks beside the pixels; one for all is repeated.
 
     Raises:
-        ValueError: values outside {0, 1}, or a shape that does not fit.
+        ValueError: values other than 0 and 1, or a shape that does not fit.
     """
     given = torch.from_numpy(np.array(masks))
     if given.dim() not in (2, 3, 4):

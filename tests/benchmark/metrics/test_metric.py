@@ -9,7 +9,8 @@ from rrrbench.datasets.registry import UnknownName
 from rrrbench.methods.explainers.base import explainers
 
 ELSEWHERE = [
-    *("seconds", "seconds_over_erm", "regret", "right_answer", "right_reason"),
+    *("seconds", "seconds/setup", "seconds_over_erm", "regret", "right_answer", "right_reason"),
+    *("mask_effect", "strength", "adversary_accuracy"),
     *("liveness/start", "liveness/middle", "liveness/end", "accuracy/validation", "accuracy/validation_swap"),
 ]
 

@@ -142,16 +142,16 @@ def test_the_network_descends_where_the_shares_ascend():
 
 
 def test_group_dro_favours_the_worst_group_over_erm():
-    """200 epochs of full batches: the largest of the groups' training errors ends below ERM's."""
-    settings = {"seeds": (0,), "correlation": 0.5, "epochs": 200, "batch_size": 24, "learning_rate": 0.01}
+    """100 steps: the largest of the groups' training errors ends below ERM's."""
+    settings = {"seeds": (2,), "correlation": 0.5, "epochs": 100, "batch_size": 24, "learning_rate": 0.01}
     worst = []
-    for mitigation in (ERM(), GroupDRO()):
+    for mitigation in (ERM(), GroupDRO(rate=1.0)):
         trainer = small_trainer((0.0,), **settings)
         fitted = mitigation.fit(trainer)
         net = Net(trainer.modules[0], {name: value[0, 0] for name, value in fitted.parameters.items()})
         batch = trainer.draws[0].train.batch()
         worst.append(group_errors(net, batch._replace(inputs=batch.inputs.double())).max().item())
-    assert worst[1] < worst[0]
+    assert worst[1] < 0.5 * worst[0]
 
 
 def test_a_reversed_gradient_is_the_value_with_minus_its_gradient():
