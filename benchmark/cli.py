@@ -156,6 +156,8 @@ def run(
         os.environ["RRRBENCH_DATA"] = str(data_root.absolute())
     if suite == COUNTERFACTUALS:
         with _explained():
+            if executor is not ExecutorName.here:
+                raise ValueError(f"{COUNTERFACTUALS} runs in this process: leave out --executor {executor.value}")
             from .counterfactuals import track
 
             typer.echo(track.run(_torch_device(device)))

@@ -7,7 +7,8 @@ For explainers that change an input until the prediction changes, a dataset need
 
 The label is the parity of the letter, as in bex (Velazquez et al. 2023, openreview.net/forum?id=RYeRNwRjNE). With
 probability `correlation` an input's font is one of the `breadth / 2` that go with its label, else any of the 22: those
-with capitals that come with matplotlib, DejaVu, STIX and Computer Modern, under free licences.
+with capitals that come with matplotlib, DejaVu, STIX and Computer Modern, under free licences. The fonts that go with
+a label are of one style, as bold or slanted ones are: a shortcut is a simpler rule than the one it stands for.
 
 The renderer is analytic. Letters and fonts sit on points of {-1, 0, 1}^3, and
 
@@ -163,7 +164,7 @@ class Glyphs:
 
 
 def draw_glyphs(
-    seed: int, correlation: float = 0.95, breadth: int = 10, train: int = 5000, validation: int = 1000
+    seed: int, correlation: float = 0.95, breadth: int = 10, train: int = 1000, validation: int = 1000
 ) -> Glyphs:
     """Letters whose font agrees with their label.
 
@@ -178,7 +179,7 @@ def draw_glyphs(
         raise ValueError(f"correlation is {correlation}, expected a probability, such as 0.95")
     if breadth % 2 or not 2 <= breadth <= len(FONTS):
         raise ValueError(f"breadth is {breadth}, expected an even number of fonts from 2 to {len(FONTS)}, such as 10")
-    class_fonts = generator(seed, "class fonts").permutation(len(FONTS))[:breadth].reshape(2, -1)
+    class_fonts = _two_styles(generator(seed, "class fonts"), breadth)
     sizes = {"train": train, "validation": validation}
     drawn = {part: _draw(generator(seed, part), n, class_fonts, correlation) for part, n in sizes.items()}
     raw = drawn["train"][0]
@@ -190,6 +191,15 @@ def draw_glyphs(
     ]
     renderer = Renderer(torch.from_numpy(mean).float(), torch.from_numpy(std).float())
     return Glyphs(seed, correlation, breadth, renderer, torch.from_numpy(class_fonts), *parts)
+
+
+def _two_styles(rng: np.random.Generator, breadth: int) -> Int[np.ndarray, "classes fonts"]:
+    """A font at random, the one most unlike it, and with each those that are nearer to it than to the other."""
+    glyphs = torch.tensor(_glyphs()).unflatten(0, (len(CHARACTERS), len(FONTS))).flatten(2)
+    far = torch.cdist(glyphs, glyphs).mean(0).numpy()
+    one = rng.integers(len(FONTS))
+    between = (far[one] - far[far[one].argmax()]).argsort()
+    return rng.permutation(np.stack([between[: breadth // 2], between[-(breadth // 2) :]]))
 
 
 def _draw(

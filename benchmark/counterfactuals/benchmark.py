@@ -103,17 +103,18 @@ class Benchmark:
         if device is not None and torch.device(device) != self.device:
             self.device = torch.device(device)
             self.__dict__.pop("subject", None)
-        kind = explainer_class(explainer) if isinstance(explainer, str) else explainer
+        made = explainer_class(explainer)(**parameters)
         attributes = self.attributes(explainer, **parameters)
-        logger = self.logger and self.logger(attributes, Path(output_path or default_path(attributes)))
+        path = Path(output_path or default_path(attributes))
+        logger = None if self.logger is None else self.logger(attributes, path)
         subject = self.subject
 
         def watch(verdicts: Verdicts, shown: Shown) -> None:
             if logger is not None:
                 logger.accumulate(scores(verdicts), shown)
 
-        verdicts = evaluate(kind(**parameters), subject, self.batch_size, self.seed, watch)
-        results = {**scores(verdicts), "accuracy": subject.accuracy}
+        verdicts = evaluate(made, subject, self.batch_size, self.seed, watch)
+        results = {**scores(verdicts), "accuracy": subject.accuracy, "blend": subject.glyphs.blend()}
         self._rows.append({**attributes, **results})
         if logger is not None:
             logger.results = results
@@ -131,7 +132,7 @@ class Benchmark:
 
     def attributes(self, explainer: str | type[ExplainerBase], **parameters: object) -> dict[str, object]:
         """The resolved configuration of a run, known before it."""
-        kind = explainer_class(explainer) if isinstance(explainer, str) else explainer
+        kind = explainer_class(explainer)
         defaults = {name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()
                     if parameter.default is not inspect.Parameter.empty}  # fmt: skip
         changed = {name: value for name, value in parameters.items() if defaults.get(name) != value}

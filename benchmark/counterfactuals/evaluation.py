@@ -11,13 +11,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ...datasets.glyphs import CHARACTERS, FONTS, NUISANCE, NUISANCES, Renderer
+from ...datasets.glyphs import CHARACTERS, CORE, FONTS, NUISANCE, NUISANCES, SHORTCUT, Renderer
 from ...methods.explainers.counterfactual.base import ExplainerBase, decoded
 from .metrics import Verdicts, bounded, joined, judged
 from .subject import Subject, undisturbed
 
 VISIBLE = 0.3
-"""Standard deviations from which on a nuisance's change is named."""
+"""Standard deviations from which on a change is named."""
 
 
 class Shown(NamedTuple):
@@ -28,7 +28,7 @@ class Shown(NamedTuple):
     predicted: Int[Tensor, "batch"]
     predictions: Int[Tensor, "batch n"]
     hits: Tensor
-    changes: list[list[str]]
+    changes: list[list[list[str]]]
 
 
 def evaluate(
@@ -69,23 +69,31 @@ def evaluate(
 @torch.no_grad()
 def what_changed(
     latents: Float[Tensor, "batch z"], explanations: Float[Tensor, "batch n z"], renderer: Renderer
-) -> list[list[str]]:
-    """In words: `A>C, cmr10, x +0.4`."""
+) -> list[list[list[str]]]:
+    """Each explanation's changes in words: `A → C`, `cmr10`, `x +0.4`."""
     sizes = explanations.shape[:2]
     character, font = (part.tolist() for part in renderer.nearest(latents))
     characters, fonts = (part.unflatten(0, sizes).tolist() for part in renderer.nearest(explanations.flatten(0, 1)))
-    moves = (explanations - latents[:, None])[..., NUISANCE].tolist()
+    moves = (explanations - latents[:, None]).tolist()
     return [
         [_words(character[i], characters[i][j], font[i], fonts[i][j], moves[i][j]) for j in range(sizes[1])]
         for i in range(sizes[0])
     ]
 
 
-def _words(character: int, other_character: int, font: int, other_font: int, moves: list[float]) -> str:
-    words = [f"{CHARACTERS[character]}>{CHARACTERS[other_character]}"] if other_character != character else []
-    words += [FONTS[other_font]] if other_font != font else []
-    words += [f"{name} {move:+.1f}" for name, move in zip(NUISANCES, moves, strict=True) if abs(move) > VISIBLE]
-    return ", ".join(words)
+def _words(character: int, other_character: int, font: int, other_font: int, moves: list[float]) -> list[str]:
+    words = []
+    if other_character != character:
+        words.append(f"{CHARACTERS[character]} → {CHARACTERS[other_character]}")
+    elif max(map(abs, moves[CORE])) > VISIBLE:
+        words.append("between letters")
+    if other_font != font:
+        words.append(FONTS[other_font])
+    elif max(map(abs, moves[SHORTCUT])) > VISIBLE:
+        words.append("between fonts")
+    named = zip(NUISANCES, moves[NUISANCE], strict=True)
+    moved = [f"{name} {move:+.1f}" for name, move in named if abs(move) > VISIBLE]
+    return [*words, *([", ".join(moved)] if moved else [])]
 
 
 def _check(explainer: ExplainerBase, explanations: Tensor, latents: Float[Tensor, "batch z"]) -> None:

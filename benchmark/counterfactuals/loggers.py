@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-import torch
 from matplotlib.figure import Figure
 
 from ..protocol import PROTOCOL_VERSION
@@ -21,7 +20,8 @@ from .evaluation import Shown
 RECIPE = 1
 """Of glyphs, classifier and metrics: part of every run key, so a change of it is another number."""
 COLUMNS = 4
-ROWS = 6
+ROWS = 4
+TITLE = ("explainer", "corr_level", "n_corr", "seed")
 
 
 def run_key(attributes: Mapping[str, object]) -> str:
@@ -73,11 +73,12 @@ class BasicLogger:
         self._figure = self.create_cf_figure()
 
     def create_cf_figure(self) -> Figure:
-        """The first inputs of the batches kept, with their first counterfactuals; those that are hits come first."""
-        rows = [row for shown in self._shown for row in _rows(shown)]
-        rows.sort(key=lambda row: -row[0])
-        title = " ".join(str(self.attributes.get(name, "")) for name in ("explainer", "parameters")).strip()
-        return counterfactual_strip([row[1:] for row in rows[:ROWS]], f"{title} (*: the prediction flipped)", COLUMNS)
+        """The first inputs as they come, with their counterfactuals: hits first, then other flips."""
+        rows = [row for shown in self._shown for row in _rows(shown)][:ROWS]
+        title = " ".join(f"{name} {value}" for name, value in self.attributes.items() if name in TITLE)
+        return counterfactual_strip(
+            rows, f"{title}\nink: grey stayed, red put, blue taken away; green frame: shortcut hit", COLUMNS
+        )
 
 
 class MlflowLogger(BasicLogger):
@@ -101,18 +102,17 @@ def default_path(attributes: Mapping[str, object]) -> Path:
     return LOCAL / "counterfactuals" / f"{attributes['explainer']}-{run_key(attributes)[:8]}"
 
 
-def _rows(shown: Shown) -> list[tuple[int, Labelled, list[Labelled]]]:
-    """Each input: its number of hits, itself, and its counterfactuals, hits and then other flips first."""
+def _rows(shown: Shown) -> list[tuple[Labelled, list[Labelled]]]:
+    """Each input with its counterfactuals, none of them twice."""
     rows = []
     for i, image in enumerate(shown.images):
-        flips = shown.predictions[i] != shown.predicted[i]
-        order = (2 * shown.hits[i].int() + flips.int()).argsort(descending=True, stable=True).tolist()
-        changed = [
-            (
-                shown.counterfactuals[i, j],
-                f"{'*' if flips[j] else ''}{int(shown.predictions[i, j])}: {shown.changes[i][j]}",
-            )
-            for j in order[:COLUMNS]
-        ]
-        rows.append((int(torch.count_nonzero(shown.hits[i])), (image, f"{int(shown.predicted[i])}"), changed))
+        before, answers = int(shown.predicted[i]), shown.predictions[i].tolist()
+        order = (2 * shown.hits[i].int() + (shown.predictions[i] != before).int()).argsort(descending=True, stable=True)
+        changed: list[Labelled] = []
+        for j in order.tolist():
+            below = "\n".join([f"class {before} → {answers[j]}", *shown.changes[i][j]])
+            other = Labelled(shown.counterfactuals[i, j], below, shown.hits[i, j])
+            if not any(other.image.equal(earlier.image) for earlier in changed):
+                changed.append(other)
+        rows.append((Labelled(image, f"class {before}"), changed[:COLUMNS]))
     return rows

@@ -33,11 +33,14 @@ METRICS = (
         0,
         1,
         "the dummy's",
-        "The same, of inputs where the classifier uses the shortcut: some font of the other class flips it.",
+        "The same, of inputs where the classifier uses the shortcut: a twin in a font of the other class flips it.",
     ),
     Metric("shortcut_of_successful", "neither", 0, 1, "none", "Share of the successful that are hits."),
     Metric("uses_shortcut", "neither", 0, 1, "none", "Share of the inputs where the classifier uses the shortcut."),
     Metric("accuracy", "higher", 0, 1, "0.5", "The classifier's, on inputs drawn as in training."),
+    Metric(
+        "blend", "lower", 0, inf, "none", "The renderer's mean absolute error against crisp letters, over their mean."
+    ),
 )
 ORTHOGONAL, OPPOSITE = 0.15, -0.85
 """Two changes differ if the cosine between them is within the first, or below the second."""
@@ -134,7 +137,7 @@ def cardinality(
 ) -> Int[Tensor, "batch"]:
     """How many successful explanations of an input differ from one another: greedily, the nearest (L1) first."""
     far = (explanations - latents[:, None]).abs().sum(2).masked_fill(~success, inf)
-    order = far.argsort(1, stable=True)
+    order = far.argsort(dim=1, stable=True)
     direction = F.normalize(directions(latents, explanations, renderer), dim=2)
     direction = direction.gather(1, order[:, :, None].expand_as(direction))
     cos = direction @ direction.transpose(1, 2)

@@ -35,7 +35,8 @@ class Subject:
 
     Attributes:
         letters: those that are explained.
-        used: where the classifier uses the shortcut: a font that goes with the class that is not predicted flips it.
+        used: where the classifier uses the shortcut: the same letter, crisp in a font that goes with the class that is
+            not predicted, is predicted otherwise. No explainer sees these images.
         accuracy: of the classifier on all validation inputs, drawn as the training inputs are.
     """
 
@@ -127,7 +128,8 @@ def _fit(
 def _used(found: Subject) -> Bool[Tensor, "n"]:
     target = other_class(found.logits)
     changed = swapped(found.letters.latents, found.space.class_shortcuts[target], SHORTCUT)
-    chunks = (decoded(some, found.classifier, found.glyphs.renderer)[0].argmax(2) for some in changed.split(100))
+    crisp = found.glyphs.renderer.crisp
+    chunks = (decoded(some, found.classifier, crisp)[0].argmax(2) for some in changed.split(100))
     return (torch.cat(list(chunks)) == target[:, None]).any(1)
 
 

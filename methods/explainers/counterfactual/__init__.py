@@ -29,12 +29,14 @@ COUNTERFACTUALS: dict[str, type[ExplainerBase]] = {
 """By the names that bex gave them."""
 
 
-def explainer_class(name: str) -> type[ExplainerBase]:
-    """The explainer of this name; capitals do not matter.
+def explainer_class(name: str | type[ExplainerBase]) -> type[ExplainerBase]:
+    """The explainer of this name, in which capitals do not matter; a class is its own.
 
     Raises:
         UnknownName: there is none; the message lists the nearest.
     """
+    if not isinstance(name, str):
+        return name
     if name.lower() not in COUNTERFACTUALS:
         raise UnknownName(f"no counterfactual explainer is called {name!r}; {nearest(name.lower(), COUNTERFACTUALS)}")
     return COUNTERFACTUALS[name.lower()]

@@ -9,7 +9,7 @@ The search ends: after `LAYERS` layers what was found is taken in turn, and an i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
@@ -22,6 +22,8 @@ DIVISIONS = 20
 LAYERS = 40
 Enemy = Callable[[Float[Tensor, "some n z"], Int[Tensor, "some"]], Bool[Tensor, "some n"]]
 """Whether points have another prediction than the one given for their input."""
+Draws = tuple[Float[Tensor, "batch candidates z"], Float[Tensor, "batch candidates"]]
+"""Standard normal, and uniform in [0, 1]: a candidate's direction, and how far between two spheres it is."""
 
 
 class GrowingSpheres(ExplainerBase):
@@ -59,17 +61,27 @@ class GrowingSpheres(ExplainerBase):
             return log_odds(decoded(points, classifier, generator)[0], predicted[:, None]) < 0
 
         predicted = logits.argmax(1)
-        thickness = self._peaceful(latents, predicted, enemy)
-        return _sparse(latents, self._nearest(latents, predicted, thickness, enemy), predicted, enemy)
+        draws = [self._draws(latents) for _ in range(DIVISIONS + LAYERS)]  # all: none depends on how a search goes
+        thickness = self._peaceful(latents, predicted, enemy, draws[:DIVISIONS])
+        enemies = self._nearest(latents, predicted, thickness, enemy, draws[DIVISIONS:])
+        return _sparse(latents, enemies, predicted, enemy)
+
+    def _draws(self, latents: Float[Tensor, "batch z"]) -> Draws:
+        share = torch.rand(len(latents), self.n_candidates, generator=self.rng, dtype=torch.float64)
+        return self.normal(latents, self.n_candidates), share.to(latents)
 
     def _peaceful(
-        self, latents: Float[Tensor, "batch z"], predicted: Int[Tensor, "batch"], enemy: Enemy
+        self,
+        latents: Float[Tensor, "batch z"],
+        predicted: Int[Tensor, "batch"],
+        enemy: Enemy,
+        draws: Sequence[Draws],
     ) -> Float[Tensor, "batch"]:
         """The radius of a ball in which no candidate was an enemy."""
         radius = torch.full_like(latents[:, 0], self.first_radius)
         shrinking = torch.arange(len(latents), device=latents.device)
-        for _ in range(DIVISIONS):
-            points = self._layer(latents, torch.zeros_like(radius), radius)[shrinking]
+        for drawn in draws:
+            points = layer(latents, torch.zeros_like(radius), radius, drawn)[shrinking]
             shrinking = shrinking[enemy(points, predicted[shrinking]).any(1)]
             if not len(shrinking):
                 break
@@ -82,16 +94,17 @@ class GrowingSpheres(ExplainerBase):
         predicted: Int[Tensor, "batch"],
         thickness: Float[Tensor, "batch"],
         enemy: Enemy,
+        draws: Sequence[Draws],
     ) -> Float[Tensor, "batch n z"]:
         """The nearest enemies; those found in turn where they are fewer, the input where there is none."""
         n = self.num_explanations
         found = latents[:, None].repeat(1, n, 1)
         distances = torch.full_like(found[..., 0], torch.inf)
-        for layer in range(LAYERS):
+        for i, drawn in enumerate(draws):
             lacking = distances[:, -1].isinf().nonzero().squeeze(1)
             if not len(lacking):
                 break
-            points = self._layer(latents, layer * thickness, (layer + 1) * thickness)[lacking]
+            points = layer(latents, i * thickness, (i + 1) * thickness, drawn)[lacking]
             far = (points - latents[lacking, None]).norm(dim=2)
             far = far.masked_fill(~enemy(points, predicted[lacking]), torch.inf)
             far, order = torch.cat([distances[lacking], far], 1).sort(dim=1, stable=True)
@@ -102,19 +115,16 @@ class GrowingSpheres(ExplainerBase):
         turn = torch.arange(n, device=latents.device) % count.clamp(min=1)
         return torch.where(count[:, :, None] > 0, found.gather(1, turn[:, :, None].expand_as(found)), latents[:, None])
 
-    def _layer(
-        self, centre: Float[Tensor, "batch z"], inner: Float[Tensor, "batch"], outer: Float[Tensor, "batch"]
-    ) -> Float[Tensor, "batch candidates z"]:
-        """Uniform between two spheres: a direction, and a radius whose z-th power is uniform.
 
-        For the whole batch, so that an input's draws do not depend on how the search goes for others.
-        """
-        z = centre.shape[1]
-        direction = self.normal(centre, self.n_candidates)
-        share = torch.rand(direction.shape[:2], generator=self.rng, dtype=torch.float64).to(centre)
-        ratio = (inner / outer)[:, None] ** z
-        length = outer[:, None] * (ratio + share * (1 - ratio)) ** (1 / z)
-        return centre[:, None] + direction / direction.norm(dim=2, keepdim=True) * length[..., None]
+def layer(
+    centre: Float[Tensor, "batch z"], inner: Float[Tensor, "batch"], outer: Float[Tensor, "batch"], draws: Draws
+) -> Float[Tensor, "batch candidates z"]:
+    """Uniform between two spheres: a direction, and a radius whose z-th power is uniform."""
+    direction, share = draws
+    z = centre.shape[1]
+    ratio = (inner / outer)[:, None] ** z
+    length = outer[:, None] * (ratio + share * (1 - ratio)) ** (1 / z)
+    return centre[:, None] + direction / direction.norm(dim=2, keepdim=True) * length[..., None]
 
 
 def _sparse(
@@ -123,7 +133,7 @@ def _sparse(
     predicted: Int[Tensor, "batch"],
     enemy: Enemy,
 ) -> Float[Tensor, "batch n z"]:
-    """Enemies with their smallest changes undone."""
+    """Enemies with their smallest changes undone, up to the first that is needed."""
     origin = latents[:, None].expand_as(enemies)
     going_on = torch.ones_like(enemies[..., 0], dtype=torch.bool)
     for coordinate in (enemies - origin).abs().argsort(2).split(1, dim=2):

@@ -141,4 +141,4 @@ def test_hits_where_the_classifier_uses_the_shortcut_are_of_those_inputs_alone()
 
 def test_every_score_is_described():
     described = {metric.id for metric in METRICS}
-    assert {*scores(verdicts(place(), (place(B), 1))), "accuracy"} == described
+    assert {*scores(verdicts(place(), (place(B), 1))), "accuracy", "blend"} == described
