@@ -80,6 +80,8 @@ class RecordsFormat(StrEnum):
     parquet = "parquet"
 
 
+COUNTERFACTUALS = "counterfactuals"
+"""The one suite that is no TOML file: it explains, and compares no mitigations."""
 RuleOption = Annotated[RuleName, typer.Option(help="How one strength is chosen from a sweep; oracle is a bound.")]
 
 
@@ -119,6 +121,7 @@ def _entries(kind: Kind) -> Iterator[tuple[str, ...]]:
         case Kind.suites:
             yield "name", "what it runs"
             yield from ((name, first_line(load_suite(name).description)) for name in suites.names())
+            yield COUNTERFACTUALS, "explainers that change letters until the prediction changes; knows why it did"
         case Kind.metrics:
             yield "name", "meaning"
             yield from ((metric.id, metric.meaning) for metric in metrics())
@@ -153,6 +156,14 @@ def run(
     """
     if data_root is not None:
         os.environ["RRRBENCH_DATA"] = str(data_root.absolute())
+    if suite == COUNTERFACTUALS:
+        with _explained():
+            if executor is not ExecutorName.here:
+                raise ValueError(f"{COUNTERFACTUALS} runs in this process: leave out --executor {executor.value}")
+            from .counterfactuals import track
+
+            typer.echo(track.run(_torch_device(device)))
+        return
     uri = tracking_uri()
     if (summary := finished.recall(suite, uri, rule)) is not None:
         typer.echo(summary)

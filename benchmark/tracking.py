@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
@@ -208,6 +209,41 @@ class Tracker:
             named = Path(folder) / f"{_titled(record).replace(':', ' ')}.png"
             named.write_bytes(path.read_bytes())
             self.client.log_artifact(parent, str(named), "pictures")
+
+    def log_flat(
+        self,
+        name: str,
+        tags: Mapping[str, str],
+        parameters: Mapping[str, object],
+        metrics: Mapping[str, float],
+        figures: Mapping[str, Figure],
+    ) -> None:
+        """A finished run without parent or curves; a metric that is NaN is left out."""
+        from mlflow.entities import Metric, Param
+
+        now = int(time.time() * 1000)
+        run_id = self.client.create_run(self.experiment_id, run_name=name, tags={**tags, **_provenance()}).info.run_id
+        values = [Metric(key, value, now, 0) for key, value in metrics.items() if value == value]
+        self.client.log_batch(run_id, values, [Param(key, str(value)) for key, value in parameters.items()])
+        for path, figure in figures.items():
+            self.client.log_figure(run_id, figure, path, save_kwargs={"dpi": 110})
+        self.client.set_terminated(run_id)
+
+    def flat(self, kind: str) -> Iterator[tuple[Mapping[str, str], Mapping[str, str], Mapping[str, float]]]:
+        """Tags, parameters and metrics of this experiment's finished runs of a kind, the latest first."""
+        for run in self._search(f"tags.kind = '{kind}' and attributes.status = 'FINISHED'"):
+            if run.info.experiment_id == self.experiment_id:
+                yield run.data.tags, run.data.params, run.data.metrics
+
+    def settle_flat(self, kind: str, keys: Iterable[str]) -> None:
+        """Leaves one run a key: what a kill left unfinished goes, and what another driver logged too."""
+        attempts: dict[str, list[Run]] = {key: [] for key in keys}
+        for run in self._search(f"tags.kind = '{kind}'"):
+            if run.data.tags["run_key"] in attempts:
+                attempts[run.data.tags["run_key"]].append(run)
+        for runs in attempts.values():
+            for run in _superfluous(runs):
+                self.client.delete_run(run.info.run_id)
 
     def finished(self, stack: Stack) -> set[str]:
         """The keys of a stack's finished runs; what another driver has finished since the suite began is among them."""

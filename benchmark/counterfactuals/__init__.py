@@ -1,0 +1,1 @@
+"""Counterfactual explainers against a generator whose latents are known: `docs/counterfactuals.md`."""

@@ -1,0 +1,119 @@
+"""An explainer at work on a subject: batch by batch, bounded, judged, and with a picture of what it changed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ...datasets.glyphs import CHARACTERS, CORE, FONTS, NUISANCE, NUISANCES, SHORTCUT, Renderer
+from ...methods.explainers.counterfactual.base import ExplainerBase, decoded
+from .metrics import Verdicts, bounded, joined, judged
+from .subject import Subject, undisturbed
+
+VISIBLE = 0.3
+"""Standard deviations from which on a change is named."""
+
+
+class Shown(NamedTuple):
+    """A batch as a logger sees it."""
+
+    images: Float[Tensor, "batch 1 rows columns"]
+    counterfactuals: Float[Tensor, "batch n 1 rows columns"]
+    predicted: Int[Tensor, "batch"]
+    predictions: Int[Tensor, "batch n"]
+    hits: Tensor
+    changes: list[list[list[str]]]
+
+
+def evaluate(
+    explainer: ExplainerBase,
+    subject: Subject,
+    batch_size: int = 12,
+    seed: int = 0,
+    on_batch: Callable[[Verdicts, Shown], None] | None = None,
+) -> Verdicts:
+    """The verdicts on everything that the explainer makes of the subject's inputs.
+
+    All draws are seeded, those of torch's and Python's global generators too, which are as before afterwards.
+
+    Raises:
+        ValueError: explanations of another shape than (batch, n, z), or that are not finite.
+    """
+    explainer.bind(subject.space, seed)
+    renderer, found = subject.glyphs.renderer, []
+    with undisturbed(subject.classifier), _seeded(seed):
+        for index in torch.arange(len(subject.logits), device=subject.logits.device).split(batch_size):
+            latents, logits = subject.letters.latents[index], subject.logits[index]
+            images = subject.images[index]
+            given = latents.clone(), logits.clone(), images.clone()  # an explainer may write into them
+            explanations = explainer.explain_batch(*given, subject.classifier, renderer).detach()
+            _check(explainer, explanations, latents)
+            with torch.no_grad():
+                explanations = bounded(latents, explanations, renderer)
+                answers, changed = decoded(explanations, subject.classifier, renderer)
+                predicted, predictions = logits.argmax(1), answers.argmax(2)
+                verdicts = judged(latents, explanations, predicted, predictions, subject.used[index], renderer)
+            found.append(verdicts)
+            if on_batch is not None:
+                words = what_changed(latents, explanations, renderer)
+                on_batch(verdicts, Shown(images, changed, predicted, predictions, verdicts.hit, words))
+    return joined(found)
+
+
+@torch.no_grad()
+def what_changed(
+    latents: Float[Tensor, "batch z"], explanations: Float[Tensor, "batch n z"], renderer: Renderer
+) -> list[list[list[str]]]:
+    """Each explanation's changes in words: `A → C`, `cmr10`, `x +0.4`."""
+    sizes = explanations.shape[:2]
+    character, font = (part.tolist() for part in renderer.nearest(latents))
+    characters, fonts = (part.unflatten(0, sizes).tolist() for part in renderer.nearest(explanations.flatten(0, 1)))
+    moves = (explanations - latents[:, None]).tolist()
+    return [
+        [_words(character[i], characters[i][j], font[i], fonts[i][j], moves[i][j]) for j in range(sizes[1])]
+        for i in range(sizes[0])
+    ]
+
+
+def _words(character: int, other_character: int, font: int, other_font: int, moves: list[float]) -> list[str]:
+    words = []
+    if other_character != character:
+        words.append(f"{CHARACTERS[character]} → {CHARACTERS[other_character]}")
+    elif max(map(abs, moves[CORE])) > VISIBLE:
+        words.append("between letters")
+    if other_font != font:
+        words.append(FONTS[other_font])
+    elif max(map(abs, moves[SHORTCUT])) > VISIBLE:
+        words.append("between fonts")
+    named = zip(NUISANCES, moves[NUISANCE], strict=True)
+    moved = [f"{name} {move:+.1f}" for name, move in named if abs(move) > VISIBLE]
+    return [*words, *([", ".join(moved)] if moved else [])]
+
+
+def _check(explainer: ExplainerBase, explanations: Tensor, latents: Float[Tensor, "batch z"]) -> None:
+    batch, z = latents.shape
+    if explanations.dim() != 3 or explanations.shape[0] != batch or explanations.shape[2] != z:
+        raise ValueError(
+            f"{type(explainer).__name__}.explain_batch returned shape {tuple(explanations.shape)}, expected "
+            f"({batch}, n, {z}): n latents for each of the {batch} inputs"
+        )
+    if not explanations.isfinite().all():
+        raise ValueError(f"{type(explainer).__name__}.explain_batch returned values that are not finite: lower its lr")
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    state = random.getstate()
+    try:
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
+            torch.manual_seed(seed)
+            random.seed(seed)
+            yield
+    finally:
+        random.setstate(state)

@@ -1,0 +1,269 @@
+"""Letters with known latents, and the exact, differentiable renderer that draws them.
+
+For explainers that change an input until the prediction changes, a dataset needs a way from latents to images:
+
+    z = core (3) | shortcut (3) | nuisance (5)      core: which letter; shortcut: in which font
+                                                    nuisance: ink, scale, x, y, rotation
+
+The label is the parity of the letter, as in bex (Velazquez et al. 2023, openreview.net/forum?id=RYeRNwRjNE). With
+probability `correlation` an input's font is one of the `breadth / 2` that go with its label, else any of the 22: those
+with capitals that come with matplotlib, DejaVu, STIX and Computer Modern, under free licences. The fonts that go with
+a label are of one style, as bold or slanted ones are: a shortcut is a simpler rule than the one it stands for.
+
+The renderer is analytic. Letters and fonts sit on points of {-1, 0, 1}^3, and
+
+    image(z) = ink * warp(sum_cf w_c(core) w_f(shortcut) glyph_cf),   w_i = softmax_i(-|raw - point_i|^2 / 2 WIDTH^2)
+
+with a similarity warp of the mixture. An image is its latents' rendering bit for bit, every latent has a gradient, and
+nothing is trained or downloaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from pathlib import Path
+from string import ascii_uppercase
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .base import generator
+
+CHARACTERS = ascii_uppercase
+FONTS = (
+    *(f"DejaVuSans{style}" for style in ("", "-Bold", "-Oblique", "-BoldOblique")),
+    *(f"DejaVuSansMono{style}" for style in ("", "-Bold", "-Oblique", "-BoldOblique")),
+    *(f"DejaVuSerif{style}" for style in ("", "-Bold", "-Italic", "-BoldItalic")),
+    *(f"STIXGeneral{style}" for style in ("", "Bol", "Italic", "BolIta")),
+    *("cmr10", "cmb10", "cmmi10", "cmss10", "cmtt10", "cmsy10"),
+)
+NUISANCES = ("ink", "scale", "x", "y", "rotation")
+CORE, SHORTCUT, NUISANCE = slice(0, 3), slice(3, 6), slice(6, 11)
+SIDE = 24
+WIDTH = 0.35
+"""Of a point's neighbourhood, where the next point is at distance 1."""
+REACH = 1.25
+"""Raw latents are rendered no further out than this; inputs are drawn from [-1, 1]."""
+
+_CAPITAL, _WIDEST = 14.0, 20.0
+"""Pixels: the height of a font's H, and the most that any letter has."""
+_INK, _SCALE, _SHIFT, _ROTATION = (0.75, 0.2), (0.95, 0.15), 0.12, 0.26
+"""Middle and half range; the same of a factor; a share of half a side; radians."""
+
+
+class Letters(NamedTuple):
+    """Inputs as they were drawn: latents, and what these stand for."""
+
+    latents: Float[Tensor, "n z"]
+    labels: Int[Tensor, "n"]
+    characters: Int[Tensor, "n"]
+    fonts: Int[Tensor, "n"]
+
+
+class Renderer(nn.Module):
+    """From standardised latents to images in [0, 1]; differentiable, without parameters.
+
+    Args:
+        mean: of the raw latents that the training inputs have.
+        std: likewise.
+    """
+
+    glyphs: Tensor
+    character_points: Tensor
+    font_points: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Float[Tensor, "z"], std: Float[Tensor, "z"]) -> None:
+        super().__init__()
+        self.register_buffer("glyphs", torch.tensor(_glyphs()).flatten(1))
+        self.register_buffer("character_points", torch.tensor(_points(len(CHARACTERS), "characters")).float())
+        self.register_buffer("font_points", torch.tensor(_points(len(FONTS), "fonts")).float())
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+
+    @property
+    def character_latents(self) -> Float[Tensor, "characters core"]:
+        """Where each letter is among the standardised latents."""
+        return (self.character_points - self.mean[CORE]) / self.std[CORE]
+
+    @property
+    def font_latents(self) -> Float[Tensor, "fonts shortcut"]:
+        """Where each font is among the standardised latents."""
+        return (self.font_points - self.mean[SHORTCUT]) / self.std[SHORTCUT]
+
+    def forward(self, latents: Float[Tensor, "n z"]) -> Float[Tensor, "n 1 rows columns"]:
+        characters, fonts = self.mixture(latents)
+        weights = (characters[:, :, None] * fonts[:, None]).flatten(1)
+        return _warped(weights @ self.glyphs, self._raw(latents)[:, NUISANCE])
+
+    def mixture(self, latents: Float[Tensor, "n z"]) -> tuple[Float[Tensor, "n characters"], Float[Tensor, "n fonts"]]:
+        """How much of each letter and of each font there is in an image; either sums to 1."""
+        raw = self._raw(latents)
+        near = _nearness(raw[:, CORE], self.character_points), _nearness(raw[:, SHORTCUT], self.font_points)
+        return near[0].softmax(1), near[1].softmax(1)
+
+    def nearest(self, latents: Float[Tensor, "n z"]) -> tuple[Int[Tensor, "n"], Int[Tensor, "n"]]:
+        """The letter, and the font, that there is most of."""
+        characters, fonts = self.mixture(latents)
+        return characters.argmax(1), fonts.argmax(1)
+
+    def crisp(self, latents: Float[Tensor, "n z"]) -> Float[Tensor, "n 1 rows columns"]:
+        """The nearest letter in the nearest font with no other mixed in; it has no gradient towards others."""
+        character, font = self.nearest(latents)
+        return _warped(self.glyphs[character * len(FONTS) + font], self._raw(latents)[:, NUISANCE])
+
+    def _raw(self, latents: Float[Tensor, "n z"]) -> Float[Tensor, "n z"]:
+        return (latents * self.std + self.mean).clamp(-REACH, REACH)
+
+
+@dataclass(frozen=True)
+class Glyphs:
+    """One draw of letters, and its renderer.
+
+    Attributes:
+        class_fonts: the fonts that go with each class.
+    """
+
+    seed: int
+    correlation: float
+    breadth: int
+    renderer: Renderer
+    class_fonts: Int[Tensor, "classes fonts"]
+    train: Letters
+    validation: Letters
+
+    @torch.no_grad()
+    def images(self, letters: Letters) -> Float[Tensor, "n 1 rows columns"]:
+        """Their rendering."""
+        return torch.cat([self.renderer(some) for some in letters.latents.split(1000)])
+
+    @torch.no_grad()
+    def blend(self) -> float:
+        """Mean absolute error of the validation images against crisp letters, over the crisp ones' mean.
+
+        The renderer's only inexactness, and what gives letters a gradient towards each other.
+        """
+        crisp = torch.cat([self.renderer.crisp(some) for some in self.validation.latents.split(1000)])
+        return ((self.images(self.validation) - crisp).abs().mean() / crisp.mean()).item()
+
+    def digest(self) -> str:
+        """SHA-256 over glyphs, points, latents, labels and fonts: 64 hexadecimal digits."""
+        sha = hashlib.sha256()
+        for tensor in (*self.renderer.buffers(), self.class_fonts, *self.train, *self.validation):
+            sha.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
+            sha.update(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
+        return sha.hexdigest()
+
+
+def draw_glyphs(
+    seed: int, correlation: float = 0.95, breadth: int = 10, train: int = 1000, validation: int = 1000
+) -> Glyphs:
+    """Letters whose font agrees with their label.
+
+    Args:
+        correlation: with this probability an input's font is one that goes with its label, else any.
+        breadth: how many fonts go with a class, half of them with each.
+
+    Raises:
+        ValueError: a correlation outside [0, 1], or a breadth that is odd or more than there are fonts.
+    """
+    if not 0 <= correlation <= 1:
+        raise ValueError(f"correlation is {correlation}, expected a probability, such as 0.95")
+    if breadth % 2 or not 2 <= breadth <= len(FONTS):
+        raise ValueError(f"breadth is {breadth}, expected an even number of fonts from 2 to {len(FONTS)}, such as 10")
+    class_fonts = _two_styles(generator(seed, "class fonts"), breadth)
+    sizes = {"train": train, "validation": validation}
+    drawn = {part: _draw(generator(seed, part), n, class_fonts, correlation) for part, n in sizes.items()}
+    raw = drawn["train"][0]
+    mean, std = raw.mean(0).round(6), raw.std(0).round(6)  # rounded: sums differ in their last bits between machines
+    std[std == 0] = 1.0  # two fonts can agree in a coordinate
+    parts = [
+        Letters(torch.from_numpy((latents - mean) / std).float(), *map(torch.from_numpy, meaning))
+        for latents, *meaning in drawn.values()
+    ]
+    renderer = Renderer(torch.from_numpy(mean).float(), torch.from_numpy(std).float())
+    return Glyphs(seed, correlation, breadth, renderer, torch.from_numpy(class_fonts), *parts)
+
+
+def _two_styles(rng: np.random.Generator, breadth: int) -> Int[np.ndarray, "classes fonts"]:
+    """A font at random, the one most unlike it, and with each those that are nearer to it than to the other."""
+    glyphs = torch.tensor(_glyphs()).unflatten(0, (len(CHARACTERS), len(FONTS))).flatten(2)
+    far = torch.cdist(glyphs, glyphs).mean(0).numpy()
+    one = rng.integers(len(FONTS))
+    between = (far[one] - far[far[one].argmax()]).argsort()
+    return rng.permutation(np.stack([between[: breadth // 2], between[-(breadth // 2) :]]))
+
+
+def _draw(
+    rng: np.random.Generator, n: int, class_fonts: Int[np.ndarray, "classes fonts"], correlation: float
+) -> tuple[np.ndarray, ...]:
+    """Raw latents, labels, characters, fonts."""
+    characters = rng.integers(0, len(CHARACTERS), n)
+    labels = characters % 2
+    own = class_fonts[labels, rng.integers(0, class_fonts.shape[1], n)]
+    fonts = np.where(rng.random(n) < correlation, own, rng.integers(0, len(FONTS), n))
+    points = _points(len(CHARACTERS), "characters")[characters], _points(len(FONTS), "fonts")[fonts]
+    return np.hstack([*points, rng.uniform(-1, 1, (n, len(NUISANCES)))]), labels, characters, fonts
+
+
+def _nearness(raw: Float[Tensor, "n 3"], points: Float[Tensor, "points 3"]) -> Float[Tensor, "n points"]:
+    return -(raw[:, None] - points).square().sum(2) / (2 * WIDTH**2)
+
+
+def _warped(glyphs: Float[Tensor, "n pixels"], nuisance: Float[Tensor, "n 5"]) -> Float[Tensor, "n 1 rows columns"]:
+    """Scaled, turned, moved, and with less ink."""
+    ink, scale, x, y, rotation = nuisance.unbind(1)
+    factor, x, y = _SCALE[0] + _SCALE[1] * scale, _SHIFT * x, _SHIFT * y
+    cos, sin = (_ROTATION * rotation).cos() / factor, (_ROTATION * rotation).sin() / factor
+    place = torch.stack([cos, sin, -cos * x - sin * y, -sin, cos, sin * x - cos * y], 1).unflatten(1, (2, 3))
+    images = glyphs.unflatten(1, (1, SIDE, SIDE))
+    grid = F.affine_grid(place, list(images.shape), align_corners=False)
+    return (_INK[0] + _INK[1] * ink)[:, None, None, None] * F.grid_sample(images, grid, align_corners=False)
+
+
+@cache
+def _points(n: int, of: str) -> Float[np.ndarray, "n 3"]:
+    """Points of {-1, 0, 1}^3 in an arbitrary, fixed order."""
+    lattice = np.array(list(product((-1.0, 0.0, 1.0), repeat=3)))
+    return generator(0, of).permutation(lattice)[:n]
+
+
+@cache
+def _glyphs() -> Float[np.ndarray, "character_and_font rows columns"]:
+    """Every letter in every font, in [0, 1], centred, capitals of one height. Takes a second."""
+    from matplotlib import get_data_path  # takes seconds
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.patches import PathPatch
+    from matplotlib.textpath import TextPath
+    from matplotlib.transforms import Affine2D
+
+    width, height = len(FONTS) * SIDE, len(CHARACTERS) * SIDE
+    figure = Figure(figsize=(width / 100, height / 100), dpi=100)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, width), ylim=(0, height))
+    axes.set_axis_off()
+    for column, font in enumerate(FONTS):
+        properties = FontProperties(fname=Path(get_data_path()) / "fonts" / "ttf" / f"{font}.ttf")
+        capital = TextPath((0, 0), "H", size=100, prop=properties).get_extents().height
+        for row, character in enumerate(CHARACTERS):
+            path = TextPath((0, 0), character, size=100, prop=properties)
+            box = path.get_extents()
+            factor = min(_CAPITAL / capital, _WIDEST / box.width, _WIDEST / box.height)
+            place = Affine2D().translate(-(box.x0 + box.x1) / 2, -(box.y0 + box.y1) / 2).scale(factor)
+            place.translate((column + 0.5) * SIDE, height - (row + 0.5) * SIDE)
+            axes.add_patch(PathPatch(place.transform_path(path), facecolor="black", linewidth=0, snap=False))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    sheet = 1 - np.asarray(canvas.buffer_rgba())[:, :, 0].astype(np.float32) / 255
+    tiles = sheet.reshape(len(CHARACTERS), SIDE, len(FONTS), SIDE).transpose(0, 2, 1, 3)
+    return tiles.reshape(-1, SIDE, SIDE)
