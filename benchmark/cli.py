@@ -71,6 +71,7 @@ class BoardFormat(StrEnum):
     table = "table"
     csv = "csv"
     md = "md"
+    tex = "tex"
 
 
 class RecordsFormat(StrEnum):
@@ -186,22 +187,24 @@ def records(
     format: Annotated[RecordsFormat, typer.Option(help="csv or parquet (which needs --out).")] = RecordsFormat.csv,
     out: Out = None,
 ) -> None:
-    """Writes the flat rows of a suite: one a run, with a column a metric."""
+    """Writes the flat rows of a suite: one a run, with a column a metric; parquet has what `report` needs, too."""
     with _explained():
-        _, rows = _load(suite)
         if format is RecordsFormat.parquet:
+            from .report.recorded import recorded
+
+            whole = recorded(suite, tracking_uri())
             if out is None:
                 raise ValueError("parquet is not text: say where to with --out FILE")
-            rows.to_parquet(out, index=False)
+            whole.runs.to_parquet(out, index=False, compression="zstd")
         else:
-            _write(rows.to_csv(index=False), out)
+            _write(_load(suite).to_csv(index=False), out)
 
 
 @app.command()
 def leaderboard(
     suite: SuiteName,
     rule: RuleOption = RuleName.knee,
-    format: Annotated[BoardFormat, typer.Option(help="table for the terminal, csv with everything, md.")] = (
+    format: Annotated[BoardFormat, typer.Option(help="table for the terminal, csv with everything, md, tex.")] = (
         BoardFormat.table
     ),
     out: Out = None,
@@ -210,19 +213,31 @@ def leaderboard(
     from . import leaderboard as boards
 
     with _explained():
-        _, rows = _load(suite)
+        rows = _load(suite)
         left_out = boards.unranked(rows, rule)
         _write(boards.render(boards.leaderboard(rows, rule), format.value, left_out), out)
 
 
-def _load(name: str) -> tuple[Suite, pd.DataFrame]:
+@app.command()
+def report(
+    suites: Annotated[list[str], typer.Argument(help="Suites, or files of `rrrbench records --format parquet`.")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+) -> None:
+    """Writes static pages: leaderboard, pictures, and a page a run; they open from the disk, offline."""
+    with _explained():
+        from .report.recorded import recorded
+        from .report.site import write_site
+
+        write_site([recorded(suite, tracking_uri()) for suite in suites], out, LOCAL.parent)
+    typer.echo(f"wrote {out}/index.html")
+
+
+def _load(name: str) -> pd.DataFrame:
+    from .report.recorded import flat
     from .suite import load_suite
 
     suite = load_suite(name)
-    rows = Tracker(tracking_uri(), suite.name).records(suite.keys())
-    if rows.empty:
-        raise ValueError(f"no run of suite {suite.name!r} is in {tracking_uri()}: `rrrbench run {name}` makes them")
-    return suite, rows
+    return flat(suite, Tracker(tracking_uri(), suite.name))
 
 
 def _report(suite: Suite, uri: str, rule: str) -> str:
