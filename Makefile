@@ -36,8 +36,8 @@ lint: .venv/ready ## ruff: rules and format
 types: .venv/ready ## pyrefly on the three folders
 	$(BIN)/pyrefly check
 
-leaderboard: .venv/ready ## the bench suite's leaderboard, from its records
-	$(BIN)/rrrbench leaderboard bench
+leaderboard: .venv/ready ## the leaderboard's pages, in results/site, from the committed records
+	$(BIN)/rrrbench report results/records/*.parquet --out results/site
 
 ui: .venv/ready ## MLflow's own page on the local database
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///results/local/mlflow.db

@@ -244,7 +244,7 @@ class Tracker:
         return pd.DataFrame([latest[key] for key in ordered], columns=[*IDENTITY, *metrics])
 
     def details(self, keys: Iterable[str]) -> pd.DataFrame:
-        """What a run's page shows beside its record, indexed by run key: `DETAILS`, and its curves as JSON.
+        """What a run's page shows beside its record, indexed by run key: `DETAILS`, and curves as JSON, to six digits.
 
         Tags that a run was recorded without are empty.
         """
@@ -253,7 +253,12 @@ class Tracker:
         wanted = set(keys)
         found = (_details_of_sqlite if _is_sqlite(self.uri) else _details_of_server)(self.uri)
         rows = {
-            tags["run_key"]: {name: tags.get(name, "") for name in DETAILS} | {"curves": json.dumps(curves)}
+            tags["run_key"]: {name: tags.get(name, "") for name in DETAILS}
+            | {
+                "curves": json.dumps(
+                    {name: [float(f"{value:.6g}") for value in curve] for name, curve in curves.items()}
+                )
+            }
             for tags, curves in found
             if tags["run_key"] in wanted
         }

@@ -49,6 +49,8 @@ def sweep_figure(records: pd.DataFrame, title: str) -> Figure:
 
 def save(figure: Figure, stem: Path, suffixes: Sequence[str] = (".png", ".pdf")) -> None:
     """As png for the screen and, for papers, as vectors."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # it is laid out, once for all formats
     for suffix in suffixes:
         figure.savefig(stem.with_suffix(suffix), dpi=110)
 

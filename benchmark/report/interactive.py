@@ -122,7 +122,7 @@ def curves(by_metric: dict[str, list[float]]) -> Picture:
         "yaxis": {**_axis("loss"), "type": "log", "exponentformat": "power", "dtick": 1},
         "yaxis2": right,
     }
-    return {"data": traces, "layout": {**axes, "height": 340}}
+    return {"data": traces, "layout": {**axes, "height": 340, "legend": {"orientation": "h", "y": -0.3}}}
 
 
 def _controls(rows: pd.DataFrame, order: list[str], title: str, mode: str, address: Address) -> Picture | None:

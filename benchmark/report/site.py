@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pandas as pd
@@ -27,7 +27,9 @@ from .curves import save, sweep_figure
 from .points import leading, settings, shifted_metric
 from .recorded import BESIDE, Recorded
 from .trade_off import trade_off_figure
-from .twins import Twin, twins
+
+if TYPE_CHECKING:
+    from .twins import Twin
 
 RULE = "knee"
 """The selection rule that a page shows first."""
@@ -56,6 +58,7 @@ class Setting:
 
     Attributes:
         slug: its name in addresses.
+        pages: of each mitigation, masks and strength, the page of the first seed's run.
         boards: the leaderboard's rows, by rule.
     """
 
@@ -65,12 +68,12 @@ class Setting:
     slug: str
     runs: pd.DataFrame
     boards: dict[str, pd.DataFrame]
+    pages: dict[tuple[str, str, float], str]
 
     def address(self, mitigation: str, masks: str, strength: float) -> str:
         """The page of the first seed's run, from the page of the setting; empty if there is no such run."""
-        of = self.runs
-        same = of[(of["mitigation"] == mitigation) & (of["masks"] == masks) & (of["strength"] == strength)]
-        return "" if same.empty else f"../{_page(same.sort_values('seed')['run_key'].iat[0])}"
+        page = self.pages.get((mitigation, masks, strength))
+        return f"../{page}" if page else ""
 
 
 def write_site(recordings: Sequence[Recorded], out: Path, results: Path) -> None:
@@ -111,7 +114,7 @@ def write_site(recordings: Sequence[Recorded], out: Path, results: Path) -> None
     if tables:
         write("tables.html", "tables.html")
     for recording in recordings:
-        boards = [leaderboard(recording.runs, rule) for rule in RULES]
+        boards = [b for setting in every if setting.suite == recording.name for b in setting.boards.values()]
         (out / "data" / f"{recording.name}.csv").write_text(render(pd.concat(boards), "csv"))
         if recording.store is not None:
             recording.store.pictures(recording.runs["sweep_key"], out / "pictures")
@@ -142,7 +145,10 @@ def _settings(recording: Recorded) -> Iterator[Setting]:
     for dataset, network, runs in settings(recording.runs):
         slug = re.sub(r"[^a-z0-9]+", "-", f"{recording.name} {dataset} {network}".lower()).strip("-")
         boards = {rule: leaderboard(runs, rule) for rule in RULES}
-        yield Setting(recording.name, dataset, network, slug, runs, boards)
+        first = runs.sort_values("seed").drop_duplicates(["mitigation", "masks", "strength"])
+        places = first[["mitigation", "masks", "strength", "run_key"]].itertuples(index=False)
+        pages = {(mitigation, masks, strength): _page(key) for mitigation, masks, strength, key in places}
+        yield Setting(recording.name, dataset, network, slug, runs, boards, pages)
 
 
 def _rows(setting: Setting, rule: str, board: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -248,13 +254,15 @@ def _without_none(value: Any) -> Any:
     return [_without_none(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _twins(configuration: dict[str, Any], flips: str) -> tuple[list[Twin], str]:
+def _twins(configuration: dict[str, Any], flips: str) -> tuple[Sequence[Twin], str]:
     """The twins on which a run's prediction flips, or why there are none to show."""
     if not flips:
         return [], "the run was recorded without the list of its flips"
     named = json.loads(flips)
     if not named:
         return [], "no prediction flips, or the run was not evaluated on twins"
+    from .twins import twins  # and torch, which the other pages do without
+
     try:
         return twins(configuration, named), ""
     except (LookupError, OSError, ValueError) as error:

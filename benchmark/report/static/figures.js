@@ -20,7 +20,7 @@ function layout(own) {
     margin: { l: 40, r: 10, t: 10, b: 40 },
     hovermode: "closest",
     showlegend: true,
-    legend: { itemsizing: "constant", ...legend },
+    legend: { itemsizing: "constant", ...legend, ...own.legend },
     autosize: true,
   };
 }
