@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # --system-certs: uv trusts what the machine's own pip and browser trust, a company's proxy included.
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test test-slow speed lint types leaderboard ui lock clean
+.PHONY: help setup bench test test-slow test-browser docs speed lint types leaderboard ui lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -25,6 +25,15 @@ test: .venv/ready ## the fast tests, in two processes
 
 test-slow: .venv/ready ## the tests that take minutes: killed processes, a cluster, servers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow and not gpu' -rs
+
+test-browser: .venv/ready ## the leaderboard's pages in Chromium (Debian: apt-get install chromium)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser -rs tests/browser
+
+docs: .venv/ready ## the API reference, in results/docs, from the docstrings
+	$(BIN)/pdoc --docformat google --output-directory results/docs rrrbench.datasets.base rrrbench.methods.base \
+		rrrbench.methods.network rrrbench.methods.gradients rrrbench.methods.own_loop rrrbench.benchmark.suite \
+		rrrbench.benchmark.record rrrbench.benchmark.selection rrrbench.benchmark.statistics rrrbench.benchmark.leaderboard \
+		rrrbench.benchmark.conformance.laws rrrbench.benchmark.metrics.base
 
 speed: .venv/ready ## the engine against plain loops, as a table
 	$(BIN)/python -m rrrbench.benchmark.speed

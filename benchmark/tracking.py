@@ -210,6 +210,16 @@ class Tracker:
             self._log_model(run_id, model)
         self.client.set_terminated(run_id, "FAILED" if failed else "FINISHED", now)
 
+    def describe(self, description: str) -> None:
+        """What the experiment's page says on top."""
+        self.client.set_experiment_tag(self.experiment_id, "mlflow.note.content", description)
+
+    def summarise(self, sweep_key: str, table: str, figure: Path) -> None:
+        """A Markdown table as the description of a sweep's parent run, and a figure among its artifacts."""
+        for run in self._search(f"tags.sweep_key = '{sweep_key}' and tags.kind = 'sweep'"):
+            self.client.set_tag(run.info.run_id, "mlflow.note.content", table)
+            self.client.log_artifact(run.info.run_id, str(figure), "summary")
+
     def log_picture(self, parent: str, path: Path, record: Record) -> None:
         """A stack's png as an artifact of its sweep's parent run, under `pictures/`."""
         with tempfile.TemporaryDirectory() as folder:
