@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .. import suites
 from ..tracking import DETAILS, IDENTITY, Tracker
 
 if TYPE_CHECKING:
@@ -55,6 +53,7 @@ def _from_store(name: str, uri: str) -> Recorded:
     stacks = {key: (stack, place) for stack in suite.stacks() for key, place in stack.places().items()}
     configurations = {key: json.dumps(stack.configuration(*place)) for key, (stack, place) in stacks.items()}
     rows["configuration"] = rows["run_key"].map(configurations)
+    rows.attrs["description"] = suite.description  # a parquet file keeps it
     return Recorded(suite.name, suite.description, rows, tracker)
 
 
@@ -76,6 +75,4 @@ def _from_file(path: Path) -> Recorded:
         raise ValueError(
             f"{path} has no column {missing[0]!r}: write it with `rrrbench records SUITE --format parquet --out {path}`"
         )
-    own = suites.path_of(path.stem)
-    description = tomllib.loads(own.read_text()).get("description", "") if own.is_file() else ""
-    return Recorded(path.stem, description, rows)
+    return Recorded(path.stem, rows.attrs.get("description", ""), rows)
