@@ -275,6 +275,22 @@ def _tables(results: Path) -> Iterator[tuple[str, list[str], list[list[str]]]]:
         for path in sorted(results.glob(pattern)):
             table = pd.read_csv(path, dtype=str, keep_default_na=False)
             yield path.relative_to(results).as_posix(), list(table.columns), table.to_numpy().tolist()
+    submitted = [json.loads(path.read_text()) for path in sorted(results.glob("submissions/*.json"))]
+    rows = pd.DataFrame([result for row in submitted for result in row["results"]])
+    if not rows.empty:
+        yield "submissions", *_submissions(rows)
+
+
+def _submissions(rows: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """The rows that pull requests added, in the index's columns."""
+    names = ["mitigation", "dataset", "network", "needs"]
+    table = rows[names].assign(strength=rows["strength"].map("{:.3g}".format))
+    metric = shifted_metric(rows)
+    for shown in COLUMNS:
+        ids = [f"{metric if shown is HEADLINE else shown.id}{end}" for end in ("", ":low", ":high")]
+        values = rows.reindex(columns=ids).itertuples(index=False)
+        table[shown.title.replace("\n", " ")] = [cell(shown, *numbers) for numbers in values]
+    return list(table.columns), table.to_numpy().tolist()
 
 
 def _json(picture: Any) -> str:
