@@ -10,7 +10,7 @@ function color(name) {
 
 function layout(own) {
   const axis = { gridcolor: color("line"), linecolor: color("line"), automargin: true };
-  const legend = narrow.matches ? { orientation: "h", y: -0.25 } : {};
+  const legend = narrow.matches ? { orientation: "h", y: -0.35, yanchor: "top" } : {};
   const axes = Object.entries(own).map(([name, value]) => [name, name.includes("axis") ? { ...axis, ...value } : value]);
   return {
     ...Object.fromEntries(axes),
