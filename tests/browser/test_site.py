@@ -32,9 +32,9 @@ def site(tmp_path_factory):
 @pytest.fixture(scope="session")
 def chromium():
     playwright = pytest.importorskip("playwright.sync_api", reason="pip install 'rrrbench[browser]'")
-    executable = shutil.which("chromium")
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
     if executable is None:
-        pytest.skip("no chromium on this machine: apt-get install chromium")
+        pytest.skip("neither chromium nor google-chrome is on this machine: apt-get install chromium")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         yield browser
