@@ -116,7 +116,7 @@ def curves(by_metric: dict[str, list[float]]) -> Picture:
          "line": {"color": PALETTE[which]}, "marker": {"size": 4}}
         for which, (name, values) in enumerate(by_metric.items())
     ]  # fmt: skip
-    right = {"title": {"text": "accuracy"}, "overlaying": "y", "side": "right", "showgrid": False}
+    right = {"title": {"text": "accuracy"}, "overlaying": "y", "side": "right", "showgrid": False, "tickmode": "auto"}
     axes = {
         "xaxis": _axis("epoch"),
         "yaxis": {**_axis("loss"), "type": "log", "exponentformat": "power", "dtick": 1},
