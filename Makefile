@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # --system-certs: uv trusts what the machine's own pip and browser trust, a company's proxy included.
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test test-slow speed lint types leaderboard ui lock clean
+.PHONY: help setup bench test test-slow test-browser docs speed lint types leaderboard ui lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -26,6 +26,15 @@ test: .venv/ready ## the fast tests, in two processes
 test-slow: .venv/ready ## the tests that take minutes: killed processes, a cluster, servers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow and not gpu' -rs
 
+test-browser: .venv/ready ## the leaderboard's pages in Chromium (Debian: apt-get install chromium)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser -rs tests/browser
+
+docs: .venv/ready ## the API reference, in results/docs, from the docstrings
+	$(BIN)/pdoc --docformat google --output-directory results/docs rrrbench.datasets.base rrrbench.methods.base \
+		rrrbench.methods.network rrrbench.methods.gradients rrrbench.methods.own_loop rrrbench.benchmark.suite \
+		rrrbench.benchmark.record rrrbench.benchmark.selection rrrbench.benchmark.statistics rrrbench.benchmark.leaderboard \
+		rrrbench.benchmark.conformance.laws rrrbench.benchmark.metrics.base
+
 speed: .venv/ready ## the engine against plain loops, as a table
 	$(BIN)/python -m rrrbench.benchmark.speed
 
@@ -36,15 +45,15 @@ lint: .venv/ready ## ruff: rules and format
 types: .venv/ready ## pyrefly on the three folders
 	$(BIN)/pyrefly check
 
-leaderboard: .venv/ready ## the bench suite's leaderboard, from its records
-	$(BIN)/rrrbench leaderboard bench
+leaderboard: .venv/ready ## the leaderboard's pages, in results/site, from the committed records
+	$(BIN)/rrrbench report results/records/*.parquet --out results/site
 
 ui: .venv/ready ## MLflow's own page on the local database
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///results/local/mlflow.db
 
 lock: .venv/ready ## requirements.lock anew
 	$(BIN)/uv pip compile --quiet --system-certs --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
-		--python-version 3.11 --extra dev --extra postgres --extra ray --upgrade pyproject.toml --output-file requirements.lock
+		--python-version 3.11 --extra browser --extra dev --extra docs --extra postgres --extra ray --upgrade pyproject.toml --output-file requirements.lock
 
 clean: ## removes the environment and local results
 	rm -rf .venv results/local

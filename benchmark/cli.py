@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,6 +30,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
+
+new = typer.Typer(help="Writes the starting file of a mitigation or a dataset.", no_args_is_help=True)
+submit = typer.Typer(help="Checks a mitigation from outside the tree.", no_args_is_help=True)
+app.add_typer(new, name="new")
+app.add_typer(submit, name="submit")
 
 SuiteName = Annotated[str, typer.Argument(help="A suite's name (see `rrrbench list`) or the path of a TOML file.")]
 Out = Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")]
@@ -73,6 +79,7 @@ class BoardFormat(StrEnum):
     table = "table"
     csv = "csv"
     md = "md"
+    tex = "tex"
 
 
 class RecordsFormat(StrEnum):
@@ -199,22 +206,24 @@ def records(
     format: Annotated[RecordsFormat, typer.Option(help="csv or parquet (which needs --out).")] = RecordsFormat.csv,
     out: Out = None,
 ) -> None:
-    """Writes the flat rows of a suite: one a run, with a column a metric."""
+    """Writes the flat rows of a suite: one a run, with a column a metric; parquet has what `report` needs, too."""
     with _explained():
-        _, rows = _load(suite)
         if format is RecordsFormat.parquet:
+            from .report.recorded import recorded
+
+            whole = recorded(suite, tracking_uri())
             if out is None:
                 raise ValueError("parquet is not text: say where to with --out FILE")
-            rows.to_parquet(out, index=False)
+            whole.runs.to_parquet(out, index=False, compression="zstd")
         else:
-            _write(rows.to_csv(index=False), out)
+            _write(_load(suite)[1].to_csv(index=False), out)
 
 
 @app.command()
 def leaderboard(
     suite: SuiteName,
     rule: RuleOption = RuleName.knee,
-    format: Annotated[BoardFormat, typer.Option(help="table for the terminal, csv with everything, md.")] = (
+    format: Annotated[BoardFormat, typer.Option(help="table for the terminal, csv with everything, md, tex.")] = (
         BoardFormat.table
     ),
     out: Out = None,
@@ -225,14 +234,73 @@ def leaderboard(
         _write(_ranked(loaded, rows, rule)(format.value), out)
 
 
+@app.command()
+def report(
+    suites: Annotated[list[str], typer.Argument(help="Suites, or files of `rrrbench records --format parquet`.")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+) -> None:
+    """Writes static pages: leaderboard, pictures, and a page a run; they open from the disk, offline."""
+    with _explained():
+        from .report.recorded import recorded
+        from .report.site import write_site
+
+        write_site([recorded(suite, tracking_uri()) for suite in suites], out, LOCAL.parent)
+    typer.echo(f"wrote {out}/index.html")
+
+
+@new.command("mitigation")
+def new_mitigation(name: Annotated[str, typer.Argument(help="Lower case, with underscores.")]) -> None:
+    """Writes NAME.py in this folder: a mitigation that runs, with what is yours to write marked."""
+    from . import starting
+
+    with _explained():
+        typer.echo(
+            f"wrote {starting.write('mitigation', name, Path())}: edit it, then `rrrbench submit check {name}.py`"
+        )
+
+
+@new.command("dataset")
+def new_dataset(name: Annotated[str, typer.Argument(help="Lower case, with underscores.")]) -> None:
+    """Writes NAME.py in this folder: a dataset that renders, with what is yours to write marked."""
+    from . import starting
+
+    with _explained():
+        path = starting.write("dataset", name, Path())
+    typer.echo(f"wrote {path}: edit it, then put it into rrrbench's datasets/, or name it in an entry point")
+
+
+@submit.command("check")
+def submit_check(path: Annotated[Path, typer.Argument(help="A Python file with one mitigation class.")]) -> None:
+    """Holds a mitigation to the laws, measures it with the quick suite, and writes PATH's row, a JSON file beside it.
+
+    Where the row is there already, it is measured again and compared: that is what CI does with a pull request.
+    """
+    with _explained():
+        from . import submission
+
+        submitted = submission.load(path)
+        recorded = submission.Row.read(submitted.row_path) if submitted.row_path.exists() else None
+        broken = 0
+        for title, problem in submitted.broken_laws():
+            typer.echo(f"{'broken' if problem else 'holds ':6}  law {title}" + (f": {problem}" if problem else ""))
+            broken += bool(problem)
+        if broken:
+            raise submission.Refused(f"{submitted.mitigation.id} breaks {broken} laws: nothing was trained")
+        row = submitted.measured(tracking_uri())
+        if recorded is None:
+            submitted.row_path.write_text(row.model_dump_json(indent=2) + "\n")
+            typer.echo(f"wrote {submitted.row_path}: a pull request adds both files under results/submissions/")
+        else:
+            submission.compare(recorded, row)
+            typer.echo(f"{submitted.row_path} is repeated here")
+
+
 def _load(name: str) -> tuple[Suite, pd.DataFrame]:
+    from .report.recorded import flat
     from .suite import load_suite
 
     suite = load_suite(name)
-    rows = Tracker(tracking_uri(), suite.name).records(suite.keys())
-    if rows.empty:
-        raise ValueError(f"no run of suite {suite.name!r} is in {tracking_uri()}: `rrrbench run {name}` makes them")
-    return suite, rows
+    return suite, flat(suite, Tracker(tracking_uri(), suite.name))
 
 
 def _ranked(suite: Suite, rows: pd.DataFrame, rule: str) -> Callable[[Format], str]:
@@ -259,12 +327,30 @@ def _report(suite: Suite, uri: str, rule: str) -> str:
     lines = [render("table")]
     if (rows.status == "finished").any():
         save(sweep_figure(rows, f"{suite.name}: mean and 95 % bootstrap interval over seeds"), LOCAL / suite.name)
+        _summarise(suite, uri, rows, rule)
     done = int((rows.status != "failed").sum())
     lines.append(
         f"{done} of {len(suite.keys())} runs recorded in {uri}\n"
         f"wrote {LOCAL}/leaderboard.csv, {LOCAL}/leaderboard.md and {LOCAL}/{suite.name}.png"
     )
     return "\n".join(lines)
+
+
+def _summarise(suite: Suite, uri: str, rows: pd.DataFrame, rule: str) -> None:
+    """What MLflow's own page shows of the suite and of each sweep; it may be away, for nothing is read from there."""
+    from mlflow.exceptions import MlflowException
+
+    from .report.curves import save, sweep_figure
+    from .report.points import settings
+
+    keys = {(stack.dataset.with_masks().id, stack.network.id): stack.sweep_key for stack in suite.stacks()}
+    tracker = Tracker(uri, suite.name)
+    with suppress(MlflowException), TemporaryDirectory() as folder:
+        tracker.describe(suite.description)
+        for dataset, network, runs in settings(rows):
+            stem = Path(folder) / "over-strength"
+            save(sweep_figure(runs, "mean and 95 % bootstrap interval over seeds"), stem, [".png"])
+            tracker.summarise(keys[dataset, network], _ranked(suite, runs, rule)("md"), stem.with_suffix(".png"))
 
 
 def _complain(outcome: Outcome) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from ..datasets.base import ShortcutDataset, Split, generator
+from ..datasets.base import Environment, ShortcutDataset, Split, generator
 from ..methods.explainers.base import Explainer, explainers
 from ..methods.network import Net
 from .engine import CHUNK, Fitted, Trainer
@@ -22,13 +22,17 @@ SALIENCY_INPUTS = 100
 """Test inputs whose saliency is measured: the first ones of the `random` environment (RULES.md)."""
 RANKED_INPUTS, UNTRAINED_INPUTS = 50, 10
 """How many where a suite ranks explainers, and how many of these are attributed with other weights too."""
+FLIPS = 6
+"""Twins that a record names, of those on which the prediction flips."""
 
 
 def records(stack: Stack, trainer: Trainer, fitted: Fitted, seconds: float) -> Iterator[Record]:
     """The record of every run of a stack whose `fit` took so many seconds."""
     for row, draw in enumerate(trainer.draws):
         nets = [_net(trainer, fitted, row, column) for column in range(len(stack.strengths))]
-        measured = _prediction_metrics(nets, draw, trainer)
+        predictions = {name: _predictions(nets, split, trainer) for name, split in draw.environments.items()}
+        measured = _prediction_metrics(predictions, nets, draw, trainer)
+        flips = reliance.flips(predictions, draw, FLIPS) or [[] for _ in nets]
         digest = draw.digest()
         for column, (net, strength) in enumerate(zip(nets, stack.strengths, strict=True)):
             place = row, column
@@ -48,6 +52,7 @@ def records(stack: Stack, trainer: Trainer, fitted: Fitted, seconds: float) -> I
                 _status(stack, draw, fitted, place),
                 metrics=metrics,
                 curves={name: values[place].tolist() for name, values in fitted.curves.items()},
+                flips=flips[column],
                 digest=digest,
             )
 
@@ -73,8 +78,12 @@ def _predictions(nets: list[Net], split: Split, trainer: Trainer) -> Int[Tensor,
     return torch.stack([torch.cat([net(chunk).argmax(-1) for chunk in inputs]) for net in nets]).cpu()
 
 
-def _prediction_metrics(nets: list[Net], draw: ShortcutDataset, trainer: Trainer) -> dict[str, Tensor]:
-    predictions = {name: _predictions(nets, split, trainer) for name, split in draw.environments.items()}
+def _prediction_metrics(
+    predictions: Mapping[Environment, Int[Tensor, "strengths n"]],
+    nets: list[Net],
+    draw: ShortcutDataset,
+    trainer: Trainer,
+) -> dict[str, Tensor]:
     metrics = accuracy.measure(predictions, draw) | reliance.measure(predictions, draw)
     validation = {"validation": draw.validation}
     if bool(draw.validation.masks.any()):

@@ -90,7 +90,7 @@ def explainer_board(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def render(board: pd.DataFrame, records: pd.DataFrame, format: Format = "table") -> str:
-    """The ranking, and the networks that it is over, as plain text or as Markdown; as csv the ranking alone."""
+    """The ranking, and the networks that it is over, as plain text, Markdown, or LaTeX; as csv the ranking alone."""
     if format == "csv":
         return board.to_csv(index=False)
     blocks = []
@@ -101,7 +101,7 @@ def render(board: pd.DataFrame, records: pd.DataFrame, format: Format = "table")
             cells[title] = [_cell(*numbers) for numbers in ends]
         networks = _networks(_finished(records).query("dataset == @dataset"))
         tables = (_tabulated(cells, format, names=2), _tabulated(networks, format, names=2))
-        blocks += [f"### {dataset}" if format == "md" else str(dataset), *tables]
+        blocks += [{"md": "### ", "tex": "% "}.get(format, "") + str(dataset), *tables]
     seeds = ", ".join(sorted({str(count) for count in board["seeds"]}))
     caption = [
         f"cells: mean [95 % bootstrap interval over {seeds} seeds] of what a seed's networks give",
@@ -109,7 +109,7 @@ def render(board: pd.DataFrame, records: pd.DataFrame, format: Format = "table")
         f"{MEASURES['untrained']}: rank correlation of attributions with those of an untrained network",
         f"note: chance: the AUROC's interval reaches 0.5; same untrained: that correlation is above {SAME:g}",
     ]
-    bullets = [f"- {line}" if format == "md" else line for line in caption]
+    bullets = [{"md": "- ", "tex": "% "}.get(format, "") + line for line in caption]
     return "\n\n".join([*blocks, "\n".join(bullets)]) + "\n"
 
 
@@ -131,7 +131,7 @@ def _networks(runs: pd.DataFrame) -> pd.DataFrame:
 def _tabulated(cells: pd.DataFrame, format: Format, names: int) -> str:
     """The first `names` columns to the left, numbers to the right."""
     sides = ["left"] * names + ["right"] * (len(cells.columns) - names)
-    style = "pipe" if format == "md" else "simple"
+    style = {"md": "pipe", "tex": "latex_booktabs"}.get(format, "simple")
     return tabulate(cells.to_numpy().tolist(), list(map(str, cells)), style, disable_numparse=True, colalign=sides)
 
 

@@ -13,7 +13,7 @@ from tabulate import tabulate
 from .selection import SHIFTED, NoEligibleStrength, headline, rule_named, select
 from .statistics import interval
 
-Format = Literal["table", "csv", "md"]
+Format = Literal["table", "csv", "md", "tex"]
 
 _SETTING = ["dataset", "network"]
 _METHOD = [*_SETTING, "mitigation"]
@@ -24,7 +24,7 @@ INDEPENDENT = "mask-independent"
 _WIDTH = 150
 
 
-class _Shown(NamedTuple):
+class Shown(NamedTuple):
     """A metric's column in a table."""
 
     id: str
@@ -34,23 +34,23 @@ class _Shown(NamedTuple):
     interval: bool = True
 
 
-_SHOWN = (
-    *(_Shown(accuracy, accuracy) for accuracy in SHIFTED),
-    _Shown("flip_rate", "flip_rate"),
-    _Shown(
+SHOWN = (
+    *(Shown(accuracy, accuracy) for accuracy in SHIFTED),
+    Shown("flip_rate", "flip_rate"),
+    Shown(
         "mass_abs_over_chance/input_gradient",
         "mask saliency\nover chance",
         "mass_abs_over_chance/input_gradient; 1: the mask has no more than its area's share",
         decimals=2,
     ),
-    _Shown(
+    Shown(
         "mask_effect",
         "mask effect",
         f"headline accuracy with true masks minus that with wrong ones, by seed, at the same strength; {INDEPENDENT}: "
         "its interval reaches 0",
     ),
-    _Shown("regret", "regret", "headline accuracy lost to the oracle's choice, which is a bound, never a result"),
-    _Shown(
+    Shown("regret", "regret", "headline accuracy lost to the oracle's choice, which is a bound, never a result"),
+    Shown(
         "seconds_over_erm",
         "cost",
         "mean seconds of a run over erm's; a wide stack shares its work",
@@ -105,7 +105,9 @@ def unranked(records: pd.DataFrame, rule: str = "val_iid") -> pd.DataFrame:
 
 
 def render(board: pd.DataFrame, format: Format = "table", left_out: pd.DataFrame | None = None) -> str:
-    """A leaderboard as plain text under 150 columns wide, as csv with every column in full precision, or as Markdown.
+    """A leaderboard as text under 150 columns wide, as csv with all columns in full precision, as Markdown or LaTeX.
+
+    LaTeX has a `tabular` a dataset, for the package booktabs.
 
     Args:
         left_out: the sweeps that are `unranked`, to be named with their reasons; not in a csv.
@@ -122,7 +124,8 @@ def render(board: pd.DataFrame, format: Format = "table", left_out: pd.DataFrame
         return "\n".join(["no sweep has an eligible strength", *reasons]) + "\n"
     networks = board["network"].nunique() > 1
     blocks = [_block(str(dataset), rows, networks, format) for dataset, rows in board.groupby("dataset")]
-    caption = "\n".join(f"- {line}" if format == "md" else line for line in (*reasons, *_caption(board)))
+    mark = {"md": "- ", "tex": "% "}.get(format, "")
+    caption = "\n".join(f"{mark}{line}" for line in (*reasons, *_caption(board)))
     return "\n\n".join([*blocks, caption]) + "\n"
 
 
@@ -186,10 +189,13 @@ def _block(dataset: str, rows: pd.DataFrame, networks: bool, format: Format) -> 
     cells = names.assign(strength=rows["strength"].map("{:.3g}".format), seeds=rows["seeds"].map(str))
     for shown in _shown(rows):
         ends = rows[[shown.id, f"{shown.id}:low", f"{shown.id}:high"]]
-        cells[shown.title] = [_cell(shown, *numbers) for numbers in ends.itertuples(index=False)]
+        cells[shown.title] = [cell(shown, *numbers) for numbers in ends.itertuples(index=False)]
     if format == "md":
         flat = cells.rename(columns=lambda title: title.replace("\n", " "))
         return f"### {dataset}\n\n{_tabulated(flat, 'pipe', len(names.columns))}"
+    if format == "tex":
+        flat = cells.rename(columns=lambda title: title.replace("\n", " "))
+        return f"% {dataset}\n{_tabulated(flat, 'latex_booktabs', len(names.columns))}"
     return f"{dataset}\n\n{_fitted(cells, len(names.columns))}"
 
 
@@ -214,14 +220,15 @@ def _tabulated(cells: pd.DataFrame, style: str, names: int, room: int | None = N
     )
 
 
-def _shown(rows: pd.DataFrame) -> list[_Shown]:
+def _shown(rows: pd.DataFrame) -> list[Shown]:
     """The table's metrics that some row has; of the shifted accuracies only the headline."""
-    present = [shown for shown in _SHOWN if shown.id in rows and rows[shown.id].notna().any()]
+    present = [shown for shown in SHOWN if shown.id in rows and rows[shown.id].notna().any()]
     shifted = [shown.id for shown in present if shown.id in SHIFTED]
     return [shown for shown in present if shown.id not in shifted[1:]]
 
 
-def _cell(shown: _Shown, mean: float, low: float, high: float) -> str:
+def cell(shown: Shown, mean: float, low: float, high: float) -> str:
+    """A mean with its interval, in the metric's decimals."""
     if np.isnan(mean):
         return "-"
     middle, *ends = (f"{value:z.{shown.decimals}f}" for value in (mean, low, high))

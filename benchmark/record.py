@@ -23,6 +23,7 @@ class Record(BaseModel):
             again.
         metrics: by metric id; one that cannot be measured is absent.
         curves: by metric id, a value per epoch.
+        flips: the first twins on which the prediction flips: test input, prediction in `aligned`, in `random`.
         digest: of the dataset, SHA-256; empty if it could not be drawn.
     """
 
@@ -44,6 +45,7 @@ class Record(BaseModel):
     digest: str = ""
     metrics: dict[str, float] = {}
     curves: dict[str, list[float]] = {}
+    flips: list[tuple[int, int, int]] = []
     error: str = ""
 
     @classmethod

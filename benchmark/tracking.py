@@ -6,6 +6,8 @@ import hashlib
 import json
 import logging
 import os
+import platform
+import shutil
 import sqlite3
 import subprocess
 import tempfile
@@ -14,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cache, cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +32,10 @@ if TYPE_CHECKING:
 LOCAL = Path("results/local")
 IDENTITY = ("dataset", "network", "mitigation", "masks", "strength", "seed", "run_key", "status", "needs", "error")
 """The columns of a record before its metrics."""
+DETAILS = ("sweep_key", "dataset_digest", "protocol_version", "git_commit", "dirty", "versions", "flips")
+"""What a run's tags say beside its record: where it came from, and the twins on which it flips."""
+CURVES = ("right_answer", "right_reason", "accuracy/validation")
+"""The metrics that have a value per epoch."""
 METRICS_A_REQUEST = 900
 """A request has room for 1,000 entities; the parameters are in the first."""
 LOCK_SECONDS = 30.0
@@ -70,6 +77,7 @@ class Tracker:
             OSError: the database's folder cannot be made.
         """
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         if _is_sqlite(self.uri):
             Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         from mlflow import MlflowClient
@@ -170,11 +178,12 @@ class Tracker:
         run = self.client.create_run(
             self.experiment_id,
             start_time=now - int(1000 * seconds),
-            run_name=f"{_titled(record)} {record.strength:.3g} seed {record.seed}",
+            run_name=f"{_titled(record.mitigation, record.masks)} {record.strength:.3g} seed {record.seed}",
             tags={"mlflow.parentRunId": parent, "kind": "run", "run_key": record.run_key, "sweep_key": record.sweep_key,
                   "stack_key": _stack_key(record.sweep_key, record.mitigation),
                   "status": record.status, "needs": record.needs, "dataset_key": record.dataset_key,
                   "dataset_digest": record.digest, "protocol_version": record.configuration["protocol"],
+                  "flips": json.dumps(record.flips),
                   **({"error": record.error.strip().splitlines()[-1][:500]} if record.error else {}),
                   **_provenance()},
         )  # fmt: skip
@@ -203,10 +212,20 @@ class Tracker:
             self._log_model(run_id, model)
         self.client.set_terminated(run_id, "FAILED" if failed else "FINISHED", now)
 
+    def describe(self, description: str) -> None:
+        """What the experiment's page says on top."""
+        self.client.set_experiment_tag(self.experiment_id, "mlflow.note.content", description)
+
+    def summarise(self, sweep_key: str, table: str, figure: Path) -> None:
+        """A Markdown table as the description of a sweep's parent run, and a figure among its artifacts."""
+        for run in self._search(f"tags.sweep_key = '{sweep_key}' and tags.kind = 'sweep'"):
+            self.client.set_tag(run.info.run_id, "mlflow.note.content", table)
+            self.client.log_artifact(run.info.run_id, str(figure), "summary")
+
     def log_picture(self, parent: str, path: Path, record: Record) -> None:
         """A stack's png as an artifact of its sweep's parent run, under `pictures/`."""
         with tempfile.TemporaryDirectory() as folder:
-            named = Path(folder) / f"{_titled(record).replace(':', ' ')}.png"
+            named = Path(folder) / picture_name(record.mitigation, record.masks)
             named.write_bytes(path.read_bytes())
             self.client.log_artifact(parent, str(named), "pictures")
 
@@ -271,6 +290,37 @@ class Tracker:
         metrics = sorted({name for row in latest.values() for name in row} - set(IDENTITY))
         return pd.DataFrame([latest[key] for key in ordered], columns=[*IDENTITY, *metrics])
 
+    def details(self, keys: Iterable[str]) -> pd.DataFrame:
+        """What a run's page shows beside its record, indexed by run key: `DETAILS`, and curves as JSON, to six digits.
+
+        Tags that a run was recorded without are empty.
+        """
+        import pandas as pd
+
+        wanted = set(keys)
+        found = (_details_of_sqlite if _is_sqlite(self.uri) else _details_of_server)(self.uri)
+        rows = {
+            tags["run_key"]: {name: tags.get(name, "") for name in DETAILS}
+            | {
+                "curves": json.dumps(
+                    {name: [float(f"{value:.6g}") for value in curve] for name, curve in curves.items()}
+                )
+            }
+            for tags, curves in found
+            if tags["run_key"] in wanted
+        }
+        return pd.DataFrame.from_dict(rows, orient="index", columns=[*DETAILS, "curves"])
+
+    def pictures(self, sweep_keys: Iterable[str], folder: Path) -> None:
+        """Copies the pictures of these sweeps to `folder/SWEEP_KEY/TITLE.png`; a sweep may have none."""
+        for sweep_key in set(sweep_keys):
+            for run in self._search(f"tags.sweep_key = '{sweep_key}' and tags.kind = 'sweep'"):
+                for file in self.client.list_artifacts(run.info.run_id, "pictures"):
+                    (folder / sweep_key).mkdir(parents=True, exist_ok=True)
+                    with tempfile.TemporaryDirectory() as download:
+                        local = self.client.download_artifacts(run.info.run_id, file.path, download)
+                        shutil.copy(local, folder / sweep_key)
+
     def _search(self, query: str, limit: int | None = None) -> list[Run]:
         experiments = [e.experiment_id for e in self.client.search_experiments()]
         found, token = [], None
@@ -304,8 +354,13 @@ def _stack_key(sweep_key: str, mitigation: str) -> str:
     return hashlib.sha256(f"{sweep_key} {mitigation}".encode()).hexdigest()
 
 
-def _titled(record: Record) -> str:
-    return record.mitigation if record.masks == "true" else f"{record.mitigation}, masks {record.masks}"
+def _titled(mitigation: str, masks: str) -> str:
+    return mitigation if masks == "true" else f"{mitigation}, masks {masks}"
+
+
+def picture_name(mitigation: str, masks: str) -> str:
+    """The file name of a stack's picture."""
+    return f"{_titled(mitigation, masks)}.png".replace(":", " ")
 
 
 def _age(run: Run) -> tuple[int, str]:
@@ -346,6 +401,26 @@ def _rows_of_sqlite(uri: str) -> Iterator[tuple[bool, dict[str, Any]]]:
             yield status == "FINISHED", _row(*(of_run[table][run_id] for table in of_run))
 
 
+def _details_of_server(uri: str) -> Iterator[tuple[Mapping[str, str], dict[str, list[float]]]]:
+    """The tags and curves of every finished run."""
+    tracker = Tracker(uri, "")
+    for run in tracker._search("tags.kind = 'run' and attributes.status = 'FINISHED'"):
+        curves = {name: tracker.client.get_metric_history(run.info.run_id, name) for name in CURVES}
+        yield run.data.tags, {name: [point.value for point in curve] for name, curve in curves.items() if curve}
+
+
+def _details_of_sqlite(uri: str) -> Iterator[tuple[Mapping[str, str], dict[str, list[float]]]]:
+    finished = "(SELECT run_uuid FROM runs WHERE lifecycle_stage = 'active' AND status = 'FINISHED')"
+    tags: dict[str, dict[str, str]] = defaultdict(dict)
+    for run_id, name, value in _read(uri, f"SELECT run_uuid, key, value FROM tags WHERE run_uuid IN {finished}"):
+        tags[run_id][name] = value
+    curves: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    query = f"SELECT run_uuid, key, value FROM metrics WHERE key IN {CURVES} AND run_uuid IN {finished} ORDER BY step"
+    for run_id, name, value in _read(uri, query):
+        curves[run_id][name].append(value)
+    yield from ((own, curves[run_id]) for run_id, own in tags.items() if own.get("kind") == "run")
+
+
 def _row(parameters: Mapping[str, str], tags: Mapping[str, str], metrics: Mapping[str, float]) -> dict[str, Any]:
     return {
         **{name: parameters[name] for name in ("dataset", "network", "mitigation")},
@@ -378,7 +453,7 @@ def _read(uri: str, query: str) -> Iterator[tuple[Any, ...]]:
 
 @cache
 def _provenance() -> dict[str, str]:
-    """The commit of the running code, and whether files differ from it."""
+    """The commit of the running code, whether files differ from it, and the versions it runs with."""
 
     def git(*arguments: str) -> str:
         root = Path(__file__).parent
@@ -386,6 +461,8 @@ def _provenance() -> dict[str, str]:
         return done.stdout.strip() if done.returncode == 0 else "unknown"
 
     try:
-        return {"git_commit": git("rev-parse", "HEAD"), "dirty": str(bool(git("status", "--porcelain"))).lower()}
+        code = {"git_commit": git("rev-parse", "HEAD"), "dirty": str(bool(git("status", "--porcelain"))).lower()}
     except OSError:  # no git on this machine
-        return {"git_commit": "unknown", "dirty": "unknown"}
+        code = {"git_commit": "unknown", "dirty": "unknown"}
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("rrrbench", "torch", "numpy", "mlflow"))
+    return {**code, "versions": f"Python {platform.python_version()}, {libraries}, {platform.platform(terse=True)}"}

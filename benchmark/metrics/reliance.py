@@ -59,6 +59,23 @@ def redrawn(one: Split, other: Split) -> Bool[Tensor, "n"]:
     return (one.shortcuts != other.shortcuts) & shown
 
 
+def flips(
+    predictions: Mapping[Environment, Int[Tensor, "strengths n"]], dataset: ShortcutDataset, most: int
+) -> list[list[tuple[int, int, int]]]:
+    """Of each network, the first twins that `flip_rate` counts as flipped: input, prediction in `aligned`, in `random`.
+
+    Empty where one of the two was not predicted.
+    """
+    if "aligned" not in predictions or "random" not in predictions:
+        return []
+    counted = redrawn(dataset.test("aligned"), dataset.test("random"))
+    pairs = zip(predictions["aligned"].cpu(), predictions["random"].cpu(), strict=True)
+    return [
+        [(i, int(one[i]), int(other[i])) for i in ((one != other) & counted).nonzero()[:most, 0].tolist()]
+        for one, other in pairs
+    ]
+
+
 def measure(
     predictions: Mapping[Environment, Int[Tensor, "*stack n"]], dataset: ShortcutDataset
 ) -> dict[str, Float[Tensor, "*stack"]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..statistics import interval
+from .points import over_strengths, settings, trusted
 
 SHOWN = {
     "accuracy/random": "accuracy, shortcut random",
@@ -27,18 +28,18 @@ def sweep_figure(records: pd.DataFrame, title: str) -> Figure:
 
     A mitigation without a strength axis (ERM) is a horizontal band. Runs with other than true masks are left out.
     """
-    finished = records[(records.status == "finished") & (records.masks == "true")]
-    sweeps = list(finished.groupby(["dataset", "network"], sort=False))
+    finished = trusted(records)
+    sweeps = list(settings(finished))
     if len(sweeps) > ROWS:
         title, sweeps = f"{title} (the first {ROWS} of {len(sweeps)} settings)", sweeps[:ROWS]
     metrics = [metric for metric in SHOWN if metric in finished]
     figure = Figure(figsize=(4 * len(metrics), 3 * len(sweeps) + 0.5), layout="constrained")
     figure.suptitle(title, fontsize=10)
     axes = figure.subplots(len(sweeps), len(metrics), squeeze=False)
-    for row, ((dataset, network), runs) in zip(axes, sweeps, strict=True):
+    for row, (dataset, network, runs) in zip(axes, sweeps, strict=True):
         for axis, metric in zip(row, metrics, strict=True):
             for color, (mitigation, own) in enumerate(runs.groupby("mitigation", sort=False)):
-                _line(axis, own, metric, str(mitigation), _style(color))
+                _line(axis, own, metric, str(mitigation), line_style(color))
             axis.set(xscale="log", xlabel="strength", ylabel=SHOWN[metric], title=f"{dataset}, {network}")
             axis.title.set_fontsize(9)
         entries = len(row[0].get_legend_handles_labels()[1])
@@ -46,26 +47,26 @@ def sweep_figure(records: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def save(figure: Figure, stem: Path) -> None:
-    """As png and, for papers, as pdf."""
-    for suffix in (".png", ".pdf"):
+def save(figure: Figure, stem: Path, suffixes: Sequence[str] = (".png", ".pdf")) -> None:
+    """As png for the screen and, for papers, as vectors."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # it is laid out, once for all formats
+    for suffix in suffixes:
         figure.savefig(stem.with_suffix(suffix), dpi=110)
 
 
-def _style(which: int) -> dict[str, Any]:
+def line_style(which: int) -> dict[str, Any]:
     """Ten colours, four ways of drawing a line."""
     return {"color": f"C{which % 10}", "linestyle": ("-", "--", ":", "-.")[which // 10 % 4]}
 
 
 def _line(axis: Axes, runs: pd.DataFrame, metric: str, label: str, style: dict[str, Any]) -> None:
-    table = runs.pivot(index="seed", columns="strength", values=metric)
-    mean, low, high = interval(table.to_numpy())
-    strengths = table.columns.to_numpy()
-    if strengths.max() == 0:
-        axis.axhline(mean[0], **style, label=label)
-        axis.axhspan(low[0], high[0], color=style["color"], alpha=0.15, linewidth=0)
+    table = over_strengths(runs, metric)
+    color = style["color"]
+    if table.index.max() == 0:
+        axis.axhline(table["mean"].iat[0], **style, label=label)
+        axis.axhspan(table["low"].iat[0], table["high"].iat[0], color=color, alpha=0.15, linewidth=0)
         return
-    positive = strengths > 0
-    axis.plot(strengths[positive], mean[positive], marker="o", **style, label=label, markersize=3)
-    ends = low[positive], high[positive]
-    axis.fill_between(strengths[positive], *ends, color=style["color"], alpha=0.15, linewidth=0)
+    table = table[table.index > 0]
+    axis.plot(table.index, table["mean"], marker="o", **style, label=label, markersize=3)
+    axis.fill_between(table.index, table["low"], table["high"], color=color, alpha=0.15, linewidth=0)

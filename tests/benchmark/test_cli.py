@@ -7,6 +7,7 @@ import pytest
 import rrrbench.benchmark.session as session_module
 from rrrbench.benchmark import finished
 from rrrbench.benchmark.cli import app
+from rrrbench.benchmark.tracking import Tracker
 from typer.testing import CliRunner
 
 SUITE = """
@@ -59,6 +60,33 @@ def test_the_main_job_from_run_to_leaderboard(invoke, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(
         pd.read_parquet(tmp_path / "rows.parquet")[["run_key", "flip_rate"]], flat[["run_key", "flip_rate"]]
     )
+
+
+def test_mlflow_describes_the_suite_and_summarises_its_sweeps(invoke, uri):
+    invoke("run", "own.toml", "--device", "cpu")
+    client = Tracker(uri, "own").client
+    experiment = client.get_experiment_by_name("own")
+    assert experiment.tags["mlflow.note.content"] == "tiny"
+    (parent,) = client.search_runs([experiment.experiment_id], "tags.kind = 'sweep'")
+    assert "| rrr" in parent.data.tags["mlflow.note.content"]
+    assert [file.path for file in client.list_artifacts(parent.info.run_id, "summary")] == ["summary/over-strength.png"]
+
+
+def test_a_report_from_the_store_and_from_a_file_of_records(invoke, tmp_path):
+    invoke("run", "own.toml", "--device", "cpu")
+    assert "wrote store/index.html" in invoke("report", "own.toml", "--out", "store").output
+    invoke("records", "own.toml", "--format", "parquet", "--out", "own.parquet")
+    assert "wrote file/index.html" in invoke("report", "own.parquet", "--out", "file").output
+    pages = sorted(path.name for path in (tmp_path / "store/runs").iterdir())
+    assert len(pages) == 6
+    assert pages == sorted(path.name for path in (tmp_path / "file/runs").iterdir())
+    assert (tmp_path / "store/index.html").read_text() == (tmp_path / "file/index.html").read_text()
+    (rrr,) = [p for p in (tmp_path / "store/runs").iterdir() if "<h1>rrr, strength 1, seed 0" in p.read_text()]
+    text = rrr.read_text()
+    assert "torch" in text  # the versions it ran with
+    assert 'src="../pictures/' in text
+    assert "No picture is at hand" in (tmp_path / "file/runs" / rrr.name).read_text()
+    assert "Test input" in text or "no prediction flips" in text
 
 
 def test_a_finished_suite_is_forgotten_when_its_runs_are_gone(invoke, tmp_path, uri):

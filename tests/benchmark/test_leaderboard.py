@@ -285,3 +285,11 @@ def test_what_cannot_work_on_a_dataset_is_named_with_its_reason():
     line = "not ranked: dfr on decoy-digits, mlp: 3 inapplicable runs, because no minority group"
     assert line in render(board, "table", left_out).splitlines()
     assert f"- {line}" in render(board, "md", left_out).splitlines()
+
+
+def test_latex_has_a_booktabs_tabular_and_its_caption_as_comments():
+    lines = render(leaderboard(by_hand(), "val_iid"), "tex").splitlines()
+    assert lines[0] == "% d"
+    assert r"\toprule" in lines
+    assert any(line.split("&")[0].strip() == "rrr" and "0.750 [0.700, 0.800]" in line for line in lines)
+    assert all(line.startswith("%") for line in lines[lines.index(r"\end{tabular}") + 2 :])

@@ -110,3 +110,19 @@ def test_an_environment_without_inputs_measures_nothing():
     empty = dataset(aligned=split([]), random=split([]), conflict=split([]))
     nothing = {"aligned": [], "random": [], "conflict": []}
     assert measured(accuracy, nothing, empty) == measured(reliance, nothing, empty) == {}
+
+
+def test_flips_are_the_first_twins_that_the_flip_rate_counts():
+    from small import small_dataset
+
+    dataset = small_dataset()
+    labels = dataset.test("aligned").labels
+    changed = reliance.redrawn(dataset.test("aligned"), dataset.test("random")).nonzero()[:, 0]
+    kept = (~reliance.redrawn(dataset.test("aligned"), dataset.test("random"))).nonzero()[:, 0]
+    predictions = {"aligned": labels.expand(2, -1), "random": labels.expand(2, -1).clone()}
+    for i in (kept[0], changed[1], changed[3]):
+        predictions["random"][1, i] = (labels[i] + 1) % 3
+    unmoved, moved = reliance.flips(predictions, dataset, 1)
+    assert unmoved == []
+    assert moved == [(int(changed[1]), int(labels[changed[1]]), int(labels[changed[1]] + 1) % 3)]
+    assert reliance.flips({"aligned": labels[None]}, dataset, 1) == []

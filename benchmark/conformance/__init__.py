@@ -1,0 +1,1 @@
+"""What every mitigation must satisfy, as rrrbench's own tests and `rrrbench submit check` ask it."""

@@ -1,0 +1,149 @@
+"""The five laws of a mitigation (docs/design.md), each a function that raises `Violation` with what was seen.
+
+They train on 24 inputs, in float64 where numbers are compared, and take seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...methods.base import Mitigation
+from ...methods.mitigations.erm import ERM
+from ...methods.network import Net
+from ..engine import Engine
+from ..stacking import of_seed
+from .small import small_dataset, small_network, small_trainer, trainer_for, without_masks
+
+
+class Violation(AssertionError):
+    """A law that a mitigation breaks."""
+
+
+def strength_0_is_erm(mitigation: Mitigation, engine: Engine = "stacked") -> None:
+    """1: strength 0 is ERM, bit for bit, and another strength is not."""
+    fitted, erm = (
+        method.fit(trainer_for(mitigation, engine=engine, dtype=torch.float32)) for method in (mitigation, ERM())
+    )
+    _require(
+        _same_bits(fitted.parameters, erm.parameters, slice(0, 1)),
+        "at strength 0 the trained parameters are not ERM's, bit for bit: is the term multiplied by the strength?",
+    )
+    _require(
+        mitigation.degenerate or not _same_bits(fitted.parameters, erm.parameters, slice(1, 2)),
+        "at strength 0.5 the trained parameters are ERM's: the right-reason term does nothing",
+    )
+
+
+def an_empty_mask_is_erm(mitigation: Mitigation) -> None:
+    """1, for those that use masks alone: without a mask they are ERM, bit for bit."""
+    draws, network = [without_masks(small_dataset(seed)) for seed in (0, 1)], small_network(mitigation)
+    fitted, erm = (
+        method.fit(small_trainer(draws=draws, network=network, dtype=torch.float32)) for method in (mitigation, ERM())
+    )
+    _require(
+        _same_bits(fitted.parameters, erm.parameters, slice(None)),
+        "where no input has a mask the trained parameters are not ERM's: the term must vanish outside the masks",
+    )
+
+
+def the_right_reason_term_is_alive(mitigation: Mitigation) -> None:
+    """2: at strength > 0 the right-reason term moves the parameters, and at 0 it does not."""
+    liveness = mitigation.fit(trainer_for(mitigation)).liveness
+    for when in ("start", "middle", "end"):
+        none, some = liveness[when][:, 0], liveness[when][:, 1]
+        _require(bool((none == 0).all()), f"at strength 0 the right-reason term has a gradient ({when})")
+        _require(
+            bool((some > 0).all()),
+            f"the right-reason term's gradient is zero at strength 0.5 ({when}): is it detached, or constant?",
+        )
+
+
+def the_batch_size_does_not_matter(mitigation: Mitigation) -> None:
+    """3: the same inputs in one batch or in three give the same mean."""
+    trainer = trainer_for(mitigation)
+    module, coins = trainer.modules[0], torch.Generator().manual_seed(1)
+    own = {name: value.double() for name, value in mitigation.parameters(module, trainer.draws[0]).items()}
+    net = Net(module, {**dict(module.named_parameters()), **own})
+    batch = of_seed(trainer.train_data.batch(slice(0, 24), torch.float64), 0)
+    batch = batch._replace(draws={name: torch.rand(24, generator=coins).round() for name in mitigation.carries})
+    batch = mitigation.augment(batch, 3, torch.Generator().manual_seed(0))
+    strength = torch.tensor(0.5, dtype=torch.float64)
+
+    def terms(rows: slice) -> Tensor:
+        part = batch._replace(
+            inputs=batch.inputs[rows],
+            labels=batch.labels[rows],
+            masks=batch.masks[rows],
+            shortcuts=batch.shortcuts[rows],
+            draws={name: drawn[rows] for name, drawn in batch.draws.items()},
+        )
+        return torch.stack(mitigation.terms(net, part, strength))
+
+    thirds = torch.stack([terms(slice(start, start + 8)) for start in (0, 8, 16)])
+    _same_numbers(thirds.mean(0), terms(slice(0, 24)), 1e-12, 1e-15, "the terms of 24 inputs and of three times 8")
+
+
+def stacked_or_alone(mitigation: Mitigation, pixel_range: Any = "unit") -> None:
+    """4: the same run gives the same numbers in a stack and alone."""
+    strengths = (0.0, 0.01, 0.1) if mitigation.has_strength else (0.0,)
+    stacked, single = (
+        mitigation.fit(trainer_for(mitigation, strengths, pixel_range=pixel_range, engine=engine, epochs=1))
+        for engine in ("stacked", "single")
+    )
+    for name, value in stacked.parameters.items():
+        _same_numbers(value, single.parameters[name], 1e-7, 1e-9, f"{name}, trained in a stack and alone,")
+    for name, curve in stacked.curves.items():
+        _same_numbers(curve, single.curves[name], 1e-7, 1e-9, f"the curve of {name}, in a stack and alone,")
+
+
+def nothing_global_changes(mitigation: Mitigation) -> None:
+    """5: the modules' mode and gradients and the global random state are as they were before."""
+    trainer = trainer_for(mitigation, epochs=1)
+    modes = [module.training for module in trainer.modules]
+    before = torch.get_rng_state()
+    mitigation.fit(trainer)
+    _require(
+        torch.equal(before, torch.get_rng_state()),
+        "the global random state moved: draw in augment, from the generator that it is given",
+    )
+    _require([module.training for module in trainer.modules] == modes, "a module's training mode changed")
+    _require(
+        all(parameter.grad is None for module in trainer.modules for parameter in module.parameters()),
+        "a module's parameters have a .grad: use torch.func, not .backward()",
+    )
+
+
+def laws(mitigation: Mitigation) -> dict[str, Callable[[Mitigation], None]]:
+    """The laws that a mitigation is under, by what they say."""
+    named: dict[str, Callable[[Mitigation], None]] = {}
+    if mitigation.has_strength:
+        named["1 strength 0 is ERM, bit for bit"] = strength_0_is_erm
+    if mitigation.needs == {"masks"}:
+        named["1 an empty mask is ERM, bit for bit"] = an_empty_mask_is_erm
+    if mitigation.has_strength and not mitigation.degenerate:
+        named["2 the right-reason term is alive"] = the_right_reason_term_is_alive
+    return named | {
+        "3 the batch size does not matter": the_batch_size_does_not_matter,
+        "4 stacked or alone, the same numbers": stacked_or_alone,
+        "5 nothing global changes": nothing_global_changes,
+    }
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise Violation(message)
+
+
+def _same_numbers(one: Tensor, other: Tensor, rtol: float, atol: float, what: str) -> None:
+    try:
+        torch.testing.assert_close(one, other, rtol=rtol, atol=atol)
+    except AssertionError as error:
+        raise Violation(f"{what} differ: {error}") from error
+
+
+def _same_bits(a: Mapping[str, Tensor], b: Mapping[str, Tensor], columns: slice) -> bool:
+    return all(torch.equal(a[name][:, columns], b[name][:, columns]) for name in a)

@@ -1,0 +1,110 @@
+"""A dataset small enough to train on in a second: 3 classes, 1x6x6 inputs, a 2x2 shortcut in one of two corners."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from ...datasets.base import ENVIRONMENTS, Environment, ShortcutDataset, Split, draw_shortcuts, generator
+from ...methods.base import Mitigation
+from ..engine import Engine, Trainer
+from ..networks import NetworkRecipe, networks
+from ..training import Training
+
+CLASSES, SIDE = 3, 6
+
+
+def small_split(
+    seed: int, stream: str, environment: Environment, n: int = 24, signal: float = 0.4, correlation: float = 1.0
+) -> Split:
+    """Noise with a brighter square by class, and the shortcut's shade in a corner."""
+    rng = generator(seed, f"small/{stream}")
+    labels = rng.integers(0, CLASSES, n)
+    inputs = torch.from_numpy(rng.random((n, 1, SIDE, SIDE))).float() * 0.5
+    for i, label in enumerate(labels):
+        inputs[i, 0, 2:4, 2 * label : 2 * label + 2] += signal  # what the class is really about
+    draws = generator(seed, environment)
+    shortcuts = draw_shortcuts(environment, labels, torch.arange(CLASSES).numpy(), draws, correlation)
+    masks = torch.zeros(n, 1, SIDE, SIDE, dtype=torch.bool)
+    if environment != "clean":
+        masks[: n // 2, :, :2, :2] = True
+        masks[n // 2 :, :, -2:, -2:] = True
+        shade = torch.from_numpy(shortcuts).float() / CLASSES
+        inputs = torch.where(masks, shade[:, None, None, None], inputs)
+    return Split(inputs, torch.from_numpy(labels), masks, torch.from_numpy(shortcuts))
+
+
+def small_dataset(seed: int = 0, n: int = 24, signal: float = 0.4, correlation: float = 1.0) -> ShortcutDataset:
+    """The dataset with `n` inputs a split; the weaker the signal, the more a network likes the shortcut."""
+
+    def split(stream: str, environment: Environment) -> Split:
+        return small_split(seed, stream, environment, n, signal, correlation)
+
+    train, validation = split("train", "aligned"), split("validation", "aligned")
+    test = {environment: split("test", environment) for environment in ENVIRONMENTS}
+    clean = partial(split, "train", "clean")
+    return ShortcutDataset("small", seed, torch.arange(CLASSES), train, validation, test, clean_train=clean)
+
+
+def without_masks(dataset: ShortcutDataset) -> ShortcutDataset:
+    """The same data, of which no input has a mask to train with."""
+    return replace(dataset, train=replace(dataset.train, masks=torch.zeros_like(dataset.train.masks)))
+
+
+class SmallConvolutional(NetworkRecipe):
+    """The smallest network with all that lenet has: 6x6 inputs become 2x2 feature maps."""
+
+    name: ClassVar[str] = "small_convolutional"
+
+    def layers(self, features: tuple[int, ...], classes: int) -> tuple[OrderedDict[str, nn.Module], nn.Linear]:
+        layers: OrderedDict[str, nn.Module] = OrderedDict(
+            conv=nn.Conv2d(features[0], 4, 3),
+            pool=nn.MaxPool2d(2),
+            relu0=nn.ReLU(),
+            flatten=nn.Flatten(),
+            linear=nn.Linear(16, 6),
+            relu1=nn.ReLU(),
+        )
+        return layers, nn.Linear(6, classes)
+
+
+def small_network(mitigation: Mitigation, **parameters: Any) -> NetworkRecipe:
+    """The smallest network that the mitigation can run on."""
+    if mitigation.needs_convolutions:
+        return SmallConvolutional(**parameters)
+    return networks.resolve({"name": "mlp", "hidden": [7, 5], "init": "torch", **parameters})
+
+
+def small_trainer(
+    strengths: Sequence[float] = (0.0, 0.5),
+    seeds: Sequence[int] = (0, 1),
+    *,
+    draws: Sequence[ShortcutDataset] | None = None,
+    correlation: float = 1.0,
+    network: str | dict[str, Any] | NetworkRecipe = "mlp",
+    engine: Engine = "stacked",
+    dtype: torch.dtype = torch.float64,
+    auto: bool = False,
+    **training: Any,
+) -> Trainer:
+    """Three epochs on 24 inputs, unless told otherwise."""
+    settings: dict[str, Any] = {"epochs": 3, "batch_size": 8, **training}
+    draws = draws or [small_dataset(seed, correlation=correlation) for seed in seeds]
+    spec = {"name": "mlp", "hidden": [7, 5], "init": "torch"} if network == "mlp" else network
+    table = torch.tensor([list(strengths)] * len(draws), dtype=torch.float64)
+    recipe = spec if isinstance(spec, NetworkRecipe) else networks.resolve(spec)
+    return Trainer(recipe, draws, Training(**settings), table, engine=engine, dtype=dtype, auto=auto)
+
+
+def trainer_for(
+    mitigation: Mitigation, strengths: Sequence[float] = (0.0, 0.5), *, pixel_range: Any = "unit", **settings: Any
+) -> Trainer:
+    """A small trainer with the network and, if it needs one, the minority that the mitigation can work with."""
+    network = small_network(mitigation, pixel_range=pixel_range)
+    return small_trainer(strengths, network=network, correlation=0.5 if mitigation.needs_minority else 1.0, **settings)

@@ -1,0 +1,298 @@
+"""A folder of static pages from the records of suites: it opens from the disk and from any web host, offline."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pandas as pd
+import tomli_w
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from tqdm import tqdm
+
+from ..leaderboard import SHOWN, Shown, cell, leaderboard, render, unranked
+from ..metrics.base import metrics
+from ..protocol import PROTOCOL_VERSION
+from ..selection import RULES, SHIFTED
+from ..tracking import IDENTITY, picture_name
+from . import interactive
+from .curves import SHOWN as PICTURED
+from .curves import save, sweep_figure
+from .points import leading, settings, shifted_metric
+from .recorded import BESIDE, Recorded
+from .trade_off import trade_off_figure
+
+if TYPE_CHECKING:
+    from .twins import Twin
+
+RULE = "knee"
+"""The selection rule that a page shows first."""
+TABLES = ("reproduced/*.csv", "leaderboard/explainers*.csv", "leaderboard/counterfactuals*.csv")
+"""Committed results beside the leaderboard, each shown as a table as it is."""
+HEADLINE = Shown(
+    "headline",
+    "accuracy\nunder shift",
+    "accuracy where the shortcut no longer helps: on the first of random, conflict, clean that the dataset has; "
+    "bold: the best group, where intervals separate it from the others",
+)
+LIVENESS = Shown(
+    "liveness/end",
+    "liveness",
+    "norm of the right-reason term's gradient over the right-answer term's, at the end of training; 0: dead",
+    interval=False,
+)
+COLUMNS = (HEADLINE, *(shown for shown in SHOWN if shown.id not in SHIFTED), LIVENESS)
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One dataset and network of a suite: a page of pictures.
+
+    Attributes:
+        slug: its name in addresses.
+        pages: of each mitigation, masks and strength, the page of the first seed's run.
+        boards: the leaderboard's rows, by rule.
+    """
+
+    suite: str
+    dataset: str
+    network: str
+    slug: str
+    runs: pd.DataFrame
+    boards: dict[str, pd.DataFrame]
+    pages: dict[tuple[str, str, float], str]
+
+    def address(self, mitigation: str, masks: str, strength: float) -> str:
+        """The page of the first seed's run, from the page of the setting; empty if there is no such run."""
+        page = self.pages.get((mitigation, masks, strength))
+        return f"../{page}" if page else ""
+
+
+def write_site(recordings: Sequence[Recorded], out: Path, results: Path) -> None:
+    """Writes the folder; what is there under the same names is replaced.
+
+    Args:
+        results: the folder of committed results, whose `TABLES` are shown.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    for name in ("settings", "runs", "figures", "data", "static"):
+        (out / name).mkdir(parents=True, exist_ok=True)
+    _write_static(out)
+    pages = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    every = [setting for recording in recordings for setting in _settings(recording)]
+    tables = list(_tables(results))
+
+    def write(template: str, page: str, **content: Any) -> None:
+        shared = {"protocol": PROTOCOL_VERSION, "root": "../" * page.count("/"), "tables": tables}
+        (out / page).write_text(pages.get_template(template).render(shared | content))
+
+    rows = [row for setting in every for rule, board in setting.boards.items() for row in _rows(setting, rule, board)]
+    left_out = [
+        (recording.name, row) for recording in recordings for row in unranked(recording.runs, RULE).to_dict("records")
+    ]
+    write(
+        "index.html", "index.html", suites=recordings, settings=every, rows=rows, columns=COLUMNS, left_out=left_out,
+        rules=RULES, rule=RULE, runs=sum(len(recording.runs) for recording in recordings),
+    )  # fmt: skip
+    write("metrics.html", "metrics.html", metrics=metrics())
+    if tables:
+        write("tables.html", "tables.html")
+    for recording in recordings:
+        boards = [b for setting in every if setting.suite == recording.name for b in setting.boards.values()]
+        (out / "data" / f"{recording.name}.csv").write_text(render(pd.concat(boards), "csv"))
+        if recording.store is not None:
+            recording.store.pictures(recording.runs["sweep_key"], out / "pictures")
+    for setting in tqdm(every, desc="pictures", disable=None):
+        _save_figures(setting, out / "figures")
+        write("setting.html", f"settings/{setting.slug}.html", setting=setting, pictures=_pictures(setting), rule=RULE)
+    total = sum(len(setting.runs) for setting in every)
+    with tqdm(total=total, desc="pages of runs", disable=None) as bar:
+        for setting in every:
+            for content in _runs(setting, out):
+                write("run.html", _page(content["run"]["run_key"]), setting=setting, **content)
+                bar.update()
+
+
+def _write_static(out: Path) -> None:
+    from plotly.offline import get_plotlyjs
+
+    (out / "static" / "plotly.min.js").write_text(get_plotlyjs())
+    for file in (_HERE / "static").iterdir():
+        shutil.copy(file, out / "static" / file.name)
+
+
+def _page(run_key: str) -> str:
+    return f"runs/{run_key[:16]}.html"
+
+
+def _settings(recording: Recorded) -> Iterator[Setting]:
+    for dataset, network, runs in settings(recording.runs):
+        slug = re.sub(r"[^a-z0-9]+", "-", f"{recording.name} {dataset} {network}".lower()).strip("-")
+        boards = {rule: leaderboard(runs, rule) for rule in RULES}
+        first = runs.sort_values("seed").drop_duplicates(["mitigation", "masks", "strength"])
+        places = first[["mitigation", "masks", "strength", "run_key"]].itertuples(index=False)
+        pages = {(mitigation, masks, strength): _page(key) for mitigation, masks, strength, key in places}
+        yield Setting(recording.name, dataset, network, slug, runs, boards, pages)
+
+
+def _rows(setting: Setting, rule: str, board: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """A row of the index's table: names, cells as text, and the numbers that they are sorted by."""
+    best, headline = leading(board), shifted_metric(board)
+    for (_, row), leads in zip(board.iterrows(), best, strict=True):
+        cells = []
+        for shown in COLUMNS:
+            metric = headline if shown is HEADLINE else shown.id
+            numbers = [row.get(f"{metric}{end}", float("nan")) for end in ("", ":low", ":high")]
+            text = cell(shown, *numbers)
+            cells.append((text, "" if text == "-" else f"{numbers[0]:.6g}", shown is HEADLINE and leads))
+        yield {
+            "suite": setting.suite,
+            "dataset": setting.dataset,
+            "network": setting.network,
+            "mitigation": row["mitigation"],
+            "needs": row["needs"] or "labels alone",
+            "masks": row["masks"],
+            "rule": rule,
+            "strength": row["strength"],
+            "seeds": row["seeds"],
+            "note": row["note"],
+            "cells": cells,
+            "setting": f"settings/{setting.slug}.html",
+            "page": setting.address(row["mitigation"], row["masks"], row["strength"]).removeprefix("../"),
+        }
+
+
+def _pictures(setting: Setting) -> list[tuple[str, str, str]]:
+    """Of each picture of a setting: its title, what it shows in words, and its JSON."""
+    runs, board, address = setting.runs, setting.boards[RULE], setting.address
+    drawn = [
+        ("Accuracy under shift against reliance",
+         "One point a strength, one line a mitigation; the larger, ringed one is what the rule chose. Up and to the "
+         "left is better.",
+         interactive.trade_off(runs, board, address) if shifted_metric(runs) else None),
+        *((f"{PICTURED[metric]} over strength",
+           "Mean over seeds with its 95 % bootstrap interval. ERM and the best ones are shown; the legend adds others.",
+           interactive.sweep(runs, board, metric, address)) for metric in PICTURED if metric in runs),
+        ("How many masks are needed",
+         "Accuracy under shift where only some training inputs have a mask; each at the strength chosen for it.",
+         interactive.mask_fraction(board, address)),
+        ("What wrong masks cost",
+         "Accuracy under shift by what the masks were; a mitigation that works by its masks falls towards the right.",
+         interactive.mask_corruption(board, address)),
+    ]  # fmt: skip
+    return [(title, text, _json(picture)) for title, text, picture in drawn if picture is not None]
+
+
+def _save_figures(setting: Setting, folder: Path) -> None:
+    board = setting.boards[RULE]
+    title = f"{setting.dataset}, {setting.network}"
+    vectors = (".svg", ".pdf")
+    save(trade_off_figure(setting.runs, board, title), folder / f"{setting.slug}-trade-off", vectors)
+    save(sweep_figure(setting.runs, setting.suite), folder / f"{setting.slug}-sweep", vectors)
+    (folder / f"{setting.slug}.tex").write_text(render(board, "tex", unranked(setting.runs, RULE)))
+
+
+def _runs(setting: Setting, out: Path) -> Iterator[dict[str, Any]]:
+    """What the page of each run of a setting shows."""
+    runs = setting.runs.sort_values(["mitigation", "masks", "strength", "seed"])
+    measured = [name for name in runs if name not in (*IDENTITY, *BESIDE)]
+    for _, sweep in runs.groupby(["mitigation", "masks"], sort=False):
+        with_strength = bool((sweep["strength"] > 0).any())
+        siblings = [(run["strength"], run["seed"], _page(run["run_key"])) for run in sweep.to_dict("records")]
+        for run in sweep.to_dict("records"):
+            configuration, curves = json.loads(run["configuration"]), json.loads(run["curves"] or "{}")
+            picture = out / "pictures" / run["sweep_key"] / picture_name(run["mitigation"], run["masks"])
+            shown, reason = _twins(configuration, run["flips"])
+            yield {
+                "run": run,
+                "metrics": {name: run[name] for name in measured if run[name] == run[name]},
+                "configuration": json.dumps(configuration, indent=2),
+                "suite_file": suite_file(configuration, with_strength),
+                "curves": _json(interactive.curves(curves)) if curves else "",
+                "picture": quote(picture.relative_to(out).as_posix()) if picture.is_file() else "",
+                "twins": shown,
+                "no_twins": reason,
+                "strengths": {strength: page for strength, seed, page in siblings if seed == run["seed"]},
+                "seeds": {seed: page for strength, seed, page in siblings if strength == run["strength"]},
+            }
+
+
+def suite_file(configuration: dict[str, Any], has_strength: bool) -> str:
+    """A suite of this one run: its key is the run's, because a key is of the configuration alone."""
+    mitigation: dict[str, Any] = {"mitigation": configuration["mitigation"]}
+    if has_strength:
+        mitigation["strengths"] = [configuration["strength"]]
+    sweep = {
+        "dataset": {name: value for name, value in configuration["dataset"].items() if name != "version"},
+        "network": configuration["network"],
+        "training": configuration["training"],
+        "mitigations": [mitigation],
+    }
+    return tomli_w.dumps({"seeds": [configuration["seed"]], "sweeps": [_without_none(sweep)]})
+
+
+def _without_none(value: Any) -> Any:
+    """TOML has no null; what is None is so by default."""
+    if isinstance(value, dict):
+        return {name: _without_none(inner) for name, inner in value.items() if inner is not None}
+    return [_without_none(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _twins(configuration: dict[str, Any], flips: str) -> tuple[Sequence[Twin], str]:
+    """The twins on which a run's prediction flips, or why there are none to show."""
+    if not flips:
+        return [], "the run was recorded without the list of its flips"
+    named = json.loads(flips)
+    if not named:
+        return [], "no prediction flips, or the run was not evaluated on twins"
+    from .twins import twins  # and torch, which the other pages do without
+
+    try:
+        return twins(configuration, named), ""
+    except (LookupError, OSError, ValueError) as error:
+        return [], str(error)
+
+
+def _tables(results: Path) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    """Each csv among the committed results: its name, header, and rows."""
+    for pattern in TABLES:
+        for path in sorted(results.glob(pattern)):
+            table = pd.read_csv(path, dtype=str, keep_default_na=False)
+            yield path.relative_to(results).as_posix(), list(table.columns), table.to_numpy().tolist()
+    submitted = [json.loads(path.read_text()) for path in sorted(results.glob("submissions/*.json"))]
+    rows = pd.DataFrame([result for row in submitted for result in row["results"]])
+    if not rows.empty:
+        yield "submissions", *_submissions(rows)
+
+
+def _submissions(rows: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """The rows that pull requests added, in the index's columns."""
+    names = ["mitigation", "dataset", "network", "needs"]
+    table = rows[names].assign(strength=rows["strength"].map("{:.3g}".format))
+    metric = shifted_metric(rows)
+    for shown in COLUMNS:
+        ids = [f"{metric if shown is HEADLINE else shown.id}{end}" for end in ("", ":low", ":high")]
+        values = rows.reindex(columns=ids).itertuples(index=False)
+        table[shown.title.replace("\n", " ")] = [cell(shown, *numbers) for numbers in values]
+    return list(table.columns), table.to_numpy().tolist()
+
+
+def _json(picture: Any) -> str:
+    """JSON that may stand in a script element."""
+    return json.dumps(picture, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

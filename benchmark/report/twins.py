@@ -1,0 +1,62 @@
+"""The twins on which a run's prediction flips, as its dataset's recipe renders them: a record holds their numbers."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache, lru_cache
+from io import BytesIO
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from ...datasets.base import Environment, ShortcutDataset, datasets
+
+
+class Twin(NamedTuple):
+    """One test input in two environments: its pictures as data URIs, and what was predicted of each."""
+
+    index: int
+    label: int
+    aligned: str
+    random: str
+    predicted: tuple[int, int]
+
+
+def twins(configuration: Mapping[str, Any], flips: Iterable[tuple[int, int, int]]) -> list[Twin]:
+    """The twins of a record's `flips`, from the run's resolved configuration.
+
+    Raises:
+        ValueError: the recipe has changed since.
+        LookupError, OSError: there is no such dataset, or its base data are not on this machine.
+    """
+    recipe, seed = json.dumps(configuration["dataset"], sort_keys=True), configuration["seed"]
+    labels = _draw(recipe, seed).test("aligned").labels
+    return [
+        Twin(i, int(labels[i]), _picture(recipe, seed, "aligned", i), _picture(recipe, seed, "random", i), (one, other))
+        for i, one, other in flips
+    ]
+
+
+@lru_cache(maxsize=8)
+def _draw(recipe: str, seed: int) -> ShortcutDataset:
+    parameters = json.loads(recipe)
+    version = parameters.pop("version")
+    known = datasets.resolve(parameters)
+    if known.version != version:
+        raise ValueError(f"{known.id} was recorded from version {version} of its recipe, and this is {known.version}")
+    return known.make(seed)
+
+
+@cache
+def _picture(recipe: str, seed: int, environment: Environment, index: int) -> str:
+    """A png of one pixel a feature; an input that is no image is a line of them."""
+    values = _draw(recipe, seed).test(environment).batch(slice(index, index + 1)).inputs[0].numpy()
+    image = values.reshape(1, 1, -1) if values.ndim == 1 else values
+    pixels = (255 * image).round().astype(np.uint8)
+    shown = pixels.transpose(1, 2, 0) if len(pixels) == 3 else pixels.mean(0).astype(np.uint8)
+    png = BytesIO()
+    Image.fromarray(shown).save(png, "png")
+    return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()

@@ -1,0 +1,32 @@
+"""The starting file of a mitigation or a dataset: it runs as it is, and what is yours to write is marked."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from string import Template
+from typing import Literal
+
+Kind = Literal["mitigation", "dataset"]
+
+
+def write(kind: Kind, name: str, folder: Path) -> Path:
+    """Writes `folder/NAME.py`.
+
+    Raises:
+        ValueError: a name that no module can have, or that is taken.
+        FileExistsError: there is such a file.
+    """
+    from ...datasets.base import datasets
+    from ...methods.base import mitigations
+
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise ValueError(f"{name!r} cannot name a {kind}: use lower-case letters, digits and underscores")
+    if name in (mitigations if kind == "mitigation" else datasets).names():
+        raise ValueError(f"a {kind} is called {name!r} already: choose another name")
+    path = folder / f"{name}.py"
+    if path.exists():
+        raise FileExistsError(f"{path} exists: remove it, or choose another name")
+    template = Template((Path(__file__).parent / f"{kind}.txt").read_text())
+    path.write_text(template.substitute(name=name, title="".join(word.title() for word in name.split("_"))))
+    return path

@@ -1,0 +1,175 @@
+"""The report in a real browser: Chromium, headless, from file://, without a network."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from rrrbench.benchmark.report.recorded import recorded
+from rrrbench.benchmark.report.site import write_site
+
+pytestmark = pytest.mark.browser
+ROOT = Path(__file__).parent.parent.parent
+RECORDS = ROOT / "results/records/mitigations-quick.parquet"
+SHOWN = ["erm", "rrr", "pgd_ex", "group_dro"]
+WIDTHS = (400, 900, 1400)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The committed records of four mitigations on two datasets."""
+    whole = recorded(str(RECORDS), "")
+    few = replace(whole, runs=whole.runs[whole.runs["mitigation"].isin(SHOWN)])
+    out = tmp_path_factory.mktemp("site")
+    write_site([few], out, ROOT / "results")
+    return out
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install 'rrrbench[browser]'")
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    if executable is None:
+        pytest.skip("neither chromium nor google-chrome is on this machine: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium):
+    """A page that fails the test if its console has an error, or if it asks for anything but a file."""
+    context = chromium.new_context(viewport={"width": 1400, "height": 900}, accept_downloads=True)
+    page, wrong = context.new_page(), []
+    page.set_default_timeout(120_000)
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on(
+        "request", lambda asked: None if asked.url.startswith(("file:", "data:", "blob:")) else wrong.append(asked.url)
+    )
+    yield page
+    context.close()
+    assert not wrong
+
+
+def shown(page, column):
+    """The texts of a column's visible cells."""
+    rows = page.locator("#board tbody tr:not([hidden])")
+    return rows.evaluate_all("(rows, column) => rows.map((row) => row.cells[column].textContent)", column)
+
+
+def heading(page, title):
+    titles = page.locator("#board thead th").all_inner_texts()
+    return next(i for i, text in enumerate(titles) if " ".join(text.split()) == title)
+
+
+def test_the_table_opens_on_one_dataset_and_rule_best_first(page, site):
+    page.goto((site / "index.html").as_uri())
+    assert set(shown(page, heading(page, "rule"))) == {"knee"}
+    assert len(set(shown(page, heading(page, "dataset")))) == 1
+    means = [float(text.split()[0]) for text in shown(page, heading(page, "accuracy under shift"))]
+    assert means == sorted(means, reverse=True)
+    assert len(means) == 3  # group_dro has no minority to learn from there
+
+
+def test_a_click_on_a_heading_sorts_and_says_so(page, site):
+    page.goto((site / "index.html").as_uri())
+    column = heading(page, "flip_rate")
+    head = page.locator("#board thead th").nth(column)
+    for order, reverse in (("descending", True), ("ascending", False)):
+        head.locator("button").click()
+        assert head.get_attribute("aria-sort") == order
+        values = [float(text.split()[0]) for text in shown(page, column)]
+        assert values == sorted(values, reverse=reverse)
+    page.locator("#board thead th button").first.focus()
+    page.keyboard.press("Enter")  # by the keyboard, as well
+    assert shown(page, 0) == sorted(shown(page, 0))
+
+
+def test_filters_leave_the_rows_they_name_and_the_address_keeps_them(page, site):
+    page.goto((site / "index.html").as_uri())
+    page.select_option("select[name=dataset]", "")
+    page.select_option("select[name=needs]", "groups")
+    assert shown(page, 0) == ["group_dro"]
+    page.select_option("select[name=needs]", "")
+    page.fill("input[name=search]", "RRR")
+    page.select_option("select[name=rule]", "oracle")
+    page.locator("#board thead th button").nth(1).click()
+    kept = shown(page, 0), shown(page, heading(page, "rule"))
+    assert kept == (["rrr", "rrr"], ["oracle", "oracle"])
+    assert page.locator("#count").inner_text().startswith("2 of ")
+    link = page.url
+    other = page.context.new_page()
+    other.goto(link)
+    assert (shown(other, 0), shown(other, heading(other, "rule"))) == kept
+    assert other.locator("#board thead th").nth(1).get_attribute("aria-sort") == "descending"
+
+
+def test_the_csv_has_the_rows_that_are_shown(page, site, tmp_path):
+    page.goto((site / "index.html").as_uri())
+    page.fill("input[name=search]", "rrr")
+    with page.expect_download() as download:
+        page.click("#csv")
+    download.value.save_as(tmp_path / "shown.csv")
+    header, *rows = csv.reader((tmp_path / "shown.csv").read_text().splitlines())
+    assert header[0] == "mitigation"
+    assert [row[0] for row in rows] == ["rrr"]
+
+
+def test_every_link_and_picture_leads_to_a_file(page, site):
+    pages = sorted(site.rglob("*.html"))
+    some = [site / "index.html", *sorted(site.glob("settings/*.html")), pages[0], *sorted(site.glob("runs/*.html"))[:3]]
+    for path in some:
+        page.goto(path.as_uri(), wait_until="commit")
+        page.wait_for_load_state("domcontentloaded")
+        links = page.eval_on_selector_all(
+            "a[href], img[src], script[src], link[href]", "all => all.map((one) => one.href || one.src)"
+        )
+        for link in links:
+            if link.startswith("file:"):
+                parts = urlsplit(link)
+                assert Path(unquote(parts.path)).is_file(), f"{path}: {link}"
+
+
+def test_a_point_of_the_trade_off_opens_its_run(page, site):
+    page.goto(next(site.glob("settings/*.html")).as_uri())
+    page.wait_for_selector("html[data-drawn]")
+    traces = page.evaluate("document.querySelector('.figure').data.map((trace) => trace.name)")
+    assert sorted(traces) == sorted({"erm", "rrr", "pgd_ex"} | set(traces))
+    page.evaluate(
+        "document.querySelector('.figure').emit('plotly_click',"
+        " { points: [{ customdata: document.querySelector('.figure').data[0].customdata[0] }] })"
+    )
+    page.wait_for_url("**/runs/*.html")
+    assert page.locator("h1").inner_text().split(",")[0] == traces[0]
+
+
+def test_the_first_paint_needs_no_script_and_the_page_is_small(site):
+    index = (site / "index.html").read_text()
+    assert "plotly" not in index
+    assert len(index) < 1_000_000
+    assert (site / "static/plotly.min.js").stat().st_size < 5_000_000
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_overflows_at(page, site, width, scheme):
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 900})
+    run = next(site.glob("runs/*.html"))
+    for path in (site / "index.html", next(site.glob("settings/*.html")), run):
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path.name
+
+
+def test_tables_have_headings_and_pictures_have_words(page, site):
+    page.goto((site / "index.html").as_uri())
+    assert page.locator("#board thead th:not([scope=col])").count() == 0
+    assert page.locator("#board tbody tr > :first-child:not(th[scope=row])").count() == 0
+    assert page.locator("img:not([alt]), img[alt='']").count() == 0
+    assert page.locator("th[aria-sort]").count() == page.locator("#board thead th").count()
