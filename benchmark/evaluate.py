@@ -74,10 +74,10 @@ def _predictions(nets: list[Net], split: Split, trainer: Trainer) -> Int[Tensor,
 def _prediction_metrics(nets: list[Net], draw: ShortcutDataset, trainer: Trainer) -> dict[str, Tensor]:
     predictions = {name: _predictions(nets, split, trainer) for name, split in draw.environments.items()}
     metrics = accuracy.measure(predictions, draw) | reliance.measure(predictions, draw)
-    validation = {"validation": draw.validation}
+    known = {"train": draw.train, "validation": draw.validation}
     if bool(draw.validation.masks.any()):
-        validation["validation_swap"] = swapped(draw.validation, generator(draw.seed, "validation/swap"))
-    for name, split in validation.items():
+        known["validation_swap"] = swapped(draw.validation, generator(draw.seed, "validation/swap"))
+    for name, split in known.items():
         metrics[f"accuracy/{name}"] = accuracy.accuracy(_predictions(nets, split, trainer), split.labels)
     return metrics
 

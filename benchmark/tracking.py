@@ -132,7 +132,7 @@ class Tracker:
         run = self.client.create_run(
             self.experiment_id,
             run_name=f"{record.dataset} {record.network}",
-            tags={"kind": "sweep", "sweep_key": record.sweep_key, **_provenance()},
+            tags={"kind": "sweep", "sweep_key": record.sweep_key, **provenance()},
         )
         shared = {name: record.configuration[name] for name in ("protocol", "dataset", "network", "training")}
         self.client.log_dict(run.info.run_id, shared, "configuration.json")
@@ -175,7 +175,7 @@ class Tracker:
                   "status": record.status, "needs": record.needs, "dataset_key": record.dataset_key,
                   "dataset_digest": record.digest, "protocol_version": record.configuration["protocol"],
                   **({"error": record.error.strip().splitlines()[-1][:500]} if record.error else {}),
-                  **_provenance()},
+                  **provenance()},
         )  # fmt: skip
         run_id = run.info.run_id
         identity = ("dataset", "network", "mitigation", "masks", "strength", "seed", "degenerate")
@@ -341,7 +341,7 @@ def _read(uri: str, query: str) -> Iterator[tuple[Any, ...]]:
 
 
 @cache
-def _provenance() -> dict[str, str]:
+def provenance() -> dict[str, str]:
     """The commit of the running code, and whether files differ from it."""
 
     def git(*arguments: str) -> str:
