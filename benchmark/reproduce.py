@@ -34,6 +34,7 @@ COLUMNS = (
 """Of a joined table. `sd` and `minutes` are of the n measured runs, `delta` is in points, and `low` and `high` end the
 prediction interval."""
 
+Empty = BeforeValidator(lambda text: None if text == "" else text)
 UNMEASURED = ("group_accuracy", "worst_group_accuracy", "auc", "f1")
 """Metrics, from 0 to 1, of data that rrrbench does not have."""
 
@@ -43,9 +44,6 @@ def _known(id: str) -> str:
     if id not in UNMEASURED:
         metric(id)
     return id
-
-
-Empty = BeforeValidator(lambda text: None if text == "" else text)
 
 
 class Published(BaseModel):
@@ -222,12 +220,21 @@ def left(suite: Suite, records: pd.DataFrame) -> list[str]:
 
 
 def render(table: pd.DataFrame, format: str = "table", dim: Callable[[str], str] = str) -> str:
-    """A joined table as text for a terminal or as Markdown; recalled numbers pass through `dim`."""
-    header = ["dataset", "method", "condition", "metric", "published (runs)", "measured ± sd (seeds)", "points",
-              "95 % prediction", "verdict", "provenance"]  # fmt: skip
-    lines = [_cells(row) for row in table.to_dict("records")]
-    lines = [[dim(cell) if cell and line[-1] == "recalled" else cell for cell in line] for line in lines]
-    return tabulate(lines, header, "pipe" if format == "md" else "simple", disable_numparse=True)
+    """A joined table, a block a source, as text for a terminal or as Markdown with the notes.
+
+    Args:
+        dim: what recalled numbers pass through.
+    """
+    titles = ["dataset", "method", "condition", "metric", "published (runs)", "measured ± sd (seeds)", "points",
+              "95 % prediction", "verdict", "provenance", "note"]  # fmt: skip
+    shown, form = (len(titles), "pipe") if format == "md" else (len(titles) - 1, "simple")
+    blocks = []
+    for source, rows in table.groupby("source", sort=False):
+        lines = [_cells(row)[:shown] for row in rows.to_dict("records")]
+        lines = [[dim(cell) if cell and "recalled" in line else cell for cell in line] for line in lines]
+        heading = f"### {source}\n" if format == "md" else str(source)
+        blocks.append(f"{heading}\n{tabulate(lines, titles[:shown], form, disable_numparse=True)}")
+    return "\n\n".join(blocks)
 
 
 def _cells(row: Mapping[Any, Any]) -> list[str]:
@@ -242,6 +249,7 @@ def _cells(row: Mapping[Any, Any]) -> list[str]:
         f"[{_number(row['low'])}, {_number(row['high'])}]" if "low" in known else "",
         row["verdict"],
         row["provenance"],
+        row["note"],
     ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-import numpy as np
 import pandas as pd
 import pytest
 from rrrbench.benchmark import reproduce
@@ -121,10 +120,11 @@ def test_a_rule_chooses_among_the_strengths():
     assert join([one], SUITE, rows.assign(status="failed")).iloc[0]["verdict"] == "not run"
 
 
-def test_seeds_that_failed_are_not_counted():
+def test_a_run_that_diverged_counts_and_one_that_failed_does_not():
     one = row()
-    rows = records(stack_of(one, SUITE), [0.9, np.nan], status=["finished", "failed"])
-    assert join([one], SUITE, rows).iloc[0]["n"] == 1
+    rows = records(stack_of(one, SUITE), [0.9, 0.1], status=["diverged", "failed"])
+    found = join([one], SUITE, rows).iloc[0]
+    assert (found["n"], found["measured"]) == (1, 0.9)
 
 
 def test_recalled_numbers_are_shown_dim_and_without_a_verdict():
