@@ -207,10 +207,9 @@ def reproduce(
             outcome = _trained(there, uri, settings, _executor(executor, workers, address), max_minutes)
     recorded = Tracker(uri, suite.name).records(suite.keys())
     table = reproduction.join(rows, suite, recorded)
-    spent = float(recorded.reindex(columns=["seconds", "seconds/setup"]).sum().sum()) / 60
     REPRODUCED.mkdir(parents=True, exist_ok=True)
     table.to_csv(REPRODUCED / f"{paper}.csv", index=False)
-    (REPRODUCED / f"{paper}.md").write_text(reproduction.page(paper, table, suite, spent))
+    (REPRODUCED / f"{paper}.md").write_text(reproduction.page(paper, table, suite, recorded))
     typer.echo(reproduction.render(table, dim=lambda text: typer.style(text, fg="bright_black")))
     if left := reproduction.left(suite, recorded):
         typer.secho(f"runs are left in {', '.join(left)}: the same command goes on with them", fg="yellow", err=True)

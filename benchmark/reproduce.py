@@ -260,14 +260,17 @@ def summary(table: pd.DataFrame) -> str:
     return ", ".join(f"{counts[name]} {name}" for name in order if name in counts)
 
 
-def page(paper: str, table: pd.DataFrame, suite: Suite, minutes: float) -> str:
+def page(paper: str, table: pd.DataFrame, suite: Suite, records: pd.DataFrame) -> str:
     """The Markdown page: what was run, by what, and the table.
 
     Args:
-        minutes: that all runs of the suite trained for, together.
+        records: the flat rows of the suite's runs.
     """
     made = provenance()
     commit = made["git_commit"][:12] + (" with uncommitted changes" if made["dirty"] == "true" else "")
+    counts = records["git_commit"].value_counts() if len(records) else {}
+    trained = ", ".join(f"{count} at {str(name)[:12]}" for name, count in counts.items()) or "none"
+    minutes = float(records.reindex(columns=["seconds", "seconds/setup"]).sum().sum()) / 60
     versions = ", ".join(f"{name} {version(name)}" for name in ("rrrbench", "torch", "numpy"))
     return "\n".join(
         [
@@ -276,8 +279,8 @@ def page(paper: str, table: pd.DataFrame, suite: Suite, minutes: float) -> str:
             suite.description,
             "",
             f"Made by `rrrbench reproduce {paper}` at commit {commit}: {versions}, Python {platform.python_version()}, "
-            f"{os.cpu_count()} cores; training took {minutes:.0f} minutes in all. Verdicts as in RULES.md: "
-            f"{summary(table)}.",
+            f"{os.cpu_count()} cores. Of {len(suite.keys())} runs {len(records)} are recorded, trained in "
+            f"{minutes:.0f} minutes ({trained}). Verdicts as in RULES.md: {summary(table)}.",
             "",
             render(table, "md", dim=lambda text: f"*{text}*"),
             "",

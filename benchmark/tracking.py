@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from .suite import Stack
 
 LOCAL = Path("results/local")
-IDENTITY = ("dataset", "network", "mitigation", "masks", "strength", "seed", "run_key", "status", "needs", "error")
+IDENTITY = (
+    *("dataset", "network", "mitigation", "masks", "strength", "seed", "run_key", "status", "needs", "error"),
+    "git_commit",
+)
 """The columns of a record before its metrics."""
 METRICS_A_REQUEST = 900
 """A request has room for 1,000 entities; the parameters are in the first."""
@@ -316,7 +319,7 @@ def _row(parameters: Mapping[str, str], tags: Mapping[str, str], metrics: Mappin
         "masks": parameters.get("masks", "true"),
         "strength": float(parameters["strength"]),
         "seed": int(parameters["seed"]),
-        **{name: tags.get(name, "") for name in ("run_key", "status", "needs", "error")},
+        **{name: tags.get(name, "") for name in ("run_key", "status", "needs", "error", "git_commit")},
         **metrics,
     }
 

@@ -155,6 +155,7 @@ def test_reproduce_does_what_it_can_says_what_is_left_and_goes_on(invoke, tmp_pa
     assert "reproduce own" in page
     assert "*recalled*" in page
     assert "torch 2" in page
+    assert "Of 6 runs 3 are recorded" in page
 
     invoke("reproduce", "own", "--device", "cpu")
     assert list(pd.read_csv(tmp_path / "results/reproduced/own.csv")["n"]) == [2, 2, 0]
