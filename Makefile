@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # --system-certs: uv trusts what the machine's own pip and browser trust, a company's proxy included.
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test test-slow test-browser docs speed lint types leaderboard ui lock clean
+.PHONY: help setup bench test test-slow test-browser docs speed lint types leaderboard reproduce reproduce-all ui lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -47,6 +47,14 @@ types: .venv/ready ## pyrefly on the three folders
 
 leaderboard: .venv/ready ## the leaderboard's pages, in results/site, from the committed records
 	$(BIN)/rrrbench report results/records/*.parquet --out results/site
+
+reproduce: .venv/ready ## published numbers beside ours: what 2 cores can do in an hour (MNIST in RRRBENCH_DATA)
+	$(BIN)/rrrbench reproduce ross2017 --executor processes --max-minutes 45
+	$(BIN)/rrrbench reproduce ghitu2025 --executor processes --max-minutes 15
+
+reproduce-all: .venv/ready ## every paper, whole: wants a GPU
+	for paper in ross2017 ghitu2025 friedrich2023 rieger2020 heo2023; do $(BIN)/rrrbench reproduce $$paper || exit 1; done
+	$(BIN)/rrrbench run reproduce/ghitu2025-as-meant
 
 ui: .venv/ready ## MLflow's own page on the local database
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///results/local/mlflow.db

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
@@ -19,7 +21,7 @@ from .tracking import LOCAL, Tracker, finished_keys, tracking_uri
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .executors import Executor
+    from .executors import Executor, Settings
     from .leaderboard import Format
     from .session import Outcome
     from .suite import Suite
@@ -35,6 +37,7 @@ new = typer.Typer(help="Writes the starting file of a mitigation or a dataset.",
 submit = typer.Typer(help="Checks a mitigation from outside the tree.", no_args_is_help=True)
 app.add_typer(new, name="new")
 app.add_typer(submit, name="submit")
+REPRODUCED = Path("results/reproduced")
 
 SuiteName = Annotated[str, typer.Argument(help="A suite's name (see `rrrbench list`) or the path of a TOML file.")]
 Out = Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")]
@@ -89,6 +92,17 @@ class RecordsFormat(StrEnum):
 
 COUNTERFACTUALS = "counterfactuals"
 """The one suite that is no TOML file: it explains, and compares no mitigations."""
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(help="Folder of MNIST/, FashionMNIST/, npz files …; else RRRBENCH_DATA, else a cache."),
+]
+DeviceOption = Annotated[Device, typer.Option(help="Where to train.")]
+EngineOption = Annotated[EngineName, typer.Option(help="How a stack is trained; the numbers are the same.")]
+ExecutorOption = Annotated[
+    ExecutorName, typer.Option(help="Where: in this process; in one a core, or one a GPU; on a Ray cluster.")
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="How many stacks at once, if not here.")]
+Address = Annotated[str | None, typer.Option(help="Of a Ray cluster, or auto; else Ray is started here.")]
 RuleOption = Annotated[RuleName, typer.Option(help="How one strength is chosen from a sweep; oracle is a bound.")]
 
 
@@ -141,20 +155,12 @@ def _entries(kind: Kind) -> Iterator[tuple[str, ...]]:
 @app.command()
 def run(
     suite: SuiteName,
-    data_root: Annotated[
-        Path | None,
-        typer.Option(help="Folder of MNIST/, FashionMNIST/, npz files …; else RRRBENCH_DATA, else a cache."),
-    ] = None,
-    device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
-    engine: Annotated[EngineName, typer.Option(help="How a stack is trained; the numbers are the same.")] = (
-        EngineName.auto
-    ),
-    executor: Annotated[
-        ExecutorName,
-        typer.Option(help="Where: in this process; in one a core, or one a GPU; on a Ray cluster."),
-    ] = ExecutorName.here,
-    workers: Annotated[int | None, typer.Option(min=1, help="How many stacks at once, if not here.")] = None,
-    address: Annotated[str | None, typer.Option(help="Of a Ray cluster, or auto; else Ray is started here.")] = None,
+    data_root: DataRoot = None,
+    device: DeviceOption = Device.auto,
+    engine: EngineOption = EngineName.auto,
+    executor: ExecutorOption = ExecutorName.here,
+    workers: Workers = None,
+    address: Address = None,
     rule: RuleOption = RuleName.knee,
 ) -> None:
     """Runs a suite: trains what is not finished, logs it to MLflow, and prints the leaderboard.
@@ -176,28 +182,62 @@ def run(
         typer.echo(summary)
         return
     with _explained():
-        from .executors import Settings
-        from .session import Session
         from .suite import load_suite
 
         loaded = load_suite(suite)
-        ray = executor is ExecutorName.ray  # the cluster's devices are not this machine's
-        settings = Settings(device.value if ray else _torch_device(device), engine.value)
-        session = Session(loaded, uri, settings, executor=_executor(executor, workers, address))
-        try:
-            outcome = session.run()
-        except KeyboardInterrupt:
-            have = len(finished_keys(uri) & set(loaded.keys()))
-            typer.secho(
-                f"\ninterrupted: {have} of {len(loaded.keys())} runs are recorded; the same command goes on from there",
-                err=True,
-            )
-            raise typer.Exit(130) from None
+        settings = _settings(device, engine, executor)
+        outcome = _trained(loaded, uri, settings, _executor(executor, workers, address))
     summary = _report(loaded, uri, rule)
     typer.echo(summary)
     if _complain(outcome):
         raise typer.Exit(1)
     finished.remember(suite, uri, rule, loaded.keys(), summary)
+
+
+@app.command()
+def reproduce(
+    paper: Annotated[str, typer.Argument(help="Whose numbers: the name of a file in results/published.")],
+    seeds: Annotated[int | None, typer.Option(min=1, help="At most so many of each sweep's seeds.")] = None,
+    max_minutes: Annotated[float, typer.Option(min=0, help="Begin no further stack after so many.")] = math.inf,
+    data_root: DataRoot = None,
+    device: DeviceOption = Device.auto,
+    engine: EngineOption = EngineName.auto,
+    executor: ExecutorOption = ExecutorName.here,
+    workers: Workers = None,
+    address: Address = None,
+) -> None:
+    """Runs a paper's own protocol and prints published beside measured, with a verdict (RULES.md).
+
+    Writes results/reproduced/PAPER.csv and .md. Interrupt it as you like: the same command goes on where it was.
+    """
+    if data_root is not None:
+        os.environ["RRRBENCH_DATA"] = str(data_root.absolute())
+    uri, begin, outcome = tracking_uri(), time.monotonic(), None
+    with _explained():
+        from . import reproduce as reproduction
+
+        rows = reproduction.published(paper)
+        suite = reproduction.suite_of(paper, seeds)
+        there, absent = reproduction.available(suite)
+        for label, reason in absent.items():
+            typer.secho(f"not run: {label}: {reason}", fg="yellow", err=True)
+        if there is not None:
+            settings = _settings(device, engine, executor)
+            outcome = _trained(there, uri, settings, _executor(executor, workers, address), max_minutes)
+    recorded = Tracker(uri, suite.name).records(suite.keys())
+    table = reproduction.join(rows, suite, recorded)
+    REPRODUCED.mkdir(parents=True, exist_ok=True)
+    table.to_csv(REPRODUCED / f"{paper}.csv", index=False)
+    (REPRODUCED / f"{paper}.md").write_text(reproduction.page(paper, table, suite, recorded))
+    typer.echo(reproduction.render(table, dim=lambda text: typer.style(text, fg="bright_black")))
+    if left := reproduction.left(suite, recorded):
+        typer.secho(f"runs are left in {', '.join(left)}: the same command goes on with them", fg="yellow", err=True)
+    typer.echo(
+        f"{reproduction.summary(table)}; {len(recorded)} of {len(suite.keys())} runs recorded, "
+        f"{(time.monotonic() - begin) / 60:.1f} minutes now\nwrote {REPRODUCED}/{paper}.csv and {REPRODUCED}/{paper}.md"
+    )
+    if outcome is not None and _complain(outcome):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -293,6 +333,29 @@ def submit_check(path: Annotated[Path, typer.Argument(help="A Python file with o
         else:
             submission.compare(recorded, row)
             typer.echo(f"{submitted.row_path} is repeated here")
+
+
+def _settings(device: Device, engine: EngineName, executor: ExecutorName) -> Settings:
+    from .executors import Settings
+
+    ray = executor is ExecutorName.ray  # the cluster's devices are not this machine's
+    return Settings(device.value if ray else _torch_device(device), engine.value)
+
+
+def _trained(suite: Suite, uri: str, settings: Settings, executor: Executor, minutes: float = math.inf) -> Outcome:
+    """What a session of the suite did; exits with 130 if it was interrupted."""
+    from .session import Session
+
+    session = Session(suite, uri, settings, executor=executor, minutes=minutes)
+    try:
+        return session.run()
+    except KeyboardInterrupt:
+        have = len(finished_keys(uri) & set(suite.keys()))
+        typer.secho(
+            f"\ninterrupted: {have} of {len(suite.keys())} runs are recorded; the same command goes on from there",
+            err=True,
+        )
+        raise typer.Exit(130) from None
 
 
 def _load(name: str) -> tuple[Suite, pd.DataFrame]:

@@ -85,10 +85,10 @@ def _prediction_metrics(
     trainer: Trainer,
 ) -> dict[str, Tensor]:
     metrics = accuracy.measure(predictions, draw) | reliance.measure(predictions, draw)
-    validation = {"validation": draw.validation}
+    known = {"train": draw.train, "validation": draw.validation}
     if bool(draw.validation.masks.any()):
-        validation["validation_swap"] = swapped(draw.validation, generator(draw.seed, "validation/swap"))
-    for name, split in validation.items():
+        known["validation_swap"] = swapped(draw.validation, generator(draw.seed, "validation/swap"))
+    for name, split in known.items():
         metrics[f"accuracy/{name}"] = accuracy.accuracy(_predictions(nets, split, trainer), split.labels)
     return metrics
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Iterable, Iterator, MutableMapping
@@ -44,6 +45,7 @@ class Session:
 
     Args:
         executor: where stacks are trained; in this process if not said.
+        minutes: after so many no further stack is begun; what is then left, the next session trains.
         local: the folder of the outbox and of what the engine found fastest.
     """
 
@@ -54,6 +56,7 @@ class Session:
         settings: Settings | None = None,
         local: Path = LOCAL,
         executor: Executor | None = None,
+        minutes: float = math.inf,
     ) -> None:
         self.suite = suite
         self.uri = uri
@@ -63,6 +66,7 @@ class Session:
         self.digests: dict[str, str] = {}
         self.settings = replace(settings or Settings(), choices=self.choices, save_models=suite.save_models)
         self.executor = executor or Here()
+        self.deadline = time.monotonic() + 60 * minutes
 
     def run(self) -> Outcome:
         """Trains what is not finished.
@@ -87,6 +91,8 @@ class Session:
 
             def tasks() -> Iterator[Task]:
                 for i, stack in enumerate(missing, start=1):
+                    if time.monotonic() >= self.deadline:
+                        return
                     for task in self._tasks(stack, after=len(missing) - i):
                         bar.set_description_str(_description(total - todo + trained, total, task.stack))
                         yield task

@@ -148,10 +148,14 @@ class MitigationSweep(BaseModel):
 
     def converted(self, batch_size: int) -> tuple[float, ...]:
         """The numbers in rrrbench's unit, sorted, each once; 0 for a mitigation without the axis."""
-        units = None if self.units is None else self.units.model_dump()
-        given = [strength for strength in self.strengths if not isinstance(strength, str)]
-        ours = {s if units is None else from_published(s, batch_size=batch_size, **units) for s in given}
+        ours = {self.in_our_unit(s, batch_size) for s in self.strengths if not isinstance(s, str)}
         return tuple(sorted(ours)) or (() if self.strengths else (0.0,))
+
+    def in_our_unit(self, strength: float, batch_size: int) -> float:
+        """A strength as this row gives it, in rrrbench's unit."""
+        if self.units is None:
+            return strength
+        return from_published(strength, batch_size=batch_size, **self.units.model_dump())
 
     @property
     def ratios(self) -> tuple[float, ...]:
@@ -163,6 +167,8 @@ class Sweep(BaseModel):
     """Mitigations that are compared: on one dataset, with one network, trained one way.
 
     Attributes:
+        label: by which a published number names the sweep that measures it.
+        trials: so many seeds, from 0, instead of the suite's.
         controls: masks with which those that use masks are trained again: a corruption, or true masks on that many
             inputs.
     """
@@ -172,10 +178,13 @@ class Sweep(BaseModel):
     network: Annotated[InstanceOf[NetworkRecipe], BeforeValidator(networks.resolve)]
     training: Training = Training()
     mitigations: Annotated[tuple[MitigationSweep, ...], Field(min_length=1)]
+    label: str = ""
+    trials: Annotated[int, Field(ge=1)] | None = None
     controls: tuple[Corruption | Annotated[int, Field(ge=0)], ...] = ()
 
     def stacks(self, seeds: Sequence[int]) -> Iterator[Stack]:
         """Each mitigation's, followed by those of its controls."""
+        seeds = sorted(set(seeds)) if self.trials is None else range(self.trials)
         for row in self.mitigations:
             for dataset in [self.dataset, *(self._controls() if "masks" in row.mitigation.needs else ())]:
                 for strengths, auto in ((row.converted(self.training.batch_size), False), (row.ratios, True)):
@@ -217,13 +226,18 @@ class Suite(BaseModel):
 
     def stacks(self) -> list[Stack]:
         """All runs of the suite, in the order in which they are trained."""
-        seeds = sorted(set(self.seeds))
-        stacks = [stack for sweep in self.sweeps for stack in sweep.stacks(seeds)]
+        stacks = [stack for sweep in self.sweeps for stack in sweep.stacks(self.seeds)]
         return [replace(stack, explainers=self.explainers) for stack in stacks] if self.explainers else stacks
 
     def keys(self) -> list[str]:
         """The key of every run, each once."""
         return list(dict.fromkeys(key for stack in self.stacks() for key in stack.places()))
+
+    def with_seeds(self, most: int) -> Suite:
+        """The same suite with the first so many seeds of each sweep."""
+        sweeps = [sweep.model_copy(update={"trials": min(sweep.trials, most)}) if sweep.trials else sweep
+                  for sweep in self.sweeps]  # fmt: skip
+        return self.model_copy(update={"seeds": tuple(sorted(set(self.seeds))[:most]), "sweeps": tuple(sweeps)})
 
 
 def load_suite(name_or_path: str) -> Suite:

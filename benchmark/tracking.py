@@ -30,9 +30,12 @@ if TYPE_CHECKING:
     from .suite import Stack
 
 LOCAL = Path("results/local")
-IDENTITY = ("dataset", "network", "mitigation", "masks", "strength", "seed", "run_key", "status", "needs", "error")
+IDENTITY = (
+    *("dataset", "network", "mitigation", "masks", "strength", "seed", "run_key", "status", "needs", "error"),
+    "git_commit",
+)
 """The columns of a record before its metrics."""
-DETAILS = ("sweep_key", "dataset_digest", "protocol_version", "git_commit", "dirty", "versions", "flips")
+DETAILS = ("sweep_key", "dataset_digest", "protocol_version", "dirty", "versions", "flips")
 """What a run's tags say beside its record: where it came from, and the twins on which it flips."""
 CURVES = ("right_answer", "right_reason", "accuracy/validation")
 """The metrics that have a value per epoch."""
@@ -141,7 +144,7 @@ class Tracker:
         run = self.client.create_run(
             self.experiment_id,
             run_name=f"{record.dataset} {record.network}",
-            tags={"kind": "sweep", "sweep_key": record.sweep_key, **_provenance()},
+            tags={"kind": "sweep", "sweep_key": record.sweep_key, **provenance()},
         )
         shared = {name: record.configuration[name] for name in ("protocol", "dataset", "network", "training")}
         self.client.log_dict(run.info.run_id, shared, "configuration.json")
@@ -185,7 +188,7 @@ class Tracker:
                   "dataset_digest": record.digest, "protocol_version": record.configuration["protocol"],
                   "flips": json.dumps(record.flips),
                   **({"error": record.error.strip().splitlines()[-1][:500]} if record.error else {}),
-                  **_provenance()},
+                  **provenance()},
         )  # fmt: skip
         run_id = run.info.run_id
         identity = ("dataset", "network", "mitigation", "masks", "strength", "seed", "degenerate")
@@ -241,7 +244,7 @@ class Tracker:
         from mlflow.entities import Metric, Param
 
         now = int(time.time() * 1000)
-        run_id = self.client.create_run(self.experiment_id, run_name=name, tags={**tags, **_provenance()}).info.run_id
+        run_id = self.client.create_run(self.experiment_id, run_name=name, tags={**tags, **provenance()}).info.run_id
         values = [Metric(key, value, now, 0) for key, value in metrics.items() if value == value]
         self.client.log_batch(run_id, values, [Param(key, str(value)) for key, value in parameters.items()])
         for path, figure in figures.items():
@@ -427,7 +430,7 @@ def _row(parameters: Mapping[str, str], tags: Mapping[str, str], metrics: Mappin
         "masks": parameters.get("masks", "true"),
         "strength": float(parameters["strength"]),
         "seed": int(parameters["seed"]),
-        **{name: tags.get(name, "") for name in ("run_key", "status", "needs", "error")},
+        **{name: tags.get(name, "") for name in ("run_key", "status", "needs", "error", "git_commit")},
         **metrics,
     }
 
@@ -452,7 +455,7 @@ def _read(uri: str, query: str) -> Iterator[tuple[Any, ...]]:
 
 
 @cache
-def _provenance() -> dict[str, str]:
+def provenance() -> dict[str, str]:
     """The commit of the running code, whether files differ from it, and the versions it runs with."""
 
     def git(*arguments: str) -> str:

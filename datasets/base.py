@@ -178,6 +178,13 @@ class Recipe(Named):
         """The same data under other masks."""
         return self.model_copy(update={"masks": masks, "annotated": annotated})
 
+    def require(self) -> None:
+        """Does nothing if the files that it is rendered from are there or can be had.
+
+        Raises:
+            MissingData: they are not, and why.
+        """
+
     def render(self, seed: int) -> ShortcutDataset:
         """The dataset with its true masks; what a recipe implements."""
         raise NotImplementedError

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 
 from .base import Recipe, ShortcutDataset, Split, datasets, generator
 from .exchange import as_split, exchange
@@ -23,15 +26,18 @@ class IrisCancer(Recipe):
     over and as many benign ones, drawn by the seed, each with a random training flower of its class.
 
     Every column is divided by a constant, its maximum over the whole source (the four iris columns by one, 7.9 cm, so
-    that a strength converts by one number), and `native_range` undoes it.
+    that a strength converts by one number), and `native_range` undoes it. `scale="all"` divides all by one constant,
+    4254: gradients then compare across features as in the paper's own units, and most inputs are close to 0.
 
     Ross, Hughes & Doshi-Velez, IJCAI 2017 (`iris_cancer.py`). Both sources CC BY 4.0 (UCI), embedded in scikit-learn.
     """
 
     name = "iris-cancer"
 
+    scale: Annotated[Literal["column", "all"], Field(description="what is divided by one maximum")] = "column"
+
     def render(self, seed: int) -> ShortcutDataset:
-        flowers, tumours, scale = _load()
+        flowers, tumours, scale = _load(self.scale == "all")
         labels = np.repeat([0, 1], ROWS)
         inputs = np.hstack([np.concatenate(flowers), np.concatenate([rows[:ROWS] for rows in tumours])])
         order = generator(seed, "trial").permutation(2 * ROWS)
@@ -70,13 +76,17 @@ class IrisCancer(Recipe):
         )
 
 
-def _load() -> tuple[list[Float[np.ndarray, "rows 4"]], list[Float[np.ndarray, "rows 30"]], Float[np.ndarray, "34"]]:
+def _load(
+    by_one: bool,
+) -> tuple[list[Float[np.ndarray, "rows 4"]], list[Float[np.ndarray, "rows 30"]], Float[np.ndarray, "34"]]:
     """Flowers and tumours of the two classes, float32 in [0, 1], and what they were divided by."""
     from sklearn.datasets import load_breast_cancer, load_iris  # takes seconds
 
     iris, species = load_iris(return_X_y=True)
     cancer, benign = load_breast_cancer(return_X_y=True)
     scale = np.r_[np.full(IRIS, iris.max()), cancer.max(axis=0)]
+    if by_one:
+        scale = np.full_like(scale, scale.max())
     flowers, tumours = (iris / scale[:IRIS]).astype(np.float32), (cancer / scale[IRIS:]).astype(np.float32)
     return [flowers[species == k] for k in (1, 2)], [tumours[benign == k] for k in (0, 1)], scale
 

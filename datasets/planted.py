@@ -65,6 +65,9 @@ class Planted(Recipe):
     ) -> tuple[Images, Masks]:
         """New images with each one's colour painted in where it is `present`, and where that is."""
 
+    def require(self) -> None:
+        load(self.base)
+
     def render(self, seed: int) -> ShortcutDataset:
         base = load(self.base)
         class_shortcuts = self.class_shortcuts(base.classes)

@@ -24,14 +24,15 @@ class ToyColors(Recipe):
     One of the two is the shortcut; its value is the class that its pixels speak for: 0 where they satisfy the rule, 1
     where they violate it. Given the class, the two rules' pixels are independent; so where the value is to differ from
     the label, the pixels are those of an independent image of the other class. There is no `clean`: they always say
-    something. Validation: a tenth as many further draws.
+    something. With `both` as the shortcut nothing else tells the class, and only `aligned` has anything to learn: the
+    paper's control. Validation: a tenth as many further draws.
 
     Ross, Hughes & Doshi-Velez, IJCAI 2017 (`toy_colors.py`). Drawn from scratch: no licence.
     """
 
     name = "toy-colors"
 
-    shortcut: Annotated[Literal["corners", "top_middle"], Field(description="the rule that is the shortcut")] = (
+    shortcut: Annotated[Literal["corners", "top_middle", "both"], Field(description="rule that is the shortcut")] = (
         "corners"
     )
     train_inputs: Annotated[int, Field(ge=10, description="images to train on")] = 20_000
@@ -39,9 +40,9 @@ class ToyColors(Recipe):
 
     def render(self, seed: int) -> ShortcutDataset:
         mask = np.zeros((1, 5, 5), dtype=bool)
-        if self.shortcut == "corners":
+        if self.shortcut != "top_middle":
             mask[:, ::4, ::4] = True
-        else:
+        if self.shortcut != "corners":
             mask[:, 0, MIDDLE] = True
 
         def biased(part: str, n: int) -> Split:

@@ -16,7 +16,14 @@ from torch.nn import functional as F
 from ..datasets.base import Batch
 
 TargetName = Literal[
-    "log_prob_sum", "log_prob_true", "cross_entropy", "predicted", "random_projection", "prob_sum", "logit_sum"
+    "log_prob_sum",
+    "log_prob_true",
+    "cross_entropy",
+    "predicted",
+    "random_projection",
+    "prob_max",
+    "prob_sum",
+    "logit_sum",
 ]
 DEGENERATE: frozenset[TargetName] = frozenset({"prob_sum", "logit_sum"})
 
@@ -44,6 +51,11 @@ def predicted(logits: Float[Tensor, "batch classes"], batch: Batch) -> Float[Ten
 def random_projection(logits: Float[Tensor, "batch classes"], batch: Batch) -> Float[Tensor, "batch"]:
     """sum_k v_k log p_k with signs v drawn anew for every input and step."""
     return (batch.draws["signs"] * F.log_softmax(logits, -1)).sum(-1)
+
+
+def prob_max(logits: Float[Tensor, "batch classes"], batch: Batch) -> Float[Tensor, "batch"]:
+    """max_k p_k (Ross's "linear max"); vanishes on confident points."""
+    return F.softmax(logits, -1).amax(-1)
 
 
 def prob_sum(logits: Float[Tensor, "batch classes"], batch: Batch) -> Float[Tensor, "batch"]:

@@ -23,6 +23,8 @@ METRICS = (
         "1/classes for many guesses, 0 for a constant prediction",
         "Accuracy of the class with the lowest.",
     ),
+    Metric("macro_accuracy/{environment}", "higher", 0, 1, _GUESSES, "Mean over the classes of their accuracy."),
+    Metric("accuracy/train", "higher", 0, 1, _GUESSES, "Accuracy on the inputs that were trained on."),
     Metric("accuracy/validation", "higher", 0, 1, _GUESSES, "Accuracy on inputs held out from the training set."),
     Metric(
         "accuracy/validation_swap",
@@ -44,19 +46,33 @@ def worst_class_accuracy(
     predictions: Int[Tensor, "*stack n"], labels: Int[Tensor, "n"], classes: int
 ) -> Float[Tensor, "*stack"]:
     """The lowest accuracy of a class; classes without an input are left out."""
+    return _by_class(predictions, labels, classes).nan_to_num(nan=torch.inf).amin(-1)
+
+
+def macro_accuracy(
+    predictions: Int[Tensor, "*stack n"], labels: Int[Tensor, "n"], classes: int
+) -> Float[Tensor, "*stack"]:
+    """The mean accuracy of the classes; those without an input are left out."""
+    return _by_class(predictions, labels, classes).nanmean(-1)
+
+
+def _by_class(
+    predictions: Int[Tensor, "*stack n"], labels: Int[Tensor, "n"], classes: int
+) -> Float[Tensor, "*stack classes"]:
+    """NaN for a class without an input."""
     members = F.one_hot(labels, classes).double()
-    right = (predictions == labels).double() @ members
-    return (right / members.sum(0)).nan_to_num(nan=torch.inf).amin(-1)  # 0/0: no input of that class
+    return (predictions == labels).double() @ members / members.sum(0)
 
 
 def measure(
     predictions: Mapping[Environment, Int[Tensor, "*stack n"]], dataset: ShortcutDataset
 ) -> dict[str, Float[Tensor, "*stack"]]:
-    """Both accuracies in every environment that was predicted and has inputs."""
+    """The three accuracies in every environment that was predicted and has inputs."""
     measured = {}
     for environment, predicted in predictions.items():
         labels = dataset.test(environment).labels.to(predicted.device)
         if len(labels):
             measured[f"accuracy/{environment}"] = accuracy(predicted, labels)
             measured[f"worst_class_accuracy/{environment}"] = worst_class_accuracy(predicted, labels, dataset.classes)
+            measured[f"macro_accuracy/{environment}"] = macro_accuracy(predicted, labels, dataset.classes)
     return measured

@@ -92,6 +92,17 @@ def rank_accuracy_abs(
     return _where(scored, (share * mask).sum(1) / share.sum(1))
 
 
+@_scores(chance="10 times the mask's share of the features", high=10)
+def top_10_abs(attributions: Float[Tensor, "n *features"], masks: Bool[Tensor, "n *#features"]) -> Float[Tensor, "n"]:
+    """How many of the ten features with the largest absolute attribution lie in the mask.
+
+    Ross et al. 2017, on Iris-Cancer. Of fewer than ten features, all; which of those that tie is open.
+    """
+    size, mask, scored = _flat(attributions, masks)
+    first = size.topk(min(10, size.shape[1])).indices
+    return _where(scored, mask.gather(1, first).sum(1).to(size))
+
+
 @_scores(chance="the mask's share of the pixels")
 def rule_score_abs(
     attributions: Float[Tensor, "n *features"], masks: Bool[Tensor, "n *#features"]

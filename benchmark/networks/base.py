@@ -16,7 +16,7 @@ from ...methods.network import PixelRange
 class Network(nn.Module):
     """`head(features(x))`: logits."""
 
-    def __init__(self, features: OrderedDict[str, nn.Module], head: nn.Linear) -> None:
+    def __init__(self, features: OrderedDict[str, nn.Module], head: nn.Module) -> None:
         super().__init__()
         self.features = nn.Sequential(features)
         self.head = head
@@ -34,7 +34,7 @@ class NetworkRecipe(Named):
 
     pixel_range: Literal["unit", "native"] | tuple[float, float] = "unit"
 
-    def layers(self, features: tuple[int, ...], classes: int) -> tuple[OrderedDict[str, nn.Module], nn.Linear]:
+    def layers(self, features: tuple[int, ...], classes: int) -> tuple[OrderedDict[str, nn.Module], nn.Module]:
         """The feature layers, without the pixel range, and the head; initialised from the global generator.
 
         Raises:

@@ -25,7 +25,7 @@ class MLP(NetworkRecipe):
     hidden: tuple[int, ...] = (50, 30)
     init: Literal["ross", "torch"] = "ross"
 
-    def layers(self, features: tuple[int, ...], classes: int) -> tuple[OrderedDict[str, nn.Module], nn.Linear]:
+    def layers(self, features: tuple[int, ...], classes: int) -> tuple[OrderedDict[str, nn.Module], nn.Module]:
         sizes = (math.prod(features), *self.hidden)
         layers = OrderedDict[str, nn.Module](flatten=nn.Flatten())
         for i, (inputs, outputs) in enumerate(pairwise(sizes)):

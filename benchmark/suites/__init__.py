@@ -8,8 +8,8 @@ FOLDER = Path(__file__).parent
 
 
 def names() -> list[str]:
-    """Of the suites in this folder."""
-    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+    """Of the suites in this folder and those below it: `bench`, `reproduce/ross2017`."""
+    return sorted(path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.toml"))
 
 
 def path_of(name_or_path: str) -> Path:

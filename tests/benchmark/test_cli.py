@@ -145,3 +145,46 @@ def test_a_failed_run_makes_the_command_fail_and_is_named(invoke, monkeypatch):
     result = invoke("run", "own.toml", "--device", "cpu")
     assert result.exit_code == 1
     assert "failed: decoy-digits mlp[hidden=[8]] rrr strength 0.1 seed 0: RuntimeError: planted" in result.output
+
+
+PUBLISHED = """paper,source,dataset,network,method,condition,metric,value,spread,seeds,provenance,note,sweep,mitigation,strength,masks
+own,table 1,Decoy-digits,MLP,RRR,strength 1,accuracy/random,1,,1,read,,main,rrr,1,true
+own,table 1,Decoy-digits,MLP,none,,accuracy/train,0.5,,1,recalled,,main,erm,,true
+own,table 2,Elsewhere,MLP,RRR,,accuracy/random,0.5,,1,read,,,,,true
+"""  # noqa: E501
+
+
+def test_reproduce_does_what_it_can_says_what_is_left_and_goes_on(invoke, tmp_path, monkeypatch):
+    from rrrbench.benchmark import reproduce, suites
+
+    (tmp_path / "reproduce").mkdir()
+    labelled = SUITE.replace("[[sweeps]]", '[[sweeps]]\nlabel = "main"')
+    elsewhere = labelled.split("[[sweeps]]")[1].replace("main", "elsewhere").replace("digits", "npz:none.npz")
+    (tmp_path / "reproduce/own.toml").write_text(f"{labelled}[[sweeps]]{elsewhere}")
+    (tmp_path / "own.csv").write_text(PUBLISHED)
+    monkeypatch.setattr(suites, "FOLDER", tmp_path)
+    monkeypatch.setattr(reproduce, "PUBLISHED", tmp_path)
+
+    none = invoke("reproduce", "own", "--device", "cpu", "--max-minutes", "0")
+    assert none.exit_code == 0, none.output
+    assert "not run: elsewhere: npz:none.npz is missing" in none.output
+    assert "runs are left in main, elsewhere" in none.output
+    assert "3 not run" in none.output
+
+    one = invoke("reproduce", "own", "--device", "cpu", "--seeds", "1")
+    assert "3 of 6 runs recorded" in one.output  # those of `elsewhere` have no data
+    table = pd.read_csv(tmp_path / "results/reproduced/own.csv")
+    assert list(table["n"]) == [1, 1, 0]
+    assert list(table["verdict"])[1:] == ["recalled", "not run"]
+    flat = pd.read_csv(io.StringIO(invoke("records", "reproduce/own").stdout)).set_index(["mitigation", "strength"])
+    assert table["measured"][0] == flat.loc[("rrr", 1.0), "accuracy/random"]
+    assert table["measured"][1] == flat.loc[("erm", 0.0), "accuracy/train"]
+    page = (tmp_path / "results/reproduced/own.md").read_text()
+    assert "reproduce own" in page
+    assert "*recalled*" in page
+    assert "torch 2" in page
+    assert "Of 6 runs 3 are recorded" in page
+
+    invoke("reproduce", "own", "--device", "cpu")
+    assert list(pd.read_csv(tmp_path / "results/reproduced/own.csv")["n"]) == [2, 2, 0]
+    assert invoke("reproduce", "owwn").exit_code == 2

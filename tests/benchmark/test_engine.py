@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import shutil
 from typing import ClassVar
 
@@ -15,7 +16,7 @@ from rrrbench.methods.mitigations.avg_ex import AvgEx
 from rrrbench.methods.mitigations.erm import ERM
 from rrrbench.methods.mitigations.find_another_explanation import FindAnotherExplanation
 from rrrbench.methods.mitigations.rrr import RRR
-from small import small_dataset, small_trainer, trainer_for, without_masks
+from small import bound, small_dataset, small_trainer, trainer_for, without_masks
 from torch.nn import functional as F
 
 
@@ -98,16 +99,29 @@ def test_every_network_gives_logits_and_takes_its_seed():
     draw = small_dataset()
     for name in networks.names():
         recipe = networks.resolve(name)
-        if name != "mlp":
+        if not name.endswith("mlp"):
             with pytest.raises(ValueError, match="use the mlp"):
                 recipe.build(draw, 0)
             continue
         state = torch.get_rng_state()
         one, same, other = (recipe.build(draw, seed) for seed in (0, 0, 1))
         assert torch.equal(state, torch.get_rng_state())
-        assert torch.equal(one.head.weight, same.head.weight)
-        assert not torch.equal(one.head.weight, other.head.weight)
+        weights = [next(network.head.parameters()) for network in (one, same, other)]
+        assert torch.equal(weights[0], weights[1])
+        assert not torch.equal(weights[0], weights[2])
         assert one(draw.train.batch().inputs).shape == (24, 3)
+
+
+def test_a_softmax_mlp_gives_the_mlps_probabilities_alone_and_in_a_stack():
+    spec = {"hidden": [7], "init": "torch"}
+    trainer = small_trainer(network=networks.resolve({"name": "softmax_mlp", **spec}))
+    plain = small_trainer(network=networks.resolve({"name": "mlp", **spec})).modules[0]
+    inputs = trainer.train_data[:1, :1].batch(slice(0, 5), torch.float64).inputs[0]
+    assert torch.equal(bound(trainer.modules[0])(inputs), plain(inputs).softmax(-1))
+    fits = [ERM().fit(small_trainer(network=trainer.network, engine=engine)) for engine in ("stacked", "single")]
+    for name, value in fits[0].parameters.items():
+        torch.testing.assert_close(value, fits[1].parameters[name])
+    assert (fits[0].curves["right_answer"] > math.log(1 + 2 / math.e)).all()
 
 
 def test_the_mlp_has_rosss_initialisation():

@@ -62,6 +62,15 @@ def test_validation_pairs_unused_tumours_with_training_flowers_of_their_class():
         assert {tuple(row) for row in validation.inputs[validation.labels == k, :4].tolist()} <= known
 
 
+def test_scaled_by_one_number_the_rows_are_the_same():
+    column, all_ = (rendered(small(name="iris-cancer", scale=scale)) for scale in ("column", "all"))
+    assert len(set(all_.native_range[1].tolist())) == 1
+    for one, other in ((column.train, all_.train), (column.test("random"), all_.test("random"))):
+        np.testing.assert_allclose(native(column, one), native(all_, other), rtol=1e-6)
+        assert torch.equal(one.labels, other.labels)
+        assert torch.equal(one.shortcuts, other.shortcuts)
+
+
 def test_masked_columns_share_one_unit():
     dataset = rendered(small(name="iris-cancer"))
     units = dataset.native_range[1]

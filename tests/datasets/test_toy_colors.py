@@ -34,6 +34,15 @@ def test_the_shortcut_rule_says_the_value_and_the_other_rule_the_label(shortcut,
     assert (split.masks.flatten(1).sum(1) == area).all()
 
 
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_with_both_rules_the_shortcut_both_say_the_value(environment):
+    split = rendered(small(name="toy-colors", shortcut="both")).test(environment)
+    pixels = indices(split.inputs)
+    for rule in (corners_equal, middle_differs):
+        np.testing.assert_array_equal(rule(pixels), split.shortcuts == 0)
+    assert (split.masks.flatten(1).sum(1) == 4 + 3).all()
+
+
 def test_every_training_image_obeys_both_rules():
     dataset = rendered(small(name="toy-colors"))
     for split in (dataset.train, dataset.validation):

@@ -12,6 +12,7 @@ ELSEWHERE = [
     *("seconds", "seconds/setup", "seconds_over_erm", "regret", "right_answer", "right_reason"),
     *("mask_effect", "strength", "adversary_accuracy"),
     *("liveness/start", "liveness/middle", "liveness/end", "accuracy/validation", "accuracy/validation_swap"),
+    "accuracy/train",
 ]
 
 

@@ -50,8 +50,10 @@ def test_accuracy_is_measured_where_there_are_predictions():
     assert found == {
         "accuracy/aligned": 1.0,
         "worst_class_accuracy/aligned": 1.0,
+        "macro_accuracy/aligned": 1.0,
         "accuracy/conflict": 0.8,
         "worst_class_accuracy/conflict": 0.5,
+        "macro_accuracy/conflict": pytest.approx((1 / 2 + 1 + 1) / 3),
     }
 
 

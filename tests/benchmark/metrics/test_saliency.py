@@ -94,6 +94,14 @@ def test_pointing_game_by_hand():
     assert saliency.pointing_game_abs(row(4, -4, 4, 2), masks).tolist() == pytest.approx([2 / 3])
 
 
+def test_top_10_by_hand():
+    """Of 1, ..., 12 the ten largest are 3, ..., 12: three of the mask's five, whatever the signs."""
+    masks = torch.arange(1, 13)[None] < 6
+    assert saliency.top_10_abs(torch.arange(1.0, 13)[None], masks).tolist() == [3]
+    assert saliency.top_10_abs(-torch.arange(1.0, 13)[None], ~masks).tolist() == [7]
+    assert saliency.top_10_abs(row(3, 1, 2), mask(1, 0, 1)).tolist() == [2]
+
+
 def test_rank_accuracy_by_hand():
     masks = mask(1, 1, 1, 0, 0, 0)
     score = lambda *values: saliency.rank_accuracy_abs(row(*values), masks).item()  # noqa: E731

@@ -150,7 +150,12 @@ def test_the_oracle_is_erm_on_the_clean_twins():
         not draw.train.masks.any() and torch.equal(draw.train.labels, draws[i].train.labels)
         for i, draw in enumerate(clean)
     )
-    oracle = OracleClean().fit(small_trainer((0.0,), draws=draws)).parameters
+    fitted = OracleClean().fit(trainer := small_trainer((0.0,), draws=draws))
+    oracle = fitted.parameters
+    for row, draw in enumerate(clean):  # its training inputs are not the dataset's
+        net = Net(trainer.modules[row], {name: value[row, 0] for name, value in oracle.items()})
+        right = net(draw.train.batch().inputs.double()).argmax(-1) == draw.train.labels
+        assert fitted.metrics["accuracy/train"][row, 0] == right.double().mean()
     erm = ERM().fit(small_trainer((0.0,), draws=clean)).parameters
     assert all(torch.equal(oracle[name], erm[name]) for name in erm)
     assert not torch.equal(
