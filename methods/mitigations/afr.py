@@ -11,6 +11,9 @@ As in the paper: full batches, learning rate 0.01, gradient norm clipped at 1; g
 worst-group validation accuracy, and 4 here. No strength: gamma = 0 is not ERM, because of the inputs that are held out.
 
 Where every input's shortcut says its label, what stage 1 gets wrong is no minority but what is hard: not run.
+
+On decoy digits at a correlation of 0.95, where 59 inputs are the minority, `rrrbench run mitigations-quick` measures an
+accuracy of 0.85 where the shortcut is random, ERM's is 0.88.
 """
 
 from __future__ import annotations

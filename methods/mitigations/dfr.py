@@ -12,6 +12,9 @@ Deviations: the balanced inputs are held out of the training inputs, where DFR^T
 DFR^Val takes validation inputs, which choose strengths here (RULES.md); features are standardised within each refit's
 subset; L2 with C = 1 (scikit-learn's default) in place of L1 with C from a grid, which a small network's few features
 do not need.
+
+A minority can be too small for it: on decoy digits at a correlation of 0.95, with 59 inputs in 42 minority groups,
+`rrrbench run mitigations-quick` measures an accuracy of 0.80 where the shortcut is random, ERM's is 0.88.
 """
 
 from __future__ import annotations

@@ -9,6 +9,9 @@ Deviations. A batch's l_g is sum_{n in g} -log p_y(x_n) / (B N_g / N): divided b
 expect and not by how many there are, so that the loss is a mean over the batch, unbiased at any batch size. And q moves
 by the optimiser's step on u instead of by eta * l_g: with Adam at 1e-3, `rate` = 10 moves log q by 0.01 a step at most,
 the paper's eta where l_g is 1. No adjustment for group sizes (C = 0).
+
+A minority can be too small for it: on decoy digits at a correlation of 0.95, with 59 inputs in 42 minority groups,
+`rrrbench run mitigations-quick` measures an accuracy of 0.40 where the shortcut is random, ERM's is 0.88.
 """
 
 from __future__ import annotations
