@@ -45,9 +45,9 @@ SHOWN = (*RANKED, "shortcut_hit", "non_causal_flip", "causal_flip", "trivial", "
 SETTING = ["corr_level", "n_corr"]
 
 
-def run(device: str = "cpu", uri: str | None = None, folder: Path = LOCAL) -> str:
+def run(device: str = "cpu", folder: Path = LOCAL) -> str:
     """Makes what is not finished, writes counterfactuals.csv and .md to `folder`, and gives the table."""
-    tracker = Tracker(uri or tracking_uri(), MlflowLogger.experiment)
+    tracker = Tracker(tracking_uri(), MlflowLogger.experiment)
     finished, keys = {tags["run_key"] for tags, _, _ in tracker.flat("counterfactual")}, []
     todo = list(product(SETTINGS, SEEDS))
     with tqdm(total=len(todo) * len(ENTRIES), file=sys.stderr, mininterval=0.5) as bar:

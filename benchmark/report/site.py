@@ -244,7 +244,8 @@ def suite_file(configuration: dict[str, Any], has_strength: bool) -> str:
         "training": configuration["training"],
         "mitigations": [mitigation],
     }
-    return tomli_w.dumps({"seeds": [configuration["seed"]], "sweeps": [_without_none(sweep)]})
+    suite = {"seeds": [configuration["seed"]], "explainers": configuration.get("explainers", []), "sweeps": [sweep]}
+    return tomli_w.dumps(_without_none({name: value for name, value in suite.items() if value}))
 
 
 def _without_none(value: Any) -> Any:

@@ -216,6 +216,7 @@ def test_the_command_prints_and_writes_the_board(tmp_path, uri, monkeypatch):
     assert "same untrained" in floor
 
 
+@pytest.mark.slow
 def test_a_killed_suite_goes_on_to_what_an_undisturbed_one_has(session):
     suite = suite_with(mitigations=[{"mitigation": "erm"}, {"mitigation": "rrr", "strengths": [0.1, 1.0]}])
     killed = session(suite)

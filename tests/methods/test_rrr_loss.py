@@ -122,7 +122,7 @@ def test_fused_attention_names_the_math_backend():
         ({"strength": -1.0}, "must be finite and not negative"),
         ({"strength": float("nan")}, "must be finite and not negative"),
         ({"mask": torch.full((5, 1, 3, 4), 255)}, "such as 255: pass a bool tensor"),
-        ({"mask": torch.full((5, 1, 3, 4), float("nan"))}, "max nan"),
+        ({"mask": torch.full((5, 1, 3, 4), float("nan"))}, "such as nan"),
         ({"mask": torch.ones(3, 4)}, "one mask per input"),
         ({"labels": torch.tensor([0, 1, 2, 0, 7])}, r"range over \[0, 7\]"),
         ({"inputs": torch.zeros(5, 1, 3, 4, dtype=torch.uint8)}, "need floats"),

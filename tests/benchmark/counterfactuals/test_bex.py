@@ -277,6 +277,7 @@ def test_the_track_makes_a_leaderboard_and_goes_on_where_it_was(small_track, tmp
     assert "stylex" in track.run(folder=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_track_that_was_killed_while_it_logged_loses_nothing_and_logs_nothing_twice(
     small_track, uri, tmp_path, monkeypatch
 ):
@@ -290,16 +291,17 @@ def test_a_track_that_was_killed_while_it_logged_loses_nothing_and_logs_nothing_
 
     monkeypatch.setattr(MlflowClient, "log_figure", killed)
     with pytest.raises(KeyboardInterrupt):
-        track.run(uri=uri, folder=tmp_path / "first")
+        track.run(folder=tmp_path / "first")
     tracker = Tracker(uri, "counterfactuals")
     runs = tracker.client.search_runs([tracker.experiment_id])
     assert sorted(run.info.status for run in runs) == ["FINISHED", "RUNNING"]
-    text = track.run(uri=uri, folder=tmp_path / "again")
+    text = track.run(folder=tmp_path / "again")
     assert len(calls) == 7, "a finished run was made again"
     runs = tracker.client.search_runs([tracker.experiment_id])
     assert [run.info.status for run in runs] == ["FINISHED"] * 6
     assert len({run.data.tags["run_key"] for run in runs}) == 6
-    undisturbed = track.run(uri=f"sqlite:///{tmp_path}/other.db", folder=tmp_path / "again")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
+    undisturbed = track.run(folder=tmp_path / "again")
     assert undisturbed == text
 
 
