@@ -62,6 +62,7 @@ def test_the_main_job_from_run_to_leaderboard(invoke, tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_mlflow_describes_the_suite_and_summarises_its_sweeps(invoke, uri):
     invoke("run", "own.toml", "--device", "cpu")
     client = Tracker(uri, "own").client
@@ -72,6 +73,7 @@ def test_mlflow_describes_the_suite_and_summarises_its_sweeps(invoke, uri):
     assert [file.path for file in client.list_artifacts(parent.info.run_id, "summary")] == ["summary/over-strength.png"]
 
 
+@pytest.mark.slow
 def test_a_report_from_the_store_and_from_a_file_of_records(invoke, tmp_path):
     invoke("run", "own.toml", "--device", "cpu")
     assert "wrote store/index.html" in invoke("report", "own.toml", "--out", "store").output

@@ -259,6 +259,7 @@ def small_track(uri, tmp_path, monkeypatch):
     return made
 
 
+@pytest.mark.slow
 def test_the_track_makes_a_leaderboard_and_goes_on_where_it_was(small_track, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     outcome = CliRunner().invoke(app, ["run", "counterfactuals", "--device", "cpu"], catch_exceptions=False)
