@@ -14,7 +14,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from .leaderboard import Format
-from .statistics import interval
+from .statistics import interval, with_interval
 
 RELIANCE, SCORE, UNTRAINED = "flip_rate", "mass_abs/", "untrained_rank_correlation/"
 USES = 0.05
@@ -98,7 +98,7 @@ def render(board: pd.DataFrame, records: pd.DataFrame, format: Format = "table")
         cells = rows[["explainer", "note", "networks"]].astype(str)
         for measure, title in MEASURES.items():
             ends = rows[[measure, f"{measure}:low", f"{measure}:high"]].itertuples(index=False)
-            cells[title] = [_cell(*numbers) for numbers in ends]
+            cells[title] = [with_interval(*numbers, decimals=2) for numbers in ends]
         networks = _networks(_finished(records).query("dataset == @dataset"))
         tables = (_tabulated(cells, format, names=2), _tabulated(networks, format, names=2))
         blocks += [{"md": "### ", "tex": "% "}.get(format, "") + str(dataset), *tables]
@@ -123,8 +123,8 @@ def _networks(runs: pd.DataFrame) -> pd.DataFrame:
     mean = runs.groupby(NETWORK)[RELIANCE].transform("mean")
     rows = []
     for (_, network, mitigation, strength), own in runs.assign(mean=mean).groupby(["mean", *NETWORK]):
-        rates = (float(end) for end in interval(own[RELIANCE].to_numpy(float)))
-        rows.append((network, mitigation, f"{strength:.3g}", _cell(*rates, decimals=3)))
+        mean, low, high = map(float, interval(own[RELIANCE].to_numpy(float)))
+        rows.append((network, mitigation, f"{strength:.3g}", with_interval(mean, low, high)))
     return pd.DataFrame(rows, columns=[*NETWORK, RELIANCE])
 
 
@@ -133,11 +133,3 @@ def _tabulated(cells: pd.DataFrame, format: Format, names: int) -> str:
     sides = ["left"] * names + ["right"] * (len(cells.columns) - names)
     style = {"md": "pipe", "tex": "latex_booktabs"}.get(format, "simple")
     return tabulate(cells.to_numpy().tolist(), list(map(str, cells)), style, disable_numparse=True, colalign=sides)
-
-
-def _cell(mean: float, low: float, high: float, decimals: int = 2) -> str:
-    """With its interval, if there is one: a single seed has none."""
-    if np.isnan(mean):
-        return "-"
-    middle, *ends = (f"{value:z.{decimals}f}" for value in (mean, low, high))
-    return middle if np.isnan(low) else f"{middle} [{', '.join(ends)}]"

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from tabulate import tabulate
 
 from .selection import SHIFTED, NoEligibleStrength, headline, rule_named, select
-from .statistics import interval
+from .statistics import interval, with_interval
 
 Format = Literal["table", "csv", "md", "tex"]
 
@@ -228,11 +228,9 @@ def _shown(rows: pd.DataFrame) -> list[Shown]:
 
 
 def cell(shown: Shown, mean: float, low: float, high: float) -> str:
-    """A mean with its interval, in the metric's decimals."""
-    if np.isnan(mean):
-        return "-"
-    middle, *ends = (f"{value:z.{shown.decimals}f}" for value in (mean, low, high))
-    return f"{middle} [{', '.join(ends)}]" if shown.interval and not np.isnan(low) else middle
+    """A mean with its interval, if the column shows it, in the metric's decimals."""
+    ends = (low, high) if shown.interval else (np.nan, np.nan)
+    return with_interval(mean, *ends, shown.decimals)
 
 
 def _caption(board: pd.DataFrame) -> list[str]:

@@ -22,6 +22,14 @@ class Interval(NamedTuple):
     high: Float[np.ndarray, "*metrics"]
 
 
+def with_interval(mean: float, low: float, high: float, decimals: int = 3) -> str:
+    """`0.950 [0.941, 0.959]`; without the interval where it is NaN, as a single seed's is; `-` for a mean of NaN."""
+    if np.isnan(mean):
+        return "-"
+    middle, *ends = (f"{value:z.{decimals}f}" for value in (mean, low, high))
+    return middle if np.isnan(low) else f"{middle} [{', '.join(ends)}]"
+
+
 def interval(values: Float[np.ndarray, "seeds *metrics"], confidence: float = 0.95) -> Interval:
     """The mean over seeds, with its percentile bootstrap interval.
 

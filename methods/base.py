@@ -54,7 +54,7 @@ class Mitigation(Named):
 
     @property
     def stages(self) -> int:
-        """How many times `fit` trains: what a progress bar expects."""
+        """How many stages `fit` has: what a progress bar expects, each as long as the first."""
         return 1
 
     def obstacle(self, dataset: ShortcutDataset) -> str:

@@ -44,6 +44,10 @@ class LastLayerRetraining(Mitigation):
     ) -> Head:
         """Stage 2 of one run: from the features of its k chosen inputs, and the head that stage 1 trained."""
 
+    @property
+    def stages(self) -> int:
+        return 2
+
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
         right_answer = weighted_cross_entropy(net(batch.inputs), batch.labels, batch.draws["weights"])
         return Terms(right_answer, right_reason=right_answer.new_zeros(()))

@@ -17,7 +17,7 @@ import pandas as pd
 from tabulate import tabulate
 from tqdm import tqdm
 
-from ..statistics import interval, paired_difference
+from ..statistics import interval, paired_difference, with_interval
 from ..tracking import LOCAL, Tracker, tracking_uri
 from .benchmark import Benchmark
 from .loggers import MlflowLogger, run_key
@@ -126,7 +126,12 @@ def render(board: pd.DataFrame, style: str) -> str:
             f"its training's, and uses the shortcut on {used:.3f}"
         )
         cells = [
-            [row["explainer"], *(_cell(row, metric) for metric in SHOWN), row["note"]] for _, row in rows.iterrows()
+            [
+                row["explainer"],
+                *(with_interval(row[metric], row[f"{metric}:low"], row[f"{metric}:high"]) for metric in SHOWN),
+                row["note"],
+            ]
+            for _, row in rows.iterrows()
         ]
         table = tabulate(cells, ["explainer", *SHOWN, "note"], style, disable_numparse=True)
         blocks.append(f"{'### ' if style == 'pipe' else ''}{title}\n\n{table}")
@@ -135,10 +140,3 @@ def render(board: pd.DataFrame, style: str) -> str:
     legend += [f"{metric.id}: {metric.meaning}" for metric in METRICS if metric.id in SHOWN]
     mark = "- " if style == "pipe" else ""
     return "\n\n".join([*blocks, "\n".join(mark + line for line in legend)]) + "\n"
-
-
-def _cell(row: pd.Series, metric: str) -> str:
-    mean, low, high = row[metric], row[f"{metric}:low"], row[f"{metric}:high"]
-    if np.isnan(mean):
-        return "-"
-    return f"{mean:.3f}" if np.isnan(low) else f"{mean:.3f} [{low:.3f}, {high:.3f}]"

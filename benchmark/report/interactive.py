@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..statistics import with_interval
 from .curves import SHOWN
 from .points import annotated_inputs, over_strengths, shifted_metric, trusted
 from .trade_off import chosen, trade_offs
@@ -44,7 +45,8 @@ def trade_off(runs: pd.DataFrame, board: pd.DataFrame, address: Address) -> Pict
                 },
                 "text": [
                     f"strength {strength:.3g}{', chosen' if strength == pick else ''}<br>"
-                    f"accuracy {_cell(row, 'accuracy')}<br>flip rate {_cell(row, 'reliance')}"
+                    f"accuracy {with_interval(row['accuracy'], row['accuracy:low'], row['accuracy:high'])}<br>"
+                    f"flip rate {with_interval(row['reliance'], row['reliance:low'], row['reliance:high'])}"
                     for strength, row in line.iterrows()
                 ],
                 "hovertemplate": "<b>%{fullData.name}</b><br>%{text}<extra></extra>",
@@ -76,7 +78,7 @@ def sweep(runs: pd.DataFrame, board: pd.DataFrame, metric: str, address: Address
              "mode": "lines", "hoverinfo": "skip", "showlegend": False, **shared},
             {"x": x, "y": _rounded(table["mean"]), "name": mitigation, "mode": "lines" if flat else "lines+markers",
              "line": {"color": color, "dash": DASHES[which // 10 % 4]},
-             "text": [_interval(row) for _, row in table.iterrows()],
+             "text": [with_interval(*row[["mean", "low", "high"]]) for _, row in table.iterrows()],
              "hovertemplate": "<b>%{fullData.name}</b><br>strength %{x:.3g}<br>%{text}<extra></extra>",
              "customdata": [address(mitigation, "true", 0.0 if flat else strength) for strength in x], **shared},
         ]  # fmt: skip
@@ -154,11 +156,3 @@ def _axis(title: str) -> dict[str, Any]:
 def _rounded(values: pd.Series) -> list[float | None]:
     """To five digits, which no screen exceeds; None, which JSON can say, for NaN."""
     return [None if value != value else float(f"{value:.5g}") for value in values]
-
-
-def _interval(row: pd.Series) -> str:
-    return f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
-
-
-def _cell(row: pd.Series, name: str) -> str:
-    return f"{row[name]:.3f} [{row[f'{name}:low']:.3f}, {row[f'{name}:high']:.3f}]"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pandas as pd
 import pytest
@@ -111,6 +112,9 @@ def test_list_mitigations_shows_paper_needs_and_stages(invoke):
     assert rrr.split("  ")[0] == "rrr"
     assert "Ross et al. 2017" in rrr
     assert "masks" in rrr
+    for name, stages in (("rrr", "1"), ("jtt", "2"), ("dfr", "2")):
+        (line,) = [line for line in lines if line.startswith(f"{name} ")]
+        assert re.split(r" {2,}", line)[3] == stages
     assert not any(line.startswith("decoy") for line in lines)
 
 

@@ -3,7 +3,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from rrrbench.benchmark.statistics import interval, paired_difference
+from rrrbench.benchmark.statistics import interval, paired_difference, with_interval
 
 
 def enumerated(values, confidence):
@@ -85,3 +85,16 @@ def test_a_paired_difference_cancels_what_seeds_share():
 def test_a_paired_difference_of_other_seeds_is_refused(seeds):
     with pytest.raises(ValueError, match="the same seeds, each once"):
         paired_difference(pd.Series([1.0, 2.0, 3.0]), pd.Series(1.0, index=seeds))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ((0.95, 0.941, 0.9594), "0.950 [0.941, 0.959]"),
+        ((-0.0001, -0.25, 0.25), "0.000 [-0.250, 0.250]"),
+        ((0.95, np.nan, np.nan), "0.950"),
+        ((np.nan, np.nan, np.nan), "-"),
+    ],
+)
+def test_a_mean_is_shown_with_its_interval_if_it_has_one(numbers, text):
+    assert with_interval(*numbers) == text
