@@ -1,6 +1,8 @@
 # One target per habit. Each makes .venv by itself the first time; nothing is fetched but packages.
 PYTHON ?= python3
 BIN := .venv/bin
+# Containers often switch bytecode off: each of a test's processes would compile torch and MLflow anew.
+export PYTHONDONTWRITEBYTECODE :=
 # --system-certs: uv trusts what the machine's own pip and browser trust, a company's proxy included.
 .DEFAULT_GOAL := help
 .PHONY: help setup bench test test-slow test-browser docs speed lint types leaderboard reproduce reproduce-all ui lock clean

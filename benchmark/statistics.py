@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import combinations_with_replacement
 from math import factorial, prod
 from typing import NamedTuple
@@ -85,6 +86,7 @@ def paired_difference(a: pd.Series, b: pd.Series, confidence: float = 0.95) -> I
     return interval(np.asarray(a - b, float), confidence)
 
 
+@cache
 def _resamples(seeds: int) -> tuple[Int[np.ndarray, "resamples seeds"], Int[np.ndarray, "resamples"]]:
     """How often a resample has each seed, and how many of the seeds**seeds ordered draws it stands for."""
     if seeds > _ENUMERATED:

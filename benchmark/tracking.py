@@ -216,8 +216,9 @@ class Tracker:
         self.client.set_terminated(run_id, "FAILED" if failed else "FINISHED", now)
 
     def describe(self, description: str) -> None:
-        """What the experiment's page says on top."""
+        """What the experiment's page says on top, and that it is of trainings: MLflow else opens it as GenAI's."""
         self.client.set_experiment_tag(self.experiment_id, "mlflow.note.content", description)
+        self.client.set_experiment_tag(self.experiment_id, "mlflow.experimentKind", "custom_model_development")
 
     def summarise(self, sweep_key: str, table: str, figure: Path) -> None:
         """A Markdown table as the description of a sweep's parent run, and a figure among its artifacts."""
@@ -336,13 +337,18 @@ class Tracker:
 
     def _log_input(self, run_id: str, record: Record) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
+        from mlflow.exceptions import MlflowException
 
         recipe = json.dumps(record.configuration["dataset"], sort_keys=True)
         dataset = Dataset(record.dataset, record.digest[:32], source_type="rrrbench", source=recipe)
-        self.client.log_inputs(
-            run_id,
-            [DatasetInput(dataset, [InputTag("mlflow.data.context", "train"), InputTag("sha256", record.digest)])],
-        )
+        tags = [InputTag("mlflow.data.context", "train"), InputTag("sha256", record.digest)]
+        try:
+            self.client.log_inputs(run_id, [DatasetInput(dataset, tags)])
+        except MlflowException as error:
+            if error.error_code != "BAD_REQUEST":
+                raise
+            # MLflow looks for the dataset, then adds it: another driver was between the two, so now it is there
+            self.client.log_inputs(run_id, [DatasetInput(dataset, tags)])
 
     def _log_model(self, run_id: str, model: Mapping[str, Any]) -> None:
         import torch

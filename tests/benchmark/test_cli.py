@@ -69,6 +69,7 @@ def test_mlflow_describes_the_suite_and_summarises_its_sweeps(invoke, uri):
     client = Tracker(uri, "own").client
     experiment = client.get_experiment_by_name("own")
     assert experiment.tags["mlflow.note.content"] == "tiny"
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
     (parent,) = client.search_runs([experiment.experiment_id], "tags.kind = 'sweep'")
     assert "| rrr" in parent.data.tags["mlflow.note.content"]
     assert [file.path for file in client.list_artifacts(parent.info.run_id, "summary")] == ["summary/over-strength.png"]

@@ -9,6 +9,7 @@ import pytest
 from rrrbench.benchmark import tracking
 from rrrbench.benchmark.record import Record
 from rrrbench.benchmark.tracking import METRICS_A_REQUEST, Tracker, finished_keys
+from sqlalchemy import event
 from tiny import tiny_suite
 
 
@@ -46,6 +47,15 @@ def test_another_driver_may_come_between_any_two_steps(uri, monkeypatch, step, c
         return original(*arguments, **options)
 
     monkeypatch.setattr(one.client, step, interrupted)
+    one.log(some_records())
+    assert_each_run_once(uri)
+
+
+def test_another_driver_may_add_the_dataset_after_mlflow_looked_for_it(uri):
+    from mlflow.store.tracking.dbmodels.models import SqlDataset
+
+    one, other = Tracker(uri, "tiny"), Tracker(uri, "tiny")
+    event.listen(SqlDataset, "init", lambda *_: other.log(some_records()[-1:]), once=True)
     one.log(some_records())
     assert_each_run_once(uri)
 
