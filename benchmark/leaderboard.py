@@ -80,7 +80,8 @@ def leaderboard(records: pd.DataFrame, rule: str) -> pd.DataFrame:
     """
     records = _with_cost(records.sort_values([*_SWEEP, "strength", "seed"]))
     measured = [str(column) for column in records.select_dtypes("number") if column not in _RUN]
-    records = records.assign(headline=headline(records))
+    read = [column for column in records if column in _RUN or column in measured]  # configurations are long texts
+    records = records[read].assign(headline=headline(records))
     wrong = dict(iter(records[records["masks"] == "wrong"].groupby(_METHOD)))
     rows = [
         _row(sweep, wrong.get(tuple(sweep[_METHOD].iloc[0])), choice, rule, measured)

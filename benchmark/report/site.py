@@ -6,7 +6,9 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -118,15 +120,19 @@ def write_site(recordings: Sequence[Recorded], out: Path, results: Path) -> None
         (out / "data" / f"{recording.name}.csv").write_text(render(pd.concat(boards), "csv"))
         if recording.store is not None:
             recording.store.pictures(recording.runs["sweep_key"], out / "pictures")
-    for setting in tqdm(every, desc="pictures", disable=None):
-        _save_figures(setting, out / "figures")
-        write("setting.html", f"settings/{setting.slug}.html", setting=setting, pictures=_pictures(setting), rule=RULE)
-    total = sum(len(setting.runs) for setting in every)
-    with tqdm(total=total, desc="pages of runs", disable=None) as bar:
+    with ProcessPoolExecutor(1, get_context("spawn")) as beside:  # vector figures take as long as all pages
+        figures = [beside.submit(_save_figures, setting, out / "figures") for setting in every]
         for setting in every:
-            for content in _runs(setting, out):
-                write("run.html", _page(content["run"]["run_key"]), setting=setting, **content)
-                bar.update()
+            pictures = _pictures(setting)
+            write("setting.html", f"settings/{setting.slug}.html", setting=setting, pictures=pictures, rule=RULE)
+        total = sum(len(setting.runs) for setting in every)
+        with tqdm(total=total, desc="pages of runs", disable=None) as bar:
+            for setting in every:
+                for content in _runs(setting, out):
+                    write("run.html", _page(content["run"]["run_key"]), setting=setting, **content)
+                    bar.update()
+        for figure in tqdm(figures, desc="figures", disable=None):
+            figure.result()
 
 
 def _write_static(out: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 
 import pandas as pd
@@ -68,7 +69,11 @@ def test_mlflow_describes_the_suite_and_summarises_its_sweeps(invoke, uri):
     invoke("run", "own.toml", "--device", "cpu")
     client = Tracker(uri, "own").client
     experiment = client.get_experiment_by_name("own")
-    assert experiment.tags["mlflow.note.content"] == "tiny"
+    assert experiment.tags["mlflow.note.content"].startswith("tiny\n")
+    columns = json.loads(experiment.tags["mlflow.sharedViewState.runs"])["selectedColumns"]
+    (run, *_) = client.search_runs([experiment.experiment_id], "tags.kind = 'run' and params.mitigation = 'rrr'")
+    known = [f"params.`{name}`" for name in run.data.params] + [f"metrics.`{name}`" for name in run.data.metrics]
+    assert set(columns) <= set(known)
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
     (parent,) = client.search_runs([experiment.experiment_id], "tags.kind = 'sweep'")
     assert "| rrr" in parent.data.tags["mlflow.note.content"]
