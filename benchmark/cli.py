@@ -402,6 +402,7 @@ def _report(suite: Suite, uri: str, rule: str) -> str:
 def _summarise(suite: Suite, uri: str, rows: pd.DataFrame, rule: str) -> None:
     """What MLflow's own page shows of the suite and of each sweep; it may be away, for nothing is read from there."""
     from mlflow.exceptions import MlflowException
+    from tqdm import tqdm
 
     from .report.curves import save, sweep_figure
     from .report.points import settings
@@ -410,7 +411,7 @@ def _summarise(suite: Suite, uri: str, rows: pd.DataFrame, rule: str) -> None:
     tracker = Tracker(uri, suite.name)
     with suppress(MlflowException), TemporaryDirectory() as folder:
         tracker.describe(suite.description)
-        for dataset, network, runs in settings(rows):
+        for dataset, network, runs in tqdm(list(settings(rows)), desc="MLflow's pictures", disable=None):
             stem = Path(folder) / "over-strength"
             save(sweep_figure(runs, "mean and 95 % bootstrap interval over seeds"), stem, [".png"])
             tracker.summarise(keys[dataset, network], _ranked(suite, runs, rule)("md"), stem.with_suffix(".png"))

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,7 +19,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tqdm import tqdm
 
 from ..leaderboard import SHOWN, Shown, cell, leaderboard, render, unranked
-from ..metrics.base import metrics
 from ..protocol import PROTOCOL_VERSION
 from ..selection import RULES, SHIFTED
 from ..tracking import IDENTITY, picture_name
@@ -90,6 +89,17 @@ def write_site(recordings: Sequence[Recorded], out: Path, results: Path) -> None
     for name in ("settings", "runs", "figures", "data", "static"):
         (out / name).mkdir(parents=True, exist_ok=True)
     _write_static(out)
+    with ProcessPoolExecutor(2, get_context("spawn")) as beside:  # rankings and vector figures are half of the work
+        every = [setting for recording in recordings for setting in _settings(recording, beside)]
+        figures = [beside.submit(_save_figures, setting, out / "figures") for setting in every]
+        _write_pages(recordings, every, out, results)
+        for figure in tqdm(figures, desc="figures", disable=None):
+            figure.result()
+
+
+def _write_pages(recordings: Sequence[Recorded], every: Sequence[Setting], out: Path, results: Path) -> None:
+    from ..metrics.base import metrics  # and torch, which the processes beside do without
+
     pages = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
@@ -97,7 +107,6 @@ def write_site(recordings: Sequence[Recorded], out: Path, results: Path) -> None
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    every = [setting for recording in recordings for setting in _settings(recording)]
     tables = list(_tables(results))
 
     def write(template: str, page: str, **content: Any) -> None:
@@ -120,19 +129,14 @@ def write_site(recordings: Sequence[Recorded], out: Path, results: Path) -> None
         (out / "data" / f"{recording.name}.csv").write_text(render(pd.concat(boards), "csv"))
         if recording.store is not None:
             recording.store.pictures(recording.runs["sweep_key"], out / "pictures")
-    with ProcessPoolExecutor(1, get_context("spawn")) as beside:  # vector figures take as long as all pages
-        figures = [beside.submit(_save_figures, setting, out / "figures") for setting in every]
+    for setting in every:
+        pictures = _pictures(setting)
+        write("setting.html", f"settings/{setting.slug}.html", setting=setting, pictures=pictures, rule=RULE)
+    with tqdm(total=sum(len(setting.runs) for setting in every), desc="pages of runs", disable=None) as bar:
         for setting in every:
-            pictures = _pictures(setting)
-            write("setting.html", f"settings/{setting.slug}.html", setting=setting, pictures=pictures, rule=RULE)
-        total = sum(len(setting.runs) for setting in every)
-        with tqdm(total=total, desc="pages of runs", disable=None) as bar:
-            for setting in every:
-                for content in _runs(setting, out):
-                    write("run.html", _page(content["run"]["run_key"]), setting=setting, **content)
-                    bar.update()
-        for figure in tqdm(figures, desc="figures", disable=None):
-            figure.result()
+            for content in _runs(setting, out):
+                write("run.html", _page(content["run"]["run_key"]), setting=setting, **content)
+                bar.update()
 
 
 def _write_static(out: Path) -> None:
@@ -147,14 +151,16 @@ def _page(run_key: str) -> str:
     return f"runs/{run_key[:16]}.html"
 
 
-def _settings(recording: Recorded) -> Iterator[Setting]:
-    for dataset, network, runs in settings(recording.runs):
+def _settings(recording: Recorded, beside: Executor) -> Iterator[Setting]:
+    found = list(settings(recording.runs))
+    ranked = [{rule: beside.submit(leaderboard, runs, rule) for rule in RULES} for *_, runs in found]
+    for (dataset, network, runs), boards in zip(found, ranked, strict=True):
         slug = re.sub(r"[^a-z0-9]+", "-", f"{recording.name} {dataset} {network}".lower()).strip("-")
-        boards = {rule: leaderboard(runs, rule) for rule in RULES}
         first = runs.sort_values("seed").drop_duplicates(["mitigation", "masks", "strength"])
         places = first[["mitigation", "masks", "strength", "run_key"]].itertuples(index=False)
         pages = {(mitigation, masks, strength): _page(key) for mitigation, masks, strength, key in places}
-        yield Setting(recording.name, dataset, network, slug, runs, boards, pages)
+        by_rule = {rule: board.result() for rule, board in boards.items()}
+        yield Setting(recording.name, dataset, network, slug, runs, by_rule, pages)
 
 
 def _rows(setting: Setting, rule: str, board: pd.DataFrame) -> Iterator[dict[str, Any]]:
