@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 # --system-certs: uv trusts what the machine's own pip and browser trust, a company's proxy included.
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test test-slow test-browser docs speed lint types leaderboard reproduce reproduce-all ui lock clean
+.PHONY: help setup bench test test-slow test-faults test-browser docs speed lint types leaderboard reproduce reproduce-all ui lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -27,6 +27,11 @@ test: .venv/ready ## the fast tests, in two processes
 
 test-slow: .venv/ready ## the tests that take minutes: killed processes, a cluster, servers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow and not gpu' -rs
+
+FAULTS := executors faults postgresql session tracking
+test-faults: .venv/ready ## of the slow ones those with killed processes, lost servers, and drivers that meet
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow and not gpu' -rs \
+		$(FAULTS:%=tests/benchmark/test_%.py)
 
 test-browser: .venv/ready ## the leaderboard's pages in Chromium (Debian: apt-get install chromium)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser -rs tests/browser
