@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cache, cached_property
 from importlib.metadata import version
@@ -170,14 +170,30 @@ class Tracker:
     def _settle(self, records: Sequence[Record]) -> str:
         """Leaves one run a key and one parent, whatever other drivers logged meanwhile; the parent's id."""
         parent = self.parent(records[0])
-        for attempts in self._attempts(records).values():
-            superfluous = _superfluous(attempts)
+        for attempts in self._leave_one(lambda: self._attempts(records)).values():
             for run in attempts:
-                if run in superfluous:
-                    self.client.delete_run(run.info.run_id)
-                elif run.data.tags["mlflow.parentRunId"] != parent:
+                if run.data.tags["mlflow.parentRunId"] != parent:
                     self.client.set_tag(run.info.run_id, "mlflow.parentRunId", parent)
         return parent
+
+    def _leave_one(self, look: Callable[[], Mapping[str, Sequence[Run]]]) -> Mapping[str, Sequence[Run]]:
+        """Of the attempts at each run that `look` finds, takes away all but one; what is left.
+
+        Two drivers may each take the other's away: one saw the other's unfinished, and by the other's clock its own
+        ended first. So who takes away looks again, and brings back what it kept if none is left.
+        """
+        found = look()
+        superfluous = {key: _superfluous(attempts) for key, attempts in found.items()}
+        if not any(superfluous.values()):
+            return found
+        for runs in superfluous.values():
+            for run in runs:
+                self.client.delete_run(run.info.run_id)
+        left = look()
+        for key, attempts in found.items():
+            if _finished(attempts) and not _finished(left[key]):
+                self.client.restore_run(next(run for run in attempts if run not in superfluous[key]).info.run_id)
+        return self._leave_one(look)
 
     def _attempts(self, records: Sequence[Record]) -> dict[str, list[Run]]:
         """What there is of each record's run. One search for a stack: its cost grows with the table."""
@@ -228,7 +244,7 @@ class Tracker:
             self.client.log_text(run_id, record.error, "traceback.txt")
         if model is not None:
             self._log_model(run_id, model)
-        self.client.set_terminated(run_id, "FAILED" if failed else "FINISHED", now)
+        self.client.set_terminated(run_id, "FAILED" if failed else "FINISHED", int(time.time() * 1000))
 
     def describe(self, description: str) -> None:
         """What the experiment's page says on top, with a link to its runs, the most accurate first."""
@@ -281,13 +297,16 @@ class Tracker:
 
     def settle_flat(self, kind: str, keys: Iterable[str]) -> None:
         """Leaves one run a key: what a kill left unfinished goes, and what another driver logged too."""
-        attempts: dict[str, list[Run]] = {key: [] for key in keys}
-        for run in self._search(f"tags.kind = '{kind}'"):
-            if run.data.tags["run_key"] in attempts:
-                attempts[run.data.tags["run_key"]].append(run)
-        for runs in attempts.values():
-            for run in _superfluous(runs):
-                self.client.delete_run(run.info.run_id)
+        wanted = set(keys)
+
+        def look() -> dict[str, list[Run]]:
+            attempts: dict[str, list[Run]] = {key: [] for key in wanted}
+            for run in self._search(f"tags.kind = '{kind}'"):
+                if run.data.tags["run_key"] in wanted:
+                    attempts[run.data.tags["run_key"]].append(run)
+            return attempts
+
+        self._leave_one(look)
 
     def finished(self, stack: Stack) -> set[str]:
         """The keys of a stack's finished runs; what another driver has finished since the suite began is among them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import threading
 
 import pandas as pd
 import pytest
@@ -28,7 +29,7 @@ def statuses(tracker: Tracker) -> dict[str, list[str]]:
 
 def assert_each_run_once(uri: str) -> None:
     tracker = Tracker(uri, "tiny")
-    assert all(found == ["FINISHED"] for found in statuses(tracker).values())
+    assert set(map(tuple, statuses(tracker).values())) == {("FINISHED",)}
     (sweep,) = tracker._search("tags.kind = 'sweep'")
     assert {r.data.tags["mlflow.parentRunId"] for r in tracker._search("tags.kind = 'run'")} == {sweep.info.run_id}
     assert finished_keys(uri) == {record.run_key for record in some_records()}
@@ -58,6 +59,31 @@ def test_another_driver_may_add_the_dataset_after_mlflow_looked_for_it(uri):
     event.listen(SqlDataset, "init", lambda *_: other.log(some_records()[-1:]), once=True)
     one.log(some_records())
     assert_each_run_once(uri)
+
+
+def test_of_two_drivers_that_each_take_the_others_run_away_one_brings_its_own_back(uri, monkeypatch):
+    one, other = Tracker(uri, "tiny"), Tracker(uri, "tiny")
+    one.parent(some_records()[0])
+    delete, end = one.client.delete_run, other.client.set_terminated
+    saw_unfinished, has_deleted = threading.Event(), threading.Event()
+
+    def delete_later(run_id):
+        saw_unfinished.set()
+        assert has_deleted.wait(60)
+        delete(run_id)
+
+    def end_by_a_clock_that_is_slow(run_id, status, end_time):
+        meanwhile.start()
+        assert saw_unfinished.wait(60)
+        end(run_id, status, end_time - 60_000)
+
+    meanwhile = threading.Thread(target=one.log, args=(some_records()[:1],))
+    monkeypatch.setattr(one.client, "delete_run", delete_later)
+    monkeypatch.setattr(other.client, "set_terminated", end_by_a_clock_that_is_slow)
+    other.log(some_records()[:1])
+    has_deleted.set()
+    meanwhile.join()
+    assert statuses(one)[some_records()[0].run_key] == ["FINISHED"]
 
 
 def log(uri: str, barrier) -> None:
