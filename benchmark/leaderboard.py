@@ -172,11 +172,13 @@ def _regret(sweep: pd.DataFrame, strength: float) -> Float[np.ndarray, "seeds"]:
 
 def _mask_effect(sweep: pd.DataFrame, wrong: pd.DataFrame | None, strength: float) -> Float[np.ndarray, "seeds"]:
     """By seed; NaN unless the sweep has true masks and every seed is finished with wrong ones at this strength."""
-    true = sweep[sweep["strength"] == strength]
+    chosen = sweep["strength"].to_numpy() == strength
     if wrong is None or sweep["masks"].iat[0] != "true":
-        return np.full(len(true), np.nan)
-    same = wrong[(wrong["strength"] == strength) & (wrong["status"] == "finished")].set_index("seed")["headline"]
-    return true["headline"].to_numpy(float) - same.reindex(true["seed"]).to_numpy(float)
+        return np.full(chosen.sum(), np.nan)
+    finished = wrong.loc[wrong["status"] == "finished", ["strength", "seed", "headline"]]
+    same = finished[finished["strength"] == strength].set_index("seed")["headline"]
+    true = (sweep[column].to_numpy()[chosen] for column in ("headline", "seed"))
+    return next(true) - same.reindex(next(true)).to_numpy(float)
 
 
 def _not_ranked(row: Any) -> str:

@@ -10,13 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .points import over_strengths, settings, trusted
+from .points import SHOWN, over_strengths, settings, trusted
 
-SHOWN = {
-    "accuracy/random": "accuracy, shortcut random",
-    "flip_rate": "flip rate",
-    "mass_abs_over_chance/input_gradient": "saliency in the mask / chance",
-}
 BESIDE = 20
 """Entries in one column of a legend."""
 ROWS = 12
@@ -49,8 +44,9 @@ def sweep_figure(records: pd.DataFrame, title: str) -> Figure:
 
 def save(figure: Figure, stem: Path, suffixes: Sequence[str] = (".png", ".pdf")) -> None:
     """As png for the screen and, for papers, as vectors."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # it is laid out, once for all formats
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
+    figure.set_layout_engine(None)  # it is laid out, once for all formats; with an engine each would be drawn twice
     for suffix in suffixes:
         figure.savefig(stem.with_suffix(suffix), dpi=110)
 

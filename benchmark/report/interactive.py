@@ -8,9 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ..statistics import with_interval
-from .curves import SHOWN
-from .points import annotated_inputs, over_strengths, shifted_metric, trusted
-from .trade_off import chosen, trade_offs
+from .points import SHOWN, annotated_inputs, chosen, over_strengths, shifted_metric, trade_offs, trusted
 
 Picture = dict[str, Any]
 """`data` and `layout`; a point's `customdata` is the address of its run's page."""
@@ -78,7 +76,7 @@ def sweep(runs: pd.DataFrame, board: pd.DataFrame, metric: str, address: Address
              "mode": "lines", "hoverinfo": "skip", "showlegend": False, **shared},
             {"x": x, "y": _rounded(table["mean"]), "name": mitigation, "mode": "lines" if flat else "lines+markers",
              "line": {"color": color, "dash": DASHES[which // 10 % 4]},
-             "text": [with_interval(*row[["mean", "low", "high"]]) for _, row in table.iterrows()],
+             "text": [with_interval(*row) for row in table[["mean", "low", "high"]].itertuples(index=False)],
              "hovertemplate": "<b>%{fullData.name}</b><br>strength %{x:.3g}<br>%{text}<extra></extra>",
              "customdata": [address(mitigation, "true", 0.0 if flat else strength) for strength in x], **shared},
         ]  # fmt: skip

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 
 from ..selection import SHIFTED
 from ..statistics import interval
 
 ENDS = ("", ":low", ":high")
+SHOWN = {
+    "accuracy/random": "accuracy, shortcut random",
+    "flip_rate": "flip rate",
+    "mass_abs_over_chance/input_gradient": "saliency in the mask / chance",
+}
+"""The metrics that are drawn over strength, with what their axes say."""
+RELIANCE = "flip_rate"
 
 
 def trusted(runs: pd.DataFrame) -> pd.DataFrame:
@@ -22,9 +30,11 @@ def over_strengths(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     A strength that lacks a seed of the sweep has NaN.
     """
-    table = runs.pivot(index="seed", columns="strength", values=metric)
-    mean, low, high = interval(table.to_numpy())
-    return pd.DataFrame({"mean": mean, "low": low, "high": high}, index=table.columns)
+    seeds, seed = np.unique(runs["seed"].to_numpy(), return_inverse=True)
+    strengths, strength = np.unique(runs["strength"].to_numpy(), return_inverse=True)
+    table = np.full((len(seeds), len(strengths)), np.nan)
+    table[seed, strength] = runs[metric].to_numpy()
+    return pd.DataFrame(interval(table)._asdict(), index=strengths)
 
 
 def shifted_metric(rows: pd.DataFrame) -> str | None:
@@ -60,3 +70,26 @@ def leading(board: pd.DataFrame) -> pd.Series:
     high = board[f"{metric}:high"].fillna(board[metric])[ranked]
     best = high >= low[board.loc[ranked, metric].idxmax()]
     return (best & (not best.all())).reindex(board.index, fill_value=False)
+
+
+def trade_offs(runs: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Of each mitigation with true masks: `accuracy` and `reliance` by strength, each with `:low` and `:high`."""
+    metric = shifted_metric(runs)
+    if metric is None or RELIANCE not in runs:
+        return []
+    lines = []
+    for mitigation, own in trusted(runs).groupby("mitigation", sort=False):
+        accuracy, reliance = (over_strengths(own, name) for name in (metric, RELIANCE))
+        columns = {
+            f"{name}{end}": table[column]
+            for name, table in (("accuracy", accuracy), ("reliance", reliance))
+            for end, column in (("", "mean"), (":low", "low"), (":high", "high"))
+        }
+        lines.append((str(mitigation), pd.DataFrame(columns)))
+    return lines
+
+
+def chosen(board: pd.DataFrame, mitigation: str) -> float | None:
+    """The strength that the board's rule chose with true masks; None for a sweep that is not ranked."""
+    row = board[(board["mitigation"] == mitigation) & (board["masks"] == "true")]
+    return None if row.empty else float(row["strength"].iat[0])

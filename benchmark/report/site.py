@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
 from multiprocessing import get_context
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -23,11 +27,9 @@ from ..protocol import PROTOCOL_VERSION
 from ..selection import RULES, SHIFTED
 from ..tracking import IDENTITY, picture_name
 from . import interactive
-from .curves import SHOWN as PICTURED
-from .curves import save, sweep_figure
+from .points import SHOWN as PICTURED
 from .points import leading, settings, shifted_metric
 from .recorded import BESIDE, Recorded
-from .trade_off import trade_off_figure
 
 if TYPE_CHECKING:
     from .twins import Twin
@@ -89,54 +91,67 @@ def write_site(recordings: Sequence[Recorded], out: Path, results: Path) -> None
     for name in ("settings", "runs", "figures", "data", "static"):
         (out / name).mkdir(parents=True, exist_ok=True)
     _write_static(out)
-    with ProcessPoolExecutor(2, get_context("spawn")) as beside:  # rankings and vector figures are half of the work
+    for recording in recordings:
+        if recording.store is not None:
+            recording.store.pictures(recording.runs["sweep_key"], out / "pictures")
+    pages = _Pages(out, list(_tables(results)))
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__, "rrrbench.benchmark.report.trade_off"])
+    with ProcessPoolExecutor(2, context, gc.set_threshold, (100_000,)) as beside:  # a tenth faster
         every = [setting for recording in recordings for setting in _settings(recording, beside)]
-        figures = [beside.submit(_save_figures, setting, out / "figures") for setting in every]
-        _write_pages(recordings, every, out, results)
-        for figure in tqdm(figures, desc="figures", disable=None):
-            figure.result()
+        parts = [beside.submit(_write_metrics, pages)]
+        parts += [beside.submit(_save_figures, setting, pages) for setting in every]
+        written: set[str] = set()
+        for setting in every:
+            keys = set(setting.runs["run_key"]) - written  # a run of two suites has one page
+            parts.append(beside.submit(_write_runs, setting, pages, keys))
+            written |= keys
+        _write_pages(recordings, every, pages)
+        for part in tqdm(parts, desc="figures and pages of runs", disable=None):
+            part.result()
 
 
-def _write_pages(recordings: Sequence[Recorded], every: Sequence[Setting], out: Path, results: Path) -> None:
-    from ..metrics.base import metrics  # and torch, which the processes beside do without
+@dataclass(frozen=True)
+class _Pages:
+    """The folder, and what every page of it shows."""
 
-    pages = Environment(
+    out: Path
+    tables: list[tuple[str, list[str], list[list[str]]]]
+
+    def write(self, template: str, page: str, **content: Any) -> None:
+        shared = {"protocol": PROTOCOL_VERSION, "root": "../" * page.count("/"), "tables": self.tables}
+        (self.out / page).write_text(_templates().get_template(template).render(shared | content))
+
+
+@cache
+def _templates() -> Environment:
+    return Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    tables = list(_tables(results))
 
-    def write(template: str, page: str, **content: Any) -> None:
-        shared = {"protocol": PROTOCOL_VERSION, "root": "../" * page.count("/"), "tables": tables}
-        (out / page).write_text(pages.get_template(template).render(shared | content))
 
+def _write_pages(recordings: Sequence[Recorded], every: Sequence[Setting], pages: _Pages) -> None:
+    """All but the pages of runs and metrics."""
     rows = [row for setting in every for rule, board in setting.boards.items() for row in _rows(setting, rule, board)]
     left_out = [
         (recording.name, row) for recording in recordings for row in unranked(recording.runs, RULE).to_dict("records")
     ]
-    write(
+    pages.write(
         "index.html", "index.html", suites=recordings, settings=every, rows=rows, columns=COLUMNS, left_out=left_out,
         rules=RULES, rule=RULE, runs=sum(len(recording.runs) for recording in recordings),
     )  # fmt: skip
-    write("metrics.html", "metrics.html", metrics=metrics())
-    if tables:
-        write("tables.html", "tables.html")
+    if pages.tables:
+        pages.write("tables.html", "tables.html")
     for recording in recordings:
         boards = [b for setting in every if setting.suite == recording.name for b in setting.boards.values()]
-        (out / "data" / f"{recording.name}.csv").write_text(render(pd.concat(boards), "csv"))
-        if recording.store is not None:
-            recording.store.pictures(recording.runs["sweep_key"], out / "pictures")
+        (pages.out / "data" / f"{recording.name}.csv").write_text(render(pd.concat(boards), "csv"))
     for setting in every:
         pictures = _pictures(setting)
-        write("setting.html", f"settings/{setting.slug}.html", setting=setting, pictures=pictures, rule=RULE)
-    with tqdm(total=sum(len(setting.runs) for setting in every), desc="pages of runs", disable=None) as bar:
-        for setting in every:
-            for content in _runs(setting, out):
-                write("run.html", _page(content["run"]["run_key"]), setting=setting, **content)
-                bar.update()
+        pages.write("setting.html", f"settings/{setting.slug}.html", setting=setting, pictures=pictures, rule=RULE)
 
 
 def _write_static(out: Path) -> None:
@@ -211,8 +226,11 @@ def _pictures(setting: Setting) -> list[tuple[str, str, str]]:
     return [(title, text, _json(picture)) for title, text, picture in drawn if picture is not None]
 
 
-def _save_figures(setting: Setting, folder: Path) -> None:
-    board = setting.boards[RULE]
+def _save_figures(setting: Setting, pages: _Pages) -> None:
+    from .curves import save, sweep_figure  # and matplotlib, which the other pages do without
+    from .trade_off import trade_off_figure
+
+    board, folder = setting.boards[RULE], pages.out / "figures"
     title = f"{setting.dataset}, {setting.network}"
     vectors = (".svg", ".pdf")
     save(trade_off_figure(setting.runs, board, title), folder / f"{setting.slug}-trade-off", vectors)
@@ -220,20 +238,32 @@ def _save_figures(setting: Setting, folder: Path) -> None:
     (folder / f"{setting.slug}.tex").write_text(render(board, "tex", unranked(setting.runs, RULE)))
 
 
-def _runs(setting: Setting, out: Path) -> Iterator[dict[str, Any]]:
-    """What the page of each run of a setting shows."""
-    runs = setting.runs.sort_values(["mitigation", "masks", "strength", "seed"])
-    measured = [name for name in runs if name not in (*IDENTITY, *BESIDE)]
-    for _, sweep in runs.groupby(["mitigation", "masks"], sort=False):
-        with_strength = bool((sweep["strength"] > 0).any())
-        siblings = [(run["strength"], run["seed"], _page(run["run_key"])) for run in sweep.to_dict("records")]
-        for run in sweep.to_dict("records"):
+def _write_metrics(pages: _Pages) -> None:
+    from ..metrics.base import metrics  # and torch, which the other pages do without
+
+    pages.write("metrics.html", "metrics.html", metrics=metrics())
+
+
+def _write_runs(setting: Setting, pages: _Pages, keys: set[str]) -> None:
+    for content in _runs(setting, keys, pages.out):
+        pages.write("run.html", _page(content["run"]["run_key"]), setting=setting, **content)
+
+
+def _runs(setting: Setting, keys: set[str], out: Path) -> Iterator[dict[str, Any]]:
+    """What the page of each of these runs of a setting shows."""
+    runs = setting.runs.sort_values(["mitigation", "masks", "strength", "seed"]).astype(object).to_dict("records")
+    measured = [name for name in setting.runs if name not in (*IDENTITY, *BESIDE)]
+    for _, group in groupby(runs, key=itemgetter("mitigation", "masks")):
+        sweep = list(group)
+        with_strength = any(run["strength"] > 0 for run in sweep)
+        siblings = [(run["strength"], run["seed"], _page(run["run_key"])) for run in sweep]
+        for run in (run for run in sweep if run["run_key"] in keys):
             configuration, curves = json.loads(run["configuration"]), json.loads(run["curves"] or "{}")
             picture = out / "pictures" / run["sweep_key"] / picture_name(run["mitigation"], run["masks"])
             shown, reason = _twins(configuration, run["flips"])
             yield {
                 "run": run,
-                "metrics": {name: run[name] for name in measured if run[name] == run[name]},
+                "metrics": {name: f"{run[name]:.4g}" for name in measured if run[name] == run[name]},
                 "configuration": json.dumps(configuration, indent=2),
                 "suite_file": suite_file(configuration, with_strength),
                 "curves": _json(interactive.curves(curves)) if curves else "",

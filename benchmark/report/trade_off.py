@@ -6,9 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from .curves import BESIDE, line_style
-from .points import over_strengths, shifted_metric, trusted
+from .points import chosen, shifted_metric, trade_offs
 
-RELIANCE = "flip_rate"
 POINT = {"marker": "o", "markersize": 3, "linewidth": 0.8}
 
 
@@ -32,26 +31,3 @@ def trade_off_figure(runs: pd.DataFrame, board: pd.DataFrame, title: str) -> Fig
     entries = len(axis.get_legend_handles_labels()[1])
     axis.legend(fontsize=6, loc="upper left", bbox_to_anchor=(1, 1), ncols=1 + entries // BESIDE)
     return figure
-
-
-def trade_offs(runs: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Of each mitigation with true masks: `accuracy` and `reliance` by strength, each with `:low` and `:high`."""
-    metric = shifted_metric(runs)
-    if metric is None or RELIANCE not in runs:
-        return []
-    lines = []
-    for mitigation, own in trusted(runs).groupby("mitigation", sort=False):
-        accuracy, reliance = (over_strengths(own, name) for name in (metric, RELIANCE))
-        columns = {
-            f"{name}{end}": table[column]
-            for name, table in (("accuracy", accuracy), ("reliance", reliance))
-            for end, column in (("", "mean"), (":low", "low"), (":high", "high"))
-        }
-        lines.append((str(mitigation), pd.DataFrame(columns)))
-    return lines
-
-
-def chosen(board: pd.DataFrame, mitigation: str) -> float | None:
-    """The strength that the board's rule chose with true masks; None for a sweep that is not ranked."""
-    row = board[(board["mitigation"] == mitigation) & (board["masks"] == "true")]
-    return None if row.empty else float(row["strength"].iat[0])

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from rrrbench.benchmark import suites
 from rrrbench.benchmark.report import interactive
-from rrrbench.benchmark.report.points import annotated_inputs, leading, over_strengths
+from rrrbench.benchmark.report.points import annotated_inputs, chosen, leading, over_strengths, trade_offs
 from rrrbench.benchmark.report.recorded import recorded
-from rrrbench.benchmark.report.site import suite_file
-from rrrbench.benchmark.report.trade_off import chosen, trade_offs
+from rrrbench.benchmark.report.site import suite_file, write_site
 from rrrbench.benchmark.statistics import interval
 from rrrbench.benchmark.suite import load_suite, parse_suite
+
+RECORDS = Path(__file__).parent.parent.parent / "results/records/mitigations-quick.parquet"
 
 
 def board(*rows):
@@ -31,6 +34,15 @@ def test_the_suite_of_one_run_has_its_key(name):
         text = suite_file(stack.configuration(strength, seed), stack.mitigation.has_strength)
         again = parse_suite({"name": "again", **tomllib.loads(text)}, "again")
         assert again.keys() == [stack.key(strength, seed)]
+
+
+def test_a_run_of_two_suites_has_one_page_which_the_first_of_them_writes(tmp_path):
+    whole = recorded(str(RECORDS), "")
+    erm = whole.runs[whole.runs["mitigation"] == "erm"]
+    write_site([replace(whole, name=name, runs=erm) for name in ("one", "other")], tmp_path, tmp_path / "no results")
+    pages = [page.read_text() for page in (tmp_path / "runs").iterdir()]
+    assert len(pages) == erm["run_key"].nunique()
+    assert all("settings/one-" in page and "settings/other-" not in page for page in pages)
 
 
 def test_the_best_group_is_those_whose_intervals_reach_the_best():
