@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -45,7 +46,8 @@ def sweep_figure(records: pd.DataFrame, title: str) -> Figure:
 def save(figure: Figure, stem: Path, suffixes: Sequence[str] = (".png", ".pdf")) -> None:
     """As png for the screen and, for papers, as vectors."""
     if (engine := figure.get_layout_engine()) is not None:
-        engine.execute(figure)
+        with rc_context({"text.hinting": "none"}):  # text is as wide as in a vector format, where nothing hints it
+            engine.execute(figure)
     figure.set_layout_engine(None)  # it is laid out, once for all formats; with an engine each would be drawn twice
     for suffix in suffixes:
         figure.savefig(stem.with_suffix(suffix), dpi=110)

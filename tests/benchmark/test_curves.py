@@ -1,4 +1,7 @@
+import io
+
 import pandas as pd
+from matplotlib.backends.backend_svg import RendererSVG
 from rrrbench.benchmark.report.curves import ROWS, save, sweep_figure
 
 
@@ -24,3 +27,12 @@ def test_a_picture_of_many_settings_shows_the_first_and_says_so(tmp_path):
 def test_a_picture_of_few_settings_shows_all():
     figure = sweep_figure(records(2), "both")
     assert (len(figure.axes), figure.get_suptitle()) == (2, "both")
+
+
+def test_a_legend_of_long_names_is_not_cut_off_in_a_vector_format(tmp_path):
+    runs = pd.concat([records(1).assign(mitigation=f"find_another_explanation {i}", flip_rate=0.5) for i in range(25)])
+    figure = sweep_figure(runs, "long")
+    save(figure, tmp_path / "long", (".svg",))
+    figure.set_dpi(72)
+    legend = figure.axes[-1].get_legend().get_window_extent(RendererSVG(*figure.bbox.size, io.StringIO()))
+    assert legend.x1 <= figure.bbox.x1
