@@ -177,8 +177,8 @@ def _mask_effect(sweep: pd.DataFrame, wrong: pd.DataFrame | None, strength: floa
         return np.full(chosen.sum(), np.nan)
     finished = wrong.loc[wrong["status"] == "finished", ["strength", "seed", "headline"]]
     same = finished[finished["strength"] == strength].set_index("seed")["headline"]
-    true = (sweep[column].to_numpy()[chosen] for column in ("headline", "seed"))
-    return next(true) - same.reindex(next(true)).to_numpy(float)
+    headlines, seeds = (sweep[column].to_numpy()[chosen] for column in ("headline", "seed"))
+    return headlines - same.reindex(seeds).to_numpy(float)
 
 
 def _not_ranked(row: Any) -> str:

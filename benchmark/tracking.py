@@ -190,15 +190,19 @@ class Tracker:
             for run in runs:
                 self.client.delete_run(run.info.run_id)
         left = look()
-        for key, attempts in found.items():
-            if _finished(attempts) and not _finished(left[key]):
-                self.client.restore_run(next(run for run in attempts if run not in superfluous[key]).info.run_id)
-        return self._leave_one(look)
+        lost = [key for key, attempts in found.items() if _finished(attempts) and not _finished(left[key])]
+        for key in lost:
+            self.client.restore_run(next(run for run in found[key] if run not in superfluous[key]).info.run_id)
+        return self._leave_one(look) if lost else left
 
     def _attempts(self, records: Sequence[Record]) -> dict[str, list[Run]]:
         """What there is of each record's run. One search for a stack: its cost grows with the table."""
-        found: dict[str, list[Run]] = {record.run_key: [] for record in records}
-        for run in self._search(f"tags.stack_key = '{_stack_key(records[0].sweep_key, records[0].mitigation)}'"):
+        stack_key = _stack_key(records[0].sweep_key, records[0].mitigation)
+        return self._by_key(f"tags.stack_key = '{stack_key}'", [record.run_key for record in records])
+
+    def _by_key(self, query: str, keys: Iterable[str]) -> dict[str, list[Run]]:
+        found: dict[str, list[Run]] = {key: [] for key in keys}
+        for run in self._search(query):
             if run.data.tags["run_key"] in found:
                 found[run.data.tags["run_key"]].append(run)
         return found
@@ -297,16 +301,8 @@ class Tracker:
 
     def settle_flat(self, kind: str, keys: Iterable[str]) -> None:
         """Leaves one run a key: what a kill left unfinished goes, and what another driver logged too."""
-        wanted = set(keys)
-
-        def look() -> dict[str, list[Run]]:
-            attempts: dict[str, list[Run]] = {key: [] for key in wanted}
-            for run in self._search(f"tags.kind = '{kind}'"):
-                if run.data.tags["run_key"] in wanted:
-                    attempts[run.data.tags["run_key"]].append(run)
-            return attempts
-
-        self._leave_one(look)
+        wanted = list(keys)
+        self._leave_one(lambda: self._by_key(f"tags.kind = '{kind}'", wanted))
 
     def finished(self, stack: Stack) -> set[str]:
         """The keys of a stack's finished runs; what another driver has finished since the suite began is among them."""

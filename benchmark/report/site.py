@@ -97,7 +97,7 @@ def write_site(recordings: Sequence[Recorded], out: Path, results: Path) -> None
     pages = _Pages(out, list(_tables(results)))
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__, "rrrbench.benchmark.report.trade_off"])
-    with ProcessPoolExecutor(2, context, gc.set_threshold, (100_000,)) as beside:  # a tenth faster
+    with ProcessPoolExecutor(2, context, gc.set_threshold, (100_000,)) as beside:  # figures are many objects
         every = [setting for recording in recordings for setting in _settings(recording, beside)]
         parts = [beside.submit(_write_metrics, pages)]
         parts += [beside.submit(_save_figures, setting, pages) for setting in every]
