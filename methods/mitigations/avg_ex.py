@@ -19,6 +19,7 @@ from ...datasets.base import Batch
 from ..base import Mitigation, Supervision, Terms, cross_entropy, mitigations
 from ..network import Net
 from ..perturbations import annotated_error
+from ..restriction import restricted
 
 
 @mitigations.register
@@ -32,10 +33,11 @@ class AvgEx(Mitigation):
     sigma: Annotated[float, Field(gt=0)] = 1.0
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
-        noisy = batch.inputs + self.sigma * batch.masks * batch.draws["noise"]
+        logits, inside, there = restricted(net, batch)
+        noisy = there.inputs + self.sigma * there.masks * there.draws["noise"]
         return Terms(
-            right_answer=cross_entropy(net(batch.inputs), batch.labels),
-            right_reason=strength * annotated_error(net(noisy), batch),
+            right_answer=cross_entropy(logits, batch.labels),
+            right_reason=strength * annotated_error(inside(noisy), batch),
         )
 
     def augment(self, batch: Batch, classes: int, generator: torch.Generator) -> Batch:

@@ -22,6 +22,7 @@ from ..base import Mitigation, Supervision, Terms, cross_entropy, mitigations, t
 from ..intervals import logit_bounds
 from ..network import Net
 from ..perturbations import annotated_error, box_in_mask
+from ..restriction import restricted
 
 
 @mitigations.register
@@ -35,8 +36,8 @@ class IBPEx(Mitigation):
     epsilon: Annotated[float, Field(gt=0, le=1)] = 1.0
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
-        logits = net(batch.inputs)
-        bounds = logit_bounds(net, box_in_mask(batch, self.epsilon))
+        logits, inside, there = restricted(net, batch)
+        bounds = logit_bounds(inside, box_in_mask(there, self.epsilon))
         own = true_class(batch.labels, logits.shape[-1])
         return Terms(
             right_answer=cross_entropy(logits, batch.labels),

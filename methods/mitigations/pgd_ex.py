@@ -20,6 +20,7 @@ from ...datasets.base import Batch
 from ..base import Mitigation, Supervision, Terms, cross_entropy, mitigations
 from ..network import Net
 from ..perturbations import annotated_error, box_in_mask, worst_in_box
+from ..restriction import restricted
 
 
 @mitigations.register
@@ -34,15 +35,16 @@ class PGDEx(Mitigation):
     steps: Annotated[int, Field(ge=1)] = 3
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
-        frozen = net.detached()
+        logits, inside, there = restricted(net, batch)
+        frozen = inside.detached()
         worst = worst_in_box(
             lambda inputs: F.cross_entropy(frozen(inputs), batch.labels, reduction="sum"),
-            batch.inputs,
-            box_in_mask(batch, self.epsilon),
+            there.inputs,
+            box_in_mask(there, self.epsilon),
             self.epsilon,
             self.steps,
         )
         return Terms(
-            right_answer=cross_entropy(net(batch.inputs), batch.labels),
-            right_reason=strength * annotated_error(net(worst), batch),
+            right_answer=cross_entropy(logits, batch.labels),
+            right_reason=strength * annotated_error(inside(worst), batch),
         )

@@ -20,6 +20,7 @@ from ..base import Mitigation, Supervision, Terms, cross_entropy, mitigations
 from ..gradients import masked_input_gradient
 from ..network import Net
 from ..perturbations import box_in_mask, worst_in_box
+from ..restriction import restricted
 from ..targets import log_prob_true
 
 
@@ -35,20 +36,22 @@ class PGDR4(Mitigation):
     steps: Annotated[int, Field(ge=1)] = 3
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
+        logits, inside, there = restricted(net, batch)
+
         def penalties(net: Net, inputs: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch"]:
-            there = batch._replace(inputs=inputs)
-            gradient, _ = masked_input_gradient(net, there, lambda logits: log_prob_true(logits, there))
+            shown = there._replace(inputs=inputs)
+            gradient, _ = masked_input_gradient(net, shown, lambda logits: log_prob_true(logits, shown))
             return gradient.square().sum(1)
 
-        frozen = net.detached()
+        frozen = inside.detached()
         worst = worst_in_box(
             lambda inputs: penalties(frozen, inputs).sum(),
-            batch.inputs,
-            box_in_mask(batch, self.epsilon),
+            there.inputs,
+            box_in_mask(there, self.epsilon),
             self.epsilon,
             self.steps,
         )
         return Terms(
-            right_answer=cross_entropy(net(batch.inputs), batch.labels),
-            right_reason=strength * penalties(net, worst).mean(),
+            right_answer=cross_entropy(logits, batch.labels),
+            right_reason=strength * penalties(inside, worst).mean(),
         )

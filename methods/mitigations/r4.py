@@ -5,7 +5,8 @@ r"""Robustly right for the right reasons (R4: Ghitu, Piratla, Wicker, TMLR 2025)
 
 with bounds from interval arithmetic, forward and backward: no content of the masked pixels has a larger gradient
 there. As epsilon goes to 0 this is twice an absolute RRR on the cross-entropy. Ghitu et al. divide by the number of
-entries D as well: their strengths are ours times D.
+entries D as well: their strengths are ours times D, and their boxes are not cut at 0 and 1. Their first term takes
+softmax(z) for the logits: `double_softmax` does that too, and leaves the second term as it is.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ..base import Mitigation, Supervision, Terms, cross_entropy, mitigations, t
 from ..intervals import Interval, input_gradient_bounds, probability_bounds
 from ..network import Net
 from ..perturbations import box_in_mask
+from ..restriction import restricted
 
 
 @mitigations.register
@@ -32,15 +34,17 @@ class R4(Mitigation):
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     epsilon: Annotated[float, Field(gt=0, le=1)] = 0.5
+    double_softmax: Annotated[bool, Field(description="in the right answer's loss, as released")] = False
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
         def error_gradient(logits: Interval) -> Interval:
             true = true_class(batch.labels, logits.lower.shape[-1]).to(batch.inputs)
             return probability_bounds(logits).map(lambda probabilities: probabilities - true)
 
-        bounds = input_gradient_bounds(net, box_in_mask(batch, self.epsilon), error_gradient)
-        largest = batch.masks * (bounds.lower.abs() + bounds.upper.abs())
+        logits, inside, there = restricted(net, batch)
+        bounds = input_gradient_bounds(inside, box_in_mask(there, self.epsilon), error_gradient)
+        largest = there.masks * (bounds.lower.abs() + bounds.upper.abs())
         return Terms(
-            right_answer=cross_entropy(net(batch.inputs), batch.labels),
+            right_answer=cross_entropy(logits.softmax(-1) if self.double_softmax else logits, batch.labels),
             right_reason=strength * largest.flatten(1).sum(1).mean(),
         )

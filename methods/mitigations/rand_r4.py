@@ -16,9 +16,10 @@ from torch import Tensor
 
 from ...datasets.base import Batch
 from ..base import Mitigation, Supervision, Terms, cross_entropy, mitigations
-from ..gradients import masked_input_gradients
+from ..gradients import masked_input_gradient
 from ..network import Net
 from ..perturbations import box_in_mask
+from ..restriction import restricted
 from ..targets import log_prob_true
 
 
@@ -34,12 +35,18 @@ class RandR4(Mitigation):
     samples: Annotated[int, Field(ge=1)] = 4
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
-        box = box_in_mask(batch, self.epsilon)
-        points = box.lower.unsqueeze(1) + batch.draws["where"] * (box.upper - box.lower).unsqueeze(1)
-        gradients = masked_input_gradients(net, batch, points, log_prob_true)
+        logits, inside, there = restricted(net, batch)
+        box = box_in_mask(there, self.epsilon)
+
+        def penalty(where: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch"]:
+            shown = there._replace(inputs=box.lower + where * (box.upper - box.lower))
+            gradient, _ = masked_input_gradient(inside, shown, lambda logits: log_prob_true(logits, shown))
+            return gradient.square().sum(1)
+
+        penalties = [penalty(where) for where in there.draws["where"].unbind(1)]
         return Terms(
-            right_answer=cross_entropy(net(batch.inputs), batch.labels),
-            right_reason=strength * gradients.square().sum(2).amax(1).mean(),
+            right_answer=cross_entropy(logits, batch.labels),
+            right_reason=strength * torch.stack(penalties, 1).amax(1).mean(),
         )
 
     def augment(self, batch: Batch, classes: int, generator: torch.Generator) -> Batch:

@@ -16,6 +16,7 @@ from rrrbench.methods.mitigations.r4 import R4
 from rrrbench.methods.mitigations.rand_r4 import RandR4
 from rrrbench.methods.mitigations.rrr import RRR
 from rrrbench.methods.perturbations import box_in_mask, worst_in_box
+from rrrbench.methods.restriction import restricted
 from rrrbench.methods.targets import log_prob_true
 from small import Linear, bound, small_net_and_batch
 from torch.nn import functional as F
@@ -32,6 +33,29 @@ WORST = torch.tensor([[0.0, 1.0, 0.9], [0.4, 0.3, 0.6]], dtype=torch.float64)  #
 def right_reason(mitigation, net, batch) -> torch.Tensor:
     batch = mitigation.augment(batch, 3, torch.Generator().manual_seed(0))
     return mitigation.terms(net, batch, STRENGTH).right_reason
+
+
+def test_the_released_r4_takes_probabilities_for_logits_in_its_first_term_alone():
+    net, batch = small_net_and_batch()
+    released, ours = (R4(double_softmax=twice).terms(net, batch, STRENGTH) for twice in (True, False))
+    assert released.right_answer == F.cross_entropy(net(batch.inputs).softmax(-1), batch.labels)
+    assert released.right_reason == ours.right_reason
+
+
+@pytest.mark.parametrize("pixel_range", ["unit", (-1.0, 3.0)])
+def test_a_restricted_network_is_the_network_with_the_other_pixels_held(pixel_range):
+    net, batch = small_net_and_batch({"name": "mlp", "hidden": [32, 16], "init": "torch", "pixel_range": pixel_range})
+    touched = batch.masks.any(0).flatten().nonzero()[:, 0]
+    logits, inside, there = restricted(net, batch._replace(touched=touched))
+    assert torch.equal(logits, net(batch.inputs))
+    assert there.inputs.shape == (len(batch.labels), len(touched))
+    shown = torch.rand_like(there.inputs)
+    whole = batch.inputs.flatten(1).index_copy(1, touched, shown).view_as(batch.inputs)
+    torch.testing.assert_close(inside(shown), net(whole))
+    parameters = list(net.parameters.values())
+    gradients = [torch.autograd.grad(output.tanh().sum(), parameters) for output in (inside(shown), net(whole))]
+    torch.testing.assert_close(*gradients)
+    assert not inside.detached()(shown).requires_grad
 
 
 def test_the_box_is_cut_at_the_range_of_pixels_and_is_a_point_outside_the_mask():
