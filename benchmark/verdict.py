@@ -14,6 +14,7 @@ Provenance = Literal["read", "recomputed", "issue", "secondary", "recalled", "fi
 Verdict = Literal["reproduced", "close", "not reproduced", "not run", "recalled", "no number"]
 
 REPRODUCED, CLOSE = 1.0, 3.0  # points
+_SEEDS = 3  # that an interval needs: of two, t is 12.7, and nearly everything is inside
 _DIGITS = 9  # of a difference in points: 0.96 - 0.95 is a point
 
 
@@ -66,7 +67,7 @@ def verdict(
         point: what `REPRODUCED` and `CLOSE` count, in the metric's unit.
 
     Returns:
-        `reproduced`: inside the 95 % prediction interval of at least two seeds, or at most 1 point from the mean.
+        `reproduced`: inside the 95 % prediction interval of at least three seeds, or at most 1 point from the mean.
         `close`: at most 3 points. `recalled` and `no number` are no verdicts.
     """
     if not len(measured):
@@ -77,6 +78,6 @@ def verdict(
         return "no number"
     low, high = prediction_interval(measured, published_seeds)
     apart = round(abs(published - float(np.mean(measured))) / point, _DIGITS)
-    if apart <= REPRODUCED or (len(measured) > 1 and low <= published <= high):
+    if apart <= REPRODUCED or (len(measured) >= _SEEDS and low <= published <= high):
         return "reproduced"
     return "close" if apart <= CLOSE else "not reproduced"

@@ -54,6 +54,15 @@ def test_one_seed_has_no_interval_and_proves_nothing_far_away():
     assert verdict(0.895, np.array([0.9])) == "reproduced"
 
 
+def test_two_seeds_prove_nothing_far_away():
+    """12.7 * 0.0283 * sqrt(1 + 1/2) = 0.44: nearly every accuracy is in the interval."""
+    two = np.array([0.78, 0.82])
+    assert prediction_interval(two)[1] > 1
+    assert verdict(0.95, two) == "not reproduced"
+    assert verdict(0.805, two) == "reproduced"
+    assert verdict(0.95, np.array([0.75, 0.80, 0.85])) == "reproduced"  # three that spread: 4.30 s sqrt(4/3) = 0.25
+
+
 def test_what_gets_no_verdict():
     assert verdict(0.95, np.array([])) == "not run"
     assert verdict(0.95, np.array([]), provenance="recalled") == "not run"
