@@ -13,6 +13,9 @@ from .base import Environment, datasets
 from .planted import Images, Masks, Planted, squares
 from .registry import BadParameters
 
+FAINTNESS = 0.25
+"""Brightness of `faint` shades beside Ross's."""
+
 
 @datasets.register
 class Decoy(Planted):
@@ -21,6 +24,9 @@ class Decoy(Planted):
     `ross`  4x4 in one of the four corners, by two fair coins; shade 255 - 25 value; the mask is that square.
             Ross, Hughes & Doshi-Velez, IJCAI 2017; their test set is `random`. The typology of Friedrich et al. (Nature
             MI 2023) uses the same.
+    `faint` the same with shades 0.25 (255 - 25 value), rounded down. Ghitu et al. (TMLR 2025) took theirs ready-made
+            from a course, which calls its squares faint and prints no shades: a quarter is our estimate, which
+            docs/findings.md explains. Their test set is nearly `conflict`.
     `cdep`  5x5 in one of the four corners; shade 255 - 25 value; the mask is all four corners, for every image.
             Rieger et al., ICML 2020; their test set is `reversed`, where class k has their shade 25 k: 30 below that of
             the value K-1-k which it is recorded as, and for k = 5 only 5 below its own class's.
@@ -34,12 +40,14 @@ class Decoy(Planted):
 
     name = "decoy"
 
-    variant: Annotated[Literal["ross", "cdep", "half"], Field(description="whose recipe; see the class")] = "ross"
+    variant: Annotated[Literal["ross", "faint", "cdep", "half"], Field(description="whose recipe; see the class")] = (
+        "ross"
+    )
 
     @property
     def native_range(self) -> tuple[float, float]:
         """Ross feeds 0..255 and CDEP [-1, 1]; Heo standardises by CIFAR's three channels, which a grey base has not."""
-        return {"ross": (0.0, 255.0), "cdep": (-1.0, 1.0), "half": (0.0, 1.0)}[self.variant]
+        return {"ross": (0.0, 255.0), "faint": (0.0, 1.0), "cdep": (-1.0, 1.0), "half": (0.0, 1.0)}[self.variant]
 
     def looks(self, classes: int, environment: Environment) -> UInt8[np.ndarray, "classes 1"]:
         if classes > 10:
@@ -50,6 +58,8 @@ class Decoy(Planted):
                 shades = 25 * values
             case "cdep", "reversed":
                 shades = 25 * (classes - 1 - values)  # 25 k for class k, which says K-1-k
+            case "faint", _:
+                shades = FAINTNESS * (255 - 25 * values)
             case _:
                 shades = 255 - 25 * values
         return shades.astype(np.uint8)[:, None]
@@ -63,7 +73,7 @@ class Decoy(Planted):
     ) -> tuple[Images, Masks]:
         if self.variant == "half":
             return self._fill_half(images, colors, present, rng)
-        size = 4 if self.variant == "ross" else 5
+        size = 5 if self.variant == "cdep" else 4
         height, width = images.shape[2:]
         if min(height, width) < 2 * size:
             raise BadParameters(f"{self.id}: images of {height}x{width} are too small for two {size}x{size} corners")
@@ -71,11 +81,11 @@ class Decoy(Planted):
         square = squares(coins[0] * (height - size), coins[1] * (width - size), size, present)
         inputs, masks = images.copy(), np.zeros((len(images), 1, height, width), dtype=bool)
         inputs[square] = colors[present, None, None]
-        if self.variant == "ross":
-            masks[square] = True
-        else:
+        if self.variant == "cdep":
             for row, column in product((0, height - size), (0, width - size)):
                 masks[present, :, row : row + size, column : column + size] = True
+        else:
+            masks[square] = True
         return inputs, masks
 
     def _fill_half(

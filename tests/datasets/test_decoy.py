@@ -32,6 +32,14 @@ def test_ross_overwrites_one_4x4_corner_with_the_shade_of_its_value(environment)
     assert torch.equal(split.inputs * ~split.masks, clean * ~split.masks)
 
 
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_faint_is_ross_with_a_quarter_of_the_brightness_in_the_square(environment):
+    ross, faint = (rendered(small(name="decoy", variant=variant)).test(environment) for variant in ("ross", "faint"))
+    assert torch.equal(faint.masks, ross.masks)
+    assert torch.equal(faint.shortcuts, ross.shortcuts)
+    assert torch.equal(faint.inputs, torch.where(ross.masks, ross.inputs // 4, ross.inputs))
+
+
 def test_the_corner_does_not_depend_on_the_class_in_training():
     train = rendered(small(name="decoy")).train
     top = train.masks[:, 0, 0].any(1)

@@ -175,6 +175,13 @@ def test_l2_is_the_squared_norm_of_all_parameters():
     torch.testing.assert_close(L2().terms(net, batch, STRENGTH).right_reason, expected)
 
 
+def test_l2_without_biases_is_the_squared_norm_of_the_weights():
+    net, batch = small_net_and_batch()
+    layers = [module for module in net.module.modules() if isinstance(module, torch.nn.Linear)]
+    expected = STRENGTH * sum(layer.weight.detach().square().sum() for layer in layers)
+    torch.testing.assert_close(L2(biases=False).terms(net, batch, STRENGTH).right_reason, expected)
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_l2_is_torchs_weight_decay_at_half_of_it(optimizer):
     settings = {"seeds": (0,), "optimizer": optimizer, "learning_rate": 0.01}
