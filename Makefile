@@ -61,6 +61,7 @@ reproduce: .venv/ready ## published numbers beside ours: what 2 cores can do in 
 
 reproduce-all: .venv/ready ## every paper, whole: wants a GPU
 	for paper in ross2017 ghitu2025 friedrich2023 rieger2020 heo2023; do $(BIN)/rrrbench reproduce $$paper || exit 1; done
+	$(BIN)/rrrbench run reproduce/ghitu2025-tuning
 	$(BIN)/rrrbench run reproduce/ghitu2025-as-meant
 
 ui: .venv/ready ## MLflow's own page on the local database
