@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
 
 import torch
 from jaxtyping import Float
@@ -44,20 +45,20 @@ def restricted(net: Net, batch: Batch) -> tuple[Float[Tensor, "batch classes"], 
     The large product of a dense first layer is made once, for the logits; each further evaluation at 64 of 784 inputs
     costs a twelfth of it. Networks that begin otherwise, and batches touched anywhere, come back as they are.
     """
-    hidden, layers = batch.inputs, list(net.layers)
+    layers = list(net.layers)
+    before = list(takewhile(lambda layer: isinstance(layer.module, PixelRange | nn.Flatten), layers))
+    first, *rest = layers[len(before) :]
+    if batch.touched is None or not isinstance(first.module, nn.Linear):
+        return net(batch.inputs), net, batch
+    hidden, features = batch.inputs, batch.inputs.shape[1:]
     scale = torch.ones((), dtype=hidden.dtype, device=hidden.device)
-    while isinstance(layers[0].module, PixelRange | nn.Flatten):
-        layer = layers.pop(0)
+    for layer in before:
         if isinstance(layer.module, PixelRange):
             scale = scale * layer.module.scale.to(hidden)
         hidden = layer(hidden)
-    first, *rest = layers
-    if batch.touched is None or not isinstance(first.module, nn.Linear):
-        return net(batch.inputs), net, batch
-    features = batch.inputs.shape[1:]
 
     def at(values: Tensor) -> Tensor:
-        shaped = values.shape[-len(features) :] == features
+        shaped = values.dim() > len(features) and values.shape[-len(features) :] == features
         return values.flatten(-len(features))[..., batch.touched] if shaped else values
 
     there = Batch(
@@ -67,7 +68,7 @@ def restricted(net: Net, batch: Batch) -> tuple[Float[Tensor, "batch classes"], 
         batch.shortcuts,
         {name: at(drawn) for name, drawn in batch.draws.items()},
     )
-    weight = first.parameters["weight"][:, batch.touched] * at(scale.expand(features))
+    weight = first.parameters["weight"][:, batch.touched] * scale.expand(features).flatten()[batch.touched]
     hidden = first(hidden)
     held = hidden - F.linear(there.inputs, weight)
     for layer in rest:

@@ -58,6 +58,26 @@ def test_a_restricted_network_is_the_network_with_the_other_pixels_held(pixel_ra
     assert not inside.detached()(shown).requires_grad
 
 
+def test_a_convolution_and_masks_anywhere_are_not_restricted():
+    dense, batch = small_net_and_batch()
+    module = torch.nn.Module()
+    module.features = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 3), torch.nn.Tanh(), torch.nn.Flatten()).double()
+    module.head = torch.nn.Linear(48, 3).double()
+    for net, seen in ((dense, batch), (bound(module), batch._replace(touched=torch.tensor([0])))):
+        logits, inside, there = restricted(net, seen)
+        assert torch.equal(logits, net(batch.inputs))
+        assert inside is net
+        assert there is seen
+
+
+def test_what_is_drawn_once_an_input_is_not_taken_for_pixels():
+    net, batch = bound(Linear(torch.eye(3, dtype=torch.float64))), BATCH._replace(touched=torch.tensor([0, 1]))
+    three = Batch(
+        *(field[[0, 1, 1]] for field in batch[:4]), {"upweight": torch.tensor([1.0, 2.0, 3.0])}, batch.touched
+    )
+    assert torch.equal(restricted(net, three)[2].draws["upweight"], three.draws["upweight"])
+
+
 def test_the_box_is_cut_at_the_range_of_pixels_and_is_a_point_outside_the_mask():
     box = box_in_mask(BATCH, 0.3)
     torch.testing.assert_close(box.lower, torch.tensor([[0.0, 0.2, 0.9], [0.4, 0.3, 0.6]], dtype=torch.float64))
