@@ -227,8 +227,9 @@ def reproduce(
     recorded = Tracker(uri, suite.name).records(suite.keys())
     table = reproduction.join(rows, suite, recorded)
     REPRODUCED.mkdir(parents=True, exist_ok=True)
+    page = reproduction.page(paper, table, suite, recorded)  # names the commit, so before a file of it changes
     table.to_csv(REPRODUCED / f"{paper}.csv", index=False)
-    (REPRODUCED / f"{paper}.md").write_text(reproduction.page(paper, table, suite, recorded))
+    (REPRODUCED / f"{paper}.md").write_text(page)
     typer.echo(reproduction.render(table, dim=lambda text: typer.style(text, fg="bright_black")))
     if left := reproduction.left(suite, recorded):
         typer.secho(f"runs are left in {', '.join(left)}: the same command goes on with them", fg="yellow", err=True)
