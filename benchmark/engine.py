@@ -54,6 +54,7 @@ class Fitted:
             at the start, the middle and the end of training.
         seconds: of this training; a run of a part has an equal share of the part's.
         metrics: what the mitigation's `fit` measured, for the record.
+        passed: the stacks that it trained on the way, in the order of the mitigation's `passes`.
     """
 
     parameters: Mapping[str, Float[Tensor, "seeds strengths *shape"]]
@@ -61,6 +62,7 @@ class Fitted:
     liveness: Mapping[str, Float[Tensor, "seeds strengths"]]
     seconds: Float[Tensor, "seeds strengths"]
     metrics: Mapping[str, Float[Tensor, "seeds strengths"]] = field(default_factory=dict)
+    passed: Sequence[Fitted] = ()
 
     @property
     def diverged(self) -> Bool[Tensor, "seeds strengths"]:

@@ -27,7 +27,7 @@ FLIPS = 6
 
 
 def records(stack: Stack, trainer: Trainer, fitted: Fitted, seconds: float) -> Iterator[Record]:
-    """The record of every run of a stack whose `fit` took so many seconds."""
+    """The record of every run of a stack whose training took so many seconds, all stages."""
     for row, draw in enumerate(trainer.draws):
         nets = [_net(trainer, fitted, row, column) for column in range(len(stack.strengths))]
         predictions = {name: _predictions(nets, split, trainer) for name, split in draw.environments.items()}
@@ -40,7 +40,7 @@ def records(stack: Stack, trainer: Trainer, fitted: Fitted, seconds: float) -> I
             metrics |= _saliency_metrics(net, draw, trainer, stack.explainers)
             metrics |= {name: values[place].item() for name, values in fitted.metrics.items()}
             metrics |= {
-                "seconds": (seconds - trainer.clock.setup) / len(stack),
+                "seconds": seconds / len(stack),
                 "seconds/setup": trainer.clock.setup / len(stack),
             }
             if stack.mitigation.has_strength:

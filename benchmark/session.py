@@ -85,7 +85,9 @@ class Session:
             parts = list(stack.without(taken))
             missing += parts
             taken |= {key for part in parts for key in part.places()}  # what two sweeps share is trained once
-        todo = sum(len(stack) for stack in missing)
+        due = {key for stack in missing for key in stack.places()}
+        passed = {key for stack in missing for other in stack.with_passed()[1:] for key in other.places()}
+        missing = [part for stack in missing for part in stack.without(passed)]
         trained = 0
         with _bar(missing) as bar:
 
@@ -94,17 +96,18 @@ class Session:
                     if time.monotonic() >= self.deadline:
                         return
                     for task in self._tasks(stack, after=len(missing) - i):
-                        bar.set_description_str(_description(total - todo + trained, total, task.stack))
+                        bar.set_description_str(_description(total - len(due) + trained, total, task.stack))
                         yield task
 
             with closing(self.executor.results(tasks(), self.settings, bar.update)) as results:
                 for stack, result in results:
                     self._check(result.records)
-                    self.outbox.put(self.suite.name, result.records, result.models, result.panel)
+                    records = [record for record in result.records if record.run_key in due]
+                    self.outbox.put(self.suite.name, records, result.models, result.panel)
                     undelivered = self._deliver()
-                    failed += [record for record in result.records if record.status == "failed"]
-                    trained += len(stack)
-                    bar.set_description_str(_description(total - todo + trained, total, stack))
+                    failed += [record for record in records if record.status == "failed"]
+                    trained += len(records)
+                    bar.set_description_str(_description(total - len(due) + trained, total, stack))
         for pause in PAUSES:
             if not undelivered:
                 break

@@ -98,6 +98,10 @@ class Stack:
             if strengths:
                 yield replace(self, strengths=strengths, seeds=tuple(sorted(seeds)))
 
+    def with_passed(self) -> list[Stack]:
+        """This stack and those that its training gives too."""
+        return [self, *(replace(self, mitigation=mitigation) for mitigation in self.mitigation.passes)]
+
     def runs(self) -> Iterator[Stack]:
         """Every run as a stack of its own."""
         for seed in self.seeds:

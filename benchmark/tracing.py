@@ -18,6 +18,7 @@ from torch._ops import OpOverload
 from torch.func import grad
 from torch.fx import Graph, GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.passes.dialect.common.cse_pass import CSEPass
 
 from ..datasets.base import Batch
 from ..methods.base import Terms
@@ -27,8 +28,9 @@ Gradients = Callable[[Parameters, Batch, Tensor], tuple[Parameters, Terms]]
 """Of (parameters, batch, strengths): each run's gradient of the sum of its two terms, and the terms."""
 
 _ATEN = torch.ops.aten
-_VIEWS = {_ATEN.view.default, _ATEN._unsafe_view.default, _ATEN.expand.default}
+_VIEWS = {_ATEN.view.default, _ATEN._unsafe_view.default, _ATEN.expand.default, _ATEN.permute.default}
 _ZEROS = {_ATEN.zeros.default, _ATEN.zeros_like.default, _ATEN.new_zeros.default}
+_PRODUCTS = {_ATEN.mul.Tensor, _ATEN.mul.Scalar, _ATEN.mm.default, _ATEN.bmm.default}
 OPTIMIZER_COPIES = 4
 """Tensors of a parameter's size that a run keeps: itself, its gradient, Adam's two moments."""
 TRACE_AFTER = 20
@@ -64,8 +66,7 @@ class TracedGradients:
     def trace(self, parameters: Parameters, batch: Batch, strengths: Tensor) -> int:
         """Traces the program for these shapes; the bytes that it and the optimiser hold at most."""
         program = make_fx(self.untraced)(parameters, batch, strengths)
-        simplify(program.graph)
-        program.recompile()
+        simplify(program)
         program = relaid(program, parameters, batch, strengths)
         self.programs[self._shape(batch, strengths)] = _compiled(program) if self.compiled else program
         return peak_bytes(program.graph) + OPTIMIZER_COPIES * sum(value.nbytes for value in parameters.values())
@@ -79,13 +80,19 @@ def _compiled(program: GraphModule) -> Callable[..., tuple[Parameters, Terms]]:
     return torch.compile(program, dynamic=False)
 
 
-def simplify(graph: Graph) -> None:
-    """Takes out what changes nothing: views of a tensor as it is, added zeros, and what nobody uses."""
-    for node in list(graph.nodes):
-        for kept in _same_as(node):
+def simplify(program: GraphModule) -> None:
+    """Takes out what changes nothing: what was computed before, views of a tensor as it is, factors of one, added
+    zeros, and what nobody uses."""
+    codegen = program.graph._codegen  # what takes the arguments apart, which the pass leaves behind
+    program.graph = CSEPass()(program).graph_module.graph
+    program.graph.set_codegen(codegen)
+    zeros = _zeros(program)
+    for node in list(program.graph.nodes):
+        for kept in _same_as(node, zeros):
             node.replace_all_uses_with(kept)
             break
-    graph.eliminate_dead_code()
+    program.graph.eliminate_dead_code()
+    program.recompile()
 
 
 def relaid(program: GraphModule, *arguments: object) -> GraphModule:
@@ -96,8 +103,9 @@ def relaid(program: GraphModule, *arguments: object) -> GraphModule:
     And with additions in place, to what nobody else reads.
     """
     other = copy.deepcopy(program)
+    zeros = _zeros(other)
     for node in list(other.graph.nodes):
-        for kept in _plus_zeros(node):
+        for kept in _plus_zeros(node, zeros):
             node.replace_all_uses_with(kept)
             break
     other.graph.eliminate_dead_code()
@@ -120,21 +128,35 @@ def _is_last_use(node: Node) -> bool:
     return False
 
 
-def _same_as(node: Node) -> Iterator[Node]:
+def _same_as(node: Node, zeros: set[Node]) -> Iterator[Node]:
     """Arguments that the node is equal to, in memory layout too."""
-    candidates = iter([node.args[0]]) if node.target in _VIEWS else _plus_zeros(node)
+    if node.target in _VIEWS or (node.target is _ATEN.mul.Scalar and node.args[1] == 1):
+        candidates = iter(node.all_input_nodes)
+    else:
+        candidates = _plus_zeros(node, zeros)
     for kept in candidates:
-        if isinstance(kept, Node) and _layout(kept) == _layout(node):
+        if _layout(kept) == _layout(node):
             yield kept
 
 
-def _plus_zeros(node: Node) -> Iterator[Node]:
+def _plus_zeros(node: Node, zeros: set[Node]) -> Iterator[Node]:
     """Arguments of its type and shape to which the node adds zeros."""
     if node.target is _ATEN.add.Tensor and not node.kwargs:
         for kept, added in (node.args, node.args[::-1]):
-            zeros = getattr(added, "target", None) in _ZEROS
-            if zeros and isinstance(kept, Node) and _layout(kept)[:2] == _layout(node)[:2]:
+            if added in zeros and isinstance(kept, Node) and _layout(kept)[:2] == _layout(node)[:2]:
                 yield kept
+
+
+def _zeros(program: GraphModule) -> set[Node]:
+    """Tensors that are zero whatever the arguments are, as long as those are finite."""
+    zeros: set[Node] = set()
+    for node in program.graph.nodes:
+        made = node.target in _ZEROS or (node.op == "get_attr" and not getattr(program, node.target).any())
+        product = node.target in _PRODUCTS and not zeros.isdisjoint(node.all_input_nodes)
+        view = isinstance(node.target, OpOverload) and node.target.is_view and node.args[0] in zeros
+        if made or product or view:
+            zeros.add(node)
+    return zeros
 
 
 def _layout(node: Node) -> tuple[object, ...]:

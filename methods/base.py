@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import torch
@@ -56,6 +56,14 @@ class Mitigation(Named):
     def stages(self) -> int:
         """How many stages `fit` has: what a progress bar expects, each as long as the first."""
         return 1
+
+    @property
+    def passes(self) -> Sequence[Mitigation]:
+        """Those whose trained networks are stages of this one's `fit`, which gives them as `Fitted.passed`.
+
+        Where a suite wants their runs too, they come with this one's and are not trained anew.
+        """
+        return ()
 
     def obstacle(self, dataset: ShortcutDataset) -> str:
         """Why it has nothing to work with on this dataset, for its row to say; empty if it has."""

@@ -169,10 +169,11 @@ def _beside_obstacles(
     able = replace(stack, seeds=tuple(seed for seed in stack.seeds if not reasons[seed]))
     progress(stack.epochs - able.epochs)
     hindered = [
-        Record.of(stack, strength, one.seed, "inapplicable", error=reasons[one.seed], digest=one.digest())
+        Record.of(of, strength, one.seed, "inapplicable", error=reasons[one.seed], digest=one.digest())
+        for of in stack.with_passed()
         for one in draws
         if reasons[one.seed]
-        for strength in stack.strengths
+        for strength in of.strengths
     ]
     if not able.seeds:
         return Result(hindered)
@@ -181,9 +182,9 @@ def _beside_obstacles(
 
 
 def failed(stack: Stack, error: str) -> Result:
-    """Every run of a stack as failed, for this reason."""
-    runs = [(strength, seed) for seed in stack.seeds for strength in stack.strengths]
-    return Result([Record.of(stack, strength, seed, "failed", error=error) for strength, seed in runs])
+    """Every run of a stack, and of those that would have come with it, as failed, for this reason."""
+    runs = [(of, strength, seed) for of in stack.with_passed() for seed in of.seeds for strength in of.strengths]
+    return Result([Record.of(of, strength, seed, "failed", error=error) for of, strength, seed in runs])
 
 
 def _trained(task: Task, draws: list[ShortcutDataset], settings: Settings, progress: Callable[[int], object]) -> Result:
@@ -201,7 +202,12 @@ def _trained(task: Task, draws: list[ShortcutDataset], settings: Settings, progr
     )
     begin = time.perf_counter()
     fitted = stack.mitigation.fit(trainer)
-    records = list(evaluate.records(stack, trainer, fitted, time.perf_counter() - begin))
+    per_stage = (time.perf_counter() - begin - trainer.clock.setup) / stack.mitigation.stages
+    records = [
+        record
+        for of, one in zip(stack.with_passed(), (fitted, *fitted.passed), strict=True)
+        for record in evaluate.records(of, trainer, one, per_stage * of.mitigation.stages)
+    ]
     models = _state_dicts(stack, fitted) if settings.save_models else {}
     pictured = task.panel and (stack.mitigation.has_strength or bool(stack.explainers))
     return Result(records, models, _panel(stack, trainer, fitted) if pictured else None)
@@ -215,7 +221,8 @@ def draw(recipe: Recipe, seed: int) -> ShortcutDataset:
 
 def _state_dicts(stack: Stack, fitted: Fitted) -> dict[str, dict[str, Tensor]]:
     return {
-        stack.key(strength, seed): {name: value[row, column].cpu().clone() for name, value in fitted.parameters.items()}
+        of.key(strength, seed): {name: value[row, column].cpu().clone() for name, value in one.parameters.items()}
+        for of, one in zip(stack.with_passed(), (fitted, *fitted.passed), strict=True)
         for row, seed in enumerate(stack.seeds)
         for column, strength in enumerate(stack.strengths)
     }

@@ -4,11 +4,12 @@ r"""Find another explanation (Ross et al. 2017, section 3.3): RRR without annota
 
 M_c[f] marks, for each training input, the features whose gradient of the predicted probability exceeds c times the
 largest one. Every f_t is trained from scratch. The paper keeps all the f_t for a person to choose from; a run here
-is f_t at t = `iterations`.
+is f_t at t = `iterations`, and passes those before it.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import torch
@@ -41,16 +42,22 @@ class FindAnotherExplanation(Mitigation):
     def stages(self) -> int:
         return 1 + self.iterations
 
+    @property
+    def passes(self) -> list[FindAnotherExplanation]:
+        return [self.model_copy(update={"iterations": t}) for t in range(1, self.iterations)]
+
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
         return RRR().terms(net, batch, strength)
 
     def fit(self, trainer: Trainer) -> Fitted:
         fitted = trainer.train(ERM(), strengths=torch.zeros_like(trainer.strengths[:, :1]))  # A_0 = 0 at any strength
         masks = trainer.per_input(fitted, self.largest_gradient_mask)
-        for _ in range(1, self.iterations):
-            fitted = trainer.train(self, masks=masks)
-            masks = masks | trainer.per_input(fitted, self.largest_gradient_mask)
-        return trainer.train(self, masks=masks)
+        networks = [trainer.train(self, masks=masks)]
+        while len(networks) < self.iterations:
+            masks = masks | trainer.per_input(networks[-1], self.largest_gradient_mask)
+            networks.append(trainer.train(self, masks=masks))
+        *passed, last = networks
+        return replace(last, passed=passed)
 
     def largest_gradient_mask(self, net: Net, batch: Batch) -> Bool[Tensor, "batch *features"]:
         """M_c: |d max_k p_k / dx| > c * its largest entry, for each input.

@@ -72,6 +72,28 @@ def test_a_finished_suite_is_not_touched(session, monkeypatch):
     assert len(child_runs(session())) == 6
 
 
+def test_networks_on_the_way_are_runs_where_the_suite_wants_them(session, monkeypatch):
+    first, second, third = ({"name": "find_another_explanation", "iterations": t} for t in (1, 2, 3))
+    sweep = [{"mitigation": one, "strengths": [1.0]} for one in (first, third)]
+    trained = []
+    monkeypatch.setattr(here, "run_stack", lambda task, *rest: (trained.append(task.stack), run_stack(task, *rest))[1])
+    one = session(tiny_suite(seeds=[0], mitigations=sweep))
+    outcome = one.run()
+    assert (outcome.runs, outcome.trained) == (2, 2)  # and none of `second`, which nobody asked for
+    assert [stack.mitigation.id for stack in trained] == ["find_another_explanation[iterations=3]"]
+    assert len(child_runs(one)) == 2
+
+    records = rows(one).set_index("run_key")
+    alone = run_stack(Task(trained[0].with_passed()[1]), Settings(engine="stacked")).records
+    expected = pd.DataFrame([{"run_key": r.run_key, **r.metrics} for r in alone]).set_index("run_key")
+    measured = [name for name in expected.columns if name not in MEASURED_TIME]
+    pd.testing.assert_frame_equal(records.loc[expected.index, measured], expected[measured], rtol=1e-5)
+
+    session(tiny_suite(seeds=[0], mitigations=[{"mitigation": second, "strengths": [1.0]}])).run()
+    assert len(child_runs(session())) == 3
+    assert len(trained) == 2
+
+
 def test_a_wider_sweep_trains_only_what_is_new(session):
     session().run()
     wider = tiny_suite(mitigations=[{"mitigation": "erm"}, {"mitigation": "rrr", "strengths": [0.1, 1.0, 5.0]}])

@@ -126,3 +126,11 @@ def test_find_another_explanation_forbids_what_erm_looked_at():
         return (gradient * forbidden).square().sum().item()
 
     assert inside(fitted) < 0.01 * inside(erm)
+
+
+def test_the_networks_before_the_last_are_those_of_fewer_iterations():
+    trainer = small_trainer((10.0, 100.0), epochs=3, learning_rate=0.01)
+    third = FindAnotherExplanation(iterations=3)
+    assert [one.iterations for one in third.passes] == [1, 2]
+    for passed, alone in zip(third.fit(trainer).passed, third.passes, strict=True):
+        torch.testing.assert_close(passed.parameters, alone.fit(trainer).parameters, rtol=0, atol=0)
