@@ -81,10 +81,12 @@ def _compiled(program: GraphModule) -> Callable[..., tuple[Parameters, Terms]]:
 
 
 def simplify(program: GraphModule) -> None:
-    """Takes out what changes nothing: what was computed before, views of a tensor as it is, factors of one, added
-    zeros, and what nobody uses."""
+    """Takes out what changes nothing.
+
+    That is what was computed before, views of a tensor as it is, factors of one, added zeros, and what nobody uses.
+    """
     codegen = program.graph._codegen  # what takes the arguments apart, which the pass leaves behind
-    program.graph = CSEPass()(program).graph_module.graph
+    program.graph = CSEPass().call(program).graph_module.graph
     program.graph.set_codegen(codegen)
     zeros = _zeros(program)
     for node in list(program.graph.nodes):
