@@ -122,10 +122,13 @@ class Tracker:
             return found.experiment_id
 
     def log(self, records: Sequence[Record], models: Mapping[str, Mapping[str, Any]] | None = None) -> str:
-        """The runs of one stack, with their state dicts by run key if there are any; the id of their sweep's run.
+        """The runs of a stack and of those that it passed; the id of their sweep's run.
 
         What is finished already is left alone. A driver that logs the same keys at the same time may add a second run
         of one, until both have ended: each then looks at what there is, and both keep the same.
+
+        Args:
+            models: state dicts by run key.
 
         Raises:
             mlflow.exceptions.MlflowException: the store cannot be written; what was not logged is then not FINISHED.
@@ -197,8 +200,11 @@ class Tracker:
 
     def _attempts(self, records: Sequence[Record]) -> dict[str, list[Run]]:
         """What there is of each record's run. One search for a stack: its cost grows with the table."""
-        stack_key = _stack_key(records[0].sweep_key, records[0].mitigation)
-        return self._by_key(f"tags.stack_key = '{stack_key}'", [record.run_key for record in records])
+        stacks: dict[str, list[str]] = {}
+        for record in records:
+            stacks.setdefault(_stack_key(record.sweep_key, record.mitigation), []).append(record.run_key)
+        searches = (self._by_key(f"tags.stack_key = '{stack}'", keys) for stack, keys in stacks.items())
+        return dict(attempt for found in searches for attempt in found.items())
 
     def _by_key(self, query: str, keys: Iterable[str]) -> dict[str, list[Run]]:
         found: dict[str, list[Run]] = {key: [] for key in keys}
