@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import pandas as pd
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -24,7 +24,7 @@ from .metrics.base import metric
 from .selection import RULES, NoEligibleStrength, select
 from .suite import Stack, Suite, load_suite
 from .tracking import provenance
-from .verdict import Provenance, point, prediction_interval, verdict
+from .verdict import DIGITS, REPRODUCED, Provenance, Verdict, point, prediction_interval, verdict
 
 PUBLISHED = Path(__file__).parent.parent / "results" / "published"
 COLUMNS = (
@@ -254,10 +254,13 @@ def _cells(row: Mapping[Any, Any]) -> list[str]:
 
 
 def summary(table: pd.DataFrame) -> str:
-    """How many rows got which verdict, in a line."""
+    """How many rows got which verdict, in a line; and how many are reproduced only because their interval is wide."""
     counts = table["verdict"].value_counts()
-    order = ("reproduced", "close", "not reproduced", "not run", "recalled", "no number")
-    return ", ".join(f"{counts[name]} {name}" for name in order if name in counts)
+    said = {name: f"{counts[name]} {name}" for name in get_args(Verdict) if name in counts}
+    apart = table["delta"].astype(float).abs().round(DIGITS) > REPRODUCED
+    if by_interval := int((apart & (table["verdict"] == "reproduced")).sum()):
+        said["reproduced"] += f" ({by_interval} of them by the interval alone)"
+    return ", ".join(said.values())
 
 
 def page(paper: str, table: pd.DataFrame, suite: Suite, records: pd.DataFrame) -> str:

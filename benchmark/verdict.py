@@ -15,7 +15,7 @@ Verdict = Literal["reproduced", "close", "not reproduced", "not run", "recalled"
 
 REPRODUCED, CLOSE = 1.0, 3.0  # points
 _SEEDS = 3  # that an interval needs: of two, t is 12.7, and nearly everything is inside
-_DIGITS = 9  # of a difference in points: 0.96 - 0.95 is a point
+DIGITS = 9  # of a difference in points: 0.96 - 0.95 is a point
 
 
 def point(metric: Metric) -> float:
@@ -77,7 +77,7 @@ def verdict(
     if published is None:
         return "no number"
     low, high = prediction_interval(measured, published_seeds)
-    apart = round(abs(published - float(np.mean(measured))) / point, _DIGITS)
+    apart = round(abs(published - float(np.mean(measured))) / point, DIGITS)
     if apart <= REPRODUCED or (len(measured) >= _SEEDS and low <= published <= high):
         return "reproduced"
     return "close" if apart <= CLOSE else "not reproduced"

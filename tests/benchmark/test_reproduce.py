@@ -136,6 +136,14 @@ def test_recalled_numbers_are_shown_dim_and_without_a_verdict():
     assert reproduce.summary(table) == "1 recalled"
 
 
+def test_what_only_a_wide_interval_reproduces_is_counted():
+    stack = stack_of(row(), SUITE)
+    near, far = (join([row(value=value)], SUITE, records(stack, [0.7, 0.9])) for value in (0.805, 0.5))
+    table = pd.concat([near, far]).assign(verdict="reproduced")
+    assert reproduce.summary(table) == "2 reproduced (1 of them by the interval alone)"
+    assert reproduce.summary(near) == "1 reproduced"
+
+
 def test_what_is_left_is_named():
     stack = stack_of(row(), SUITE)
     assert left(SUITE, records(stack, [0.9, 0.9])) == ["main"]
