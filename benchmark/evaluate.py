@@ -27,7 +27,7 @@ FLIPS = 6
 
 
 def records(stack: Stack, trainer: Trainer, fitted: Fitted, seconds: float) -> Iterator[Record]:
-    """The record of every run of a stack whose training took so many seconds, all stages."""
+    """The record of every run of a stack whose training took so many seconds, all its stages."""
     for row, draw in enumerate(trainer.draws):
         nets = [_net(trainer, fitted, row, column) for column in range(len(stack.strengths))]
         predictions = {name: _predictions(nets, split, trainer) for name, split in draw.environments.items()}

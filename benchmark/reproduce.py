@@ -282,8 +282,8 @@ def page(paper: str, table: pd.DataFrame, suite: Suite, records: pd.DataFrame) -
             suite.description,
             "",
             f"Made by `rrrbench reproduce {paper}` at commit {commit}: {versions}, Python {platform.python_version()}, "
-            f"{os.cpu_count()} cores. Of {len(suite.keys())} runs {len(records)} are recorded, trained in "
-            f"{minutes:.0f} minutes ({trained}). Verdicts as in RULES.md: {summary(table)}.",
+            f"{os.cpu_count()} cores. Of {len(suite.keys())} runs {len(records)} are recorded, {minutes:.0f} "
+            f"minutes of training by each run's own count ({trained}). Verdicts as in RULES.md: {summary(table)}.",
             "",
             render(table, "md", dim=lambda text: f"*{text}*"),
             "",

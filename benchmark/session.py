@@ -6,7 +6,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Collection, Iterable, Iterator, MutableMapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -80,22 +80,15 @@ class Session:
         if len(finished_keys(self.uri) & set(self.suite.keys())) == total:
             return Outcome(total, 0)
         undelivered = self._deliver()
-        missing, taken = [], finished_keys(self.uri) | self._waiting()
-        for stack in stacks:
-            parts = list(stack.without(taken))
-            missing += parts
-            taken |= {key for part in parts for key in part.places()}  # what two sweeps share is trained once
-        due = {key for stack in missing for key in stack.places()}
-        passed = {key for stack in missing for other in stack.with_passed()[1:] for key in other.places()}
-        missing = [part for stack in missing for part in stack.without(passed)]
-        trained = 0
+        taken = finished_keys(self.uri) | self._waiting()
+        missing, due, trained = _left(stacks, taken), set(self.suite.keys()) - taken, 0
         with _bar(missing) as bar:
 
             def tasks() -> Iterator[Task]:
                 for i, stack in enumerate(missing, start=1):
                     if time.monotonic() >= self.deadline:
                         return
-                    for task in self._tasks(stack, after=len(missing) - i):
+                    for task in self._tasks(stack, due, after=len(missing) - i):
                         bar.set_description_str(_description(total - len(due) + trained, total, task.stack))
                         yield task
 
@@ -132,11 +125,13 @@ class Session:
             self.outbox.remove(path)
         return ""
 
-    def _tasks(self, stack: Stack, after: int) -> list[Task]:
-        """What is left of a stack: another session may have trained some of it by now."""
-        left = [stack]
+    def _tasks(self, stack: Stack, due: set[str], after: int) -> list[Task]:
+        """What is left of a stack and of those that it passes: another session may have trained some by now."""
+        left, family = [stack], stack.with_passed()
         with suppress(Exception):  # the store is away: train now, deliver when it is back
-            left = list(stack.without(self.tracker.finished(stack) | self._waiting()))
+            finished = set().union(*(self.tracker.finished(one) for one in family))
+            others = {key for one in family for key in one.places()} - due
+            left = _left(family, finished | others | self._waiting())
             self.digests |= self.tracker.digests(stack.dataset_key(seed) for seed in stack.seeds)
         return [Task(part, dict(self.digests), after) for part in left]
 
@@ -151,6 +146,17 @@ class Session:
         """The keys of runs that wait in the outbox, and need no training either."""
         waiting = (record for _, parcel in self.outbox.parcels() for record in parcel.records)
         return {record.run_key for record in waiting if record.status != "failed"}
+
+
+def _left(stacks: Iterable[Stack], taken: Collection[str]) -> list[Stack]:
+    """What of the stacks is to be trained: not what is taken, what another has too, or what comes with another's."""
+    left, taken = [], set(taken)
+    for stack in stacks:
+        parts = list(stack.without(taken))
+        left += parts
+        taken |= {key for part in parts for key in part.places()}
+    passed = {key for stack in left for _, *others in [stack.with_passed()] for one in others for key in one.places()}
+    return [part for stack in left for part in stack.without(passed)]
 
 
 class Choices(MutableMapping[str, str]):

@@ -18,7 +18,6 @@ from torch._ops import OpOverload
 from torch.func import grad
 from torch.fx import Graph, GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.fx.passes.dialect.common.cse_pass import CSEPass
 
 from ..datasets.base import Batch
 from ..methods.base import Terms
@@ -85,11 +84,14 @@ def simplify(program: GraphModule) -> None:
 
     That is what was computed before, views of a tensor as it is, factors of one, added zeros, and what nobody uses.
     """
-    codegen = program.graph._codegen  # what takes the arguments apart, which the pass leaves behind
-    program.graph = CSEPass().call(program).graph_module.graph
-    program.graph.set_codegen(codegen)
-    zeros = _zeros(program)
+    zeros, known = _zeros(program), {}
+    again = not _writes(program)
     for node in list(program.graph.nodes):
+        what = node.target, repr(node.args), repr(node.kwargs)  # as text, in which 2 is not 2.0
+        if again and isinstance(node.target, OpOverload) and what in known:
+            node.replace_all_uses_with(known[what])
+            continue
+        known[what] = node
         for kept in _same_as(node, zeros):
             node.replace_all_uses_with(kept)
             break
@@ -150,8 +152,10 @@ def _plus_zeros(node: Node, zeros: set[Node]) -> Iterator[Node]:
 
 
 def _zeros(program: GraphModule) -> set[Node]:
-    """Tensors that are zero whatever the arguments are, as long as those are finite."""
+    """Constants and products that are zero whatever the arguments are, as long as all that is computed is finite."""
     zeros: set[Node] = set()
+    if _writes(program):
+        return zeros
     for node in program.graph.nodes:
         made = node.target in _ZEROS or (node.op == "get_attr" and not getattr(program, node.target).any())
         product = node.target in _PRODUCTS and not zeros.isdisjoint(node.all_input_nodes)
@@ -159,6 +163,11 @@ def _zeros(program: GraphModule) -> set[Node]:
         if made or product or view:
             zeros.add(node)
     return zeros
+
+
+def _writes(program: GraphModule) -> bool:
+    """Whether it writes into tensors, so that what one is depends on when it is read."""
+    return any(isinstance(n.target, OpOverload) and n.target._schema.is_mutable for n in program.graph.nodes)
 
 
 def _layout(node: Node) -> tuple[object, ...]:

@@ -129,14 +129,23 @@ def run_stack(
         return result
     except Exception:
         progress(-counted)
-        if len(stack) == 1:
+        if len(stack) > 1:
+            return _joined(run_stack(Task(run, panel=False), settings, progress) for run in stack.runs())
+        one, *passed = stack.with_passed()
+        why = Result([Record.of(one, one.strengths[0], one.seeds[0], "failed", error=traceback.format_exc())])
+        if not passed:
             progress(stack.epochs)
-            return failed(stack, traceback.format_exc())
-        alone = [run_stack(Task(run, panel=False), settings, progress) for run in stack.runs()]
-        return Result(
-            [r for result in alone for r in result.records],
-            dict(item for result in alone for item in result.models.items()),
-        )
+            return why
+        progress(stack.epochs - passed[-1].epochs)
+        return _joined([why, run_stack(Task(passed[-1], panel=False), settings, progress)])  # maybe it gets so far
+
+
+def _joined(results: Iterable[Result]) -> Result:
+    together = list(results)
+    return Result(
+        [record for result in together for record in result.records],
+        dict(item for result in together for item in result.models.items()),
+    )
 
 
 def check_digest(dataset: str, seed: int, digest: str, recorded: str | None) -> None:
@@ -203,12 +212,11 @@ def _trained(task: Task, draws: list[ShortcutDataset], settings: Settings, progr
     begin = time.perf_counter()
     fitted = stack.mitigation.fit(trainer)
     per_stage = (time.perf_counter() - begin - trainer.clock.setup) / stack.mitigation.stages
+    trained = list(zip(stack.with_passed(), (fitted, *fitted.passed), strict=True))
     records = [
-        record
-        for of, one in zip(stack.with_passed(), (fitted, *fitted.passed), strict=True)
-        for record in evaluate.records(of, trainer, one, per_stage * of.mitigation.stages)
+        record for of, one in trained for record in evaluate.records(of, trainer, one, per_stage * of.mitigation.stages)
     ]
-    models = _state_dicts(stack, fitted) if settings.save_models else {}
+    models = dict(item for pair in trained for item in _state_dicts(*pair)) if settings.save_models else {}
     pictured = task.panel and (stack.mitigation.has_strength or bool(stack.explainers))
     return Result(records, models, _panel(stack, trainer, fitted) if pictured else None)
 
@@ -219,13 +227,11 @@ def draw(recipe: Recipe, seed: int) -> ShortcutDataset:
     return recipe.make(seed)
 
 
-def _state_dicts(stack: Stack, fitted: Fitted) -> dict[str, dict[str, Tensor]]:
-    return {
-        of.key(strength, seed): {name: value[row, column].cpu().clone() for name, value in one.parameters.items()}
-        for of, one in zip(stack.with_passed(), (fitted, *fitted.passed), strict=True)
-        for row, seed in enumerate(stack.seeds)
-        for column, strength in enumerate(stack.strengths)
-    }
+def _state_dicts(stack: Stack, fitted: Fitted) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    for row, seed in enumerate(stack.seeds):
+        for column, strength in enumerate(stack.strengths):
+            parameters = {name: value[row, column].cpu().clone() for name, value in fitted.parameters.items()}
+            yield stack.key(strength, seed), parameters
 
 
 def _panel(stack: Stack, trainer: Trainer, fitted: Fitted) -> bytes:

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from rrrbench.benchmark import session as session_module
 from rrrbench.benchmark import tracking
+from rrrbench.benchmark.engine import Trainer
 from rrrbench.benchmark.executors import DigestMismatch, Settings, Task, here, run_stack
 from rrrbench.benchmark.metrics.base import metric
 from rrrbench.benchmark.outbox import Outbox
@@ -94,6 +95,41 @@ def test_networks_on_the_way_are_runs_where_the_suite_wants_them(session, monkey
     session(tiny_suite(seeds=[0], mitigations=[{"mitigation": second, "strengths": [1.0]}])).run()
     assert len(child_runs(session())) == 3
     assert len(trained) == 2
+
+
+def test_networks_before_one_that_fails_are_kept(session, monkeypatch):
+    sweep = [{"mitigation": {"name": "find_another_explanation", "iterations": t}, "strengths": [1.0]} for t in (1, 3)]
+    train, trainings = Trainer.train, []
+
+    def failing(trainer, mitigation, **how):
+        trainings.append(mitigation)
+        if len(trainings) == 4:  # ERM, and the third network
+            raise RuntimeError("planted")
+        return train(trainer, mitigation, **how)
+
+    monkeypatch.setattr(Trainer, "train", failing)
+    one = session(tiny_suite(seeds=[0], mitigations=sweep))
+    outcome = one.run()
+    assert [record.mitigation for record in outcome.failed] == ["find_another_explanation[iterations=3]"]
+    assert rows(one).set_index("mitigation").status.to_dict() == {
+        "find_another_explanation": "finished", "find_another_explanation[iterations=3]": "failed",
+    }  # fmt: skip
+
+
+def test_networks_on_the_way_are_trained_if_another_driver_took_the_last(session, monkeypatch):
+    first, third = ({"name": "find_another_explanation", "iterations": t} for t in (1, 3))
+    both = tiny_suite(seeds=[0], mitigations=[{"mitigation": one, "strengths": [1.0]} for one in (first, third)])
+    last = tiny_suite(seeds=[0], mitigations=[{"mitigation": third, "strengths": [1.0]}])
+    one = session(both)
+    tasks = one._tasks
+
+    def after_another_driver(stack, due, after):
+        session(last).run()
+        return tasks(stack, due, after)
+
+    monkeypatch.setattr(one, "_tasks", after_another_driver)
+    assert one.run().trained == 1
+    assert sorted(rows(one).mitigation) == ["find_another_explanation", "find_another_explanation[iterations=3]"]
 
 
 def test_a_wider_sweep_trains_only_what_is_new(session):
