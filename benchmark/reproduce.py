@@ -210,13 +210,14 @@ def _chosen(rule: str, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def left(suite: Suite, records: pd.DataFrame) -> list[str]:
-    """The labels of the sweeps that have runs without a record."""
+    """The labels of the sweeps that have runs without a record, each once."""
     recorded = set(records["run_key"])
-    return [
+    labels = (
         sweep.label
         for sweep in suite.sweeps
         if any(key not in recorded for stack in sweep.stacks(suite.seeds) for key in stack.places())
-    ]
+    )
+    return list(dict.fromkeys(labels))
 
 
 def render(table: pd.DataFrame, format: str = "table", dim: Callable[[str], str] = str) -> str:
