@@ -84,17 +84,14 @@ def simplify(program: GraphModule) -> None:
 
     That is what was computed before, views of a tensor as it is, factors of one, added zeros, and what nobody uses.
     """
-    zeros, known = _zeros(program), {}
-    again = not _writes(program)
+    zeros, known, pure = _zeros(program), {}, not _writes(program)
     for node in list(program.graph.nodes):
         what = node.target, repr(node.args), repr(node.kwargs)  # as text, in which 2 is not 2.0
-        if again and isinstance(node.target, OpOverload) and what in known:
-            node.replace_all_uses_with(known[what])
-            continue
-        known[what] = node
-        for kept in _same_as(node, zeros):
+        kept = next(_same_as(node, zeros), None)
+        if kept is None and pure and isinstance(node.target, OpOverload):
+            kept = known.setdefault(what, node)
+        if kept not in (None, node):
             node.replace_all_uses_with(kept)
-            break
     program.graph.eliminate_dead_code()
     program.recompile()
 

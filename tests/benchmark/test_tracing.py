@@ -17,7 +17,8 @@ def test_what_adds_zero_or_comes_twice_is_taken_out():
     def logits(inputs, weight):
         nothing = torch.zeros(len(inputs), positions) * 3.0
         hidden = (low + inputs) @ weight.T + nothing @ weight[:, :positions].T
-        return hidden.log_softmax(-1) + 0.5 * hidden.log_softmax(-1)
+        again = (torch.zeros(()) + (torch.zeros(()) + inputs)) @ weight.T
+        return hidden.log_softmax(-1) + 0.5 * again.log_softmax(-1)
 
     inputs, weight = torch.rand(4, 5), torch.rand(3, 5)
     program = make_fx(logits)(inputs, weight)
