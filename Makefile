@@ -56,8 +56,8 @@ leaderboard: .venv/ready ## the leaderboard's pages, in results/site, from the c
 	$(BIN)/rrrbench report results/records/*.parquet --out results/site
 
 reproduce: .venv/ready ## published numbers beside ours: what 2 cores can do in an hour (MNIST in RRRBENCH_DATA)
-	$(BIN)/rrrbench reproduce ross2017 --executor processes --max-minutes 45
-	$(BIN)/rrrbench reproduce ghitu2025 --executor processes --max-minutes 15
+	$(BIN)/rrrbench reproduce ross2017 --max-minutes 45
+	$(BIN)/rrrbench reproduce ghitu2025 --max-minutes 15
 
 reproduce-all: .venv/ready ## every paper, whole: wants a GPU
 	for paper in ross2017 ghitu2025 friedrich2023 rieger2020 heo2023; do $(BIN)/rrrbench reproduce $$paper || exit 1; done

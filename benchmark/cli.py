@@ -202,7 +202,7 @@ def reproduce(
     data_root: DataRoot = None,
     device: DeviceOption = Device.auto,
     engine: EngineOption = EngineName.auto,
-    executor: ExecutorOption = ExecutorName.here,
+    executor: ExecutorOption = ExecutorName.processes,
     workers: Workers = None,
     address: Address = None,
 ) -> None:
