@@ -208,7 +208,8 @@ def reproduce(
 ) -> None:
     """Runs a paper's own protocol and prints published beside measured, with a verdict (RULES.md).
 
-    Writes results/reproduced/PAPER.csv and .md. Interrupt it as you like: the same command goes on where it was.
+    Writes results/reproduced/PAPER.csv and .md, or PAPER-part.* where a table of more runs stands. Interrupt it as you
+    like: the same command goes on where it was.
     """
     if data_root is not None:
         os.environ["RRRBENCH_DATA"] = str(data_root.absolute())
@@ -225,17 +226,15 @@ def reproduce(
             settings = _settings(device, engine, executor)
             outcome = _trained(there, uri, settings, _executor(executor, workers, address), max_minutes)
     recorded = Tracker(uri, suite.name).records(suite.keys())
+    recorded = recorded[recorded["status"] != "failed"]
     table = reproduction.join(rows, suite, recorded)
-    REPRODUCED.mkdir(parents=True, exist_ok=True)
-    page = reproduction.page(paper, table, suite, recorded)  # names the commit, so before a file of it changes
-    table.to_csv(REPRODUCED / f"{paper}.csv", index=False)
-    (REPRODUCED / f"{paper}.md").write_text(page)
+    written = reproduction.write(paper, table, suite, recorded, REPRODUCED)
     typer.echo(reproduction.render(table, dim=lambda text: typer.style(text, fg="bright_black")))
-    if left := reproduction.left(suite, recorded):
+    if left := reproduction.left(there, recorded):
         typer.secho(f"runs are left in {', '.join(left)}: the same command goes on with them", fg="yellow", err=True)
     typer.echo(
         f"{reproduction.summary(table)}; {len(recorded)} of {len(suite.keys())} runs recorded, "
-        f"{(time.monotonic() - begin) / 60:.1f} minutes now\nwrote {REPRODUCED}/{paper}.csv and {REPRODUCED}/{paper}.md"
+        f"{(time.monotonic() - begin) / 60:.1f} minutes now\nwrote {written} and {written.with_suffix('.md')}"
     )
     if outcome is not None and _complain(outcome):
         raise typer.Exit(1)

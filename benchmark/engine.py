@@ -51,7 +51,7 @@ class Fitted:
         curves: per epoch, `right_answer` and `right_reason` (means over the epoch's inputs while the network changed)
             and `accuracy/validation`; NaN once every run of a part has diverged.
         liveness: norm of the right-reason term's parameter gradient over the right-answer term's, on the first batch
-            at the start, the middle and the end of training.
+            of inputs with masks, at the start, the middle and the end of training.
         seconds: of this training; a run of a part has an equal share of the part's.
         metrics: what the mitigation's `fit` measured, for the record.
         passed: the stacks that it trained on the way, in the order of the mitigation's `passes`.
@@ -412,8 +412,13 @@ class Part:
         return terms
 
     def liveness(self) -> Float[Tensor, "seeds strengths"]:
-        """Norm of the right-reason term's gradient over the right-answer term's, on the first batch."""
-        batch = self._batch(slice(0, self.training.batch_size), self._generators("liveness"))
+        """Norm of the right-reason term's gradient over the right-answer term's, on the first inputs with masks.
+
+        Where these are fewer than a batch, the first of the others fill it.
+        """
+        bare = ~self.data.masks.flatten(3).any(3).any(1)
+        first = bare.to(torch.uint8).argsort(dim=1, stable=True)[:, : self.training.batch_size]
+        batch = self._batch(first, self._generators("liveness"))
 
         def norm(term: Literal["right_answer", "right_reason"]) -> Float[Tensor, "seeds strengths"]:
             def total(parameters: Parameters) -> Tensor:

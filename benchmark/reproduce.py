@@ -14,7 +14,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from tabulate import tabulate
 
@@ -181,10 +183,9 @@ def join(rows: Sequence[Published], suite: Suite, records: pd.DataFrame) -> pd.D
 def _joined(row: Published, suite: Suite, records: pd.DataFrame) -> dict[str, Any]:
     stack = stack_of(row, suite)
     runs = records.loc[[key for key in (stack.places() if stack else ()) if key in records.index]]
-    if isinstance(row.strength, str):
-        runs = _chosen(row.strength, runs)
-    measured = runs.reindex(columns=[row.metric, "seconds"])
-    values = measured[row.metric].dropna().to_numpy(float)
+    if stack and isinstance(row.strength, str):
+        runs = _chosen(row.strength, runs) if set(runs["strength"]) == set(stack.strengths) else runs.iloc[:0]
+    values = _values(row.metric, runs)
     joined: dict[str, Any] = {name: getattr(row, name) for name in COLUMNS if name in Published.model_fields}
     joined |= {"published": row.value, "n": len(values), "verdict": "not run"}
     if not len(values):
@@ -197,24 +198,32 @@ def _joined(row: Published, suite: Suite, records: pd.DataFrame) -> dict[str, An
         "low": low_high[0] if len(values) > 1 else None,
         "high": low_high[1] if len(values) > 1 else None,
         "verdict": verdict(row.value, values, published_seeds=row.seeds or 1, provenance=row.provenance, point=unit),
-        "minutes": measured["seconds"].sum() / 60,
+        "minutes": runs.reindex(columns=["seconds"]).sum().item() / 60,
     }
+
+
+def _values(id: str, runs: pd.DataFrame) -> Float[np.ndarray, "runs"]:
+    """What each run has; `class_accuracy/conflict/worst` is of the class whose mean over the runs is lowest."""
+    of_a_class = f"^{id.removesuffix('worst')}"
+    columns = runs.filter(regex=of_a_class) if id.endswith("/worst") else runs.reindex(columns=[id])
+    columns = columns.dropna(axis="columns", how="all")
+    return columns[columns.mean().idxmin()].dropna().to_numpy(float) if columns.size else np.empty(0)
 
 
 def _chosen(rule: str, runs: pd.DataFrame) -> pd.DataFrame:
     """Those at the strength that the rule chooses; none if it can choose none."""
     try:
-        return runs[runs["strength"] == select(rule, runs)] if len(runs) else runs
+        return runs[runs["strength"] == select(rule, runs)]
     except NoEligibleStrength:
         return runs.iloc[:0]
 
 
-def left(suite: Suite, records: pd.DataFrame) -> list[str]:
+def left(suite: Suite | None, records: pd.DataFrame) -> list[str]:
     """The labels of the sweeps that have runs without a record, each once."""
     recorded = set(records["run_key"])
     labels = (
         sweep.label
-        for sweep in suite.sweeps
+        for sweep in (suite.sweeps if suite else ())
         if any(key not in recorded for stack in sweep.stacks(suite.seeds) for key in stack.places())
     )
     return list(dict.fromkeys(labels))
@@ -231,8 +240,10 @@ def render(table: pd.DataFrame, format: str = "table", dim: Callable[[str], str]
     shown, form = (len(titles), "pipe") if format == "md" else (len(titles) - 1, "simple")
     blocks = []
     for source, rows in table.groupby("source", sort=False):
-        lines = [_cells(row)[:shown] for row in rows.to_dict("records")]
-        lines = [[dim(cell) if cell and "recalled" in line else cell for cell in line] for line in lines]
+        lines = []
+        for row in rows.to_dict("records"):
+            look = dim if row["provenance"] == "recalled" else str
+            lines.append([look(cell) if cell else cell for cell in _cells(row)[:shown]])
         heading = f"### {source}\n" if format == "md" else str(source)
         blocks.append(f"{heading}\n{tabulate(lines, titles[:shown], form, disable_numparse=True)}")
     return "\n\n".join(blocks)
@@ -262,6 +273,22 @@ def summary(table: pd.DataFrame) -> str:
     if by_interval := int((apart & (table["verdict"] == "reproduced")).sum()):
         said["reproduced"] += f" ({by_interval} of them by the interval alone)"
     return ", ".join(said.values())
+
+
+def write(paper: str, table: pd.DataFrame, suite: Suite, records: pd.DataFrame, folder: Path) -> Path:
+    """Writes the joined table as PAPER.csv and the page as PAPER.md; as PAPER-part.* where a table of more runs stands.
+
+    Returns:
+        The path of the table.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{paper}.csv"
+    if path.exists() and pd.read_csv(path)["n"].sum() > table["n"].sum():
+        path = folder / f"{paper}-part.csv"
+    text = page(paper, table, suite, records)  # names the commit, so before a file of it changes
+    table.to_csv(path, index=False)
+    path.with_suffix(".md").write_text(text)
+    return path
 
 
 def page(paper: str, table: pd.DataFrame, suite: Suite, records: pd.DataFrame) -> str:

@@ -17,13 +17,20 @@ EPSILON = 1e-8
 
 
 def gradcam(
-    net: Net, inputs: Float[Tensor, "batch channels rows columns"], target: Target
+    net: Net,
+    inputs: Float[Tensor, "batch channels rows columns"],
+    target: Target,
+    constant_weights: bool = False,
 ) -> tuple[Float[Tensor, "batch rows columns"], Float[Tensor, "batch classes"]]:
     """Grad-CAM of the last convolutional feature maps F at the inputs' resolution, in [0, 1], and the logits.
 
         L_n = sum_c F_nc * mean_ij d target(z_n) / dF_ncij,    (L_n - min L_n) / (max L_n - min L_n)
 
     Signed, as the XIL typology has it: no ReLU, so that no map is all zeros; enlarged by repeating its pixels.
+
+    Args:
+        constant_weights: the maps' weights, the means above, are not differentiated: a loss on L then trains what makes
+            the maps and not what reads them.
 
     Raises:
         ValueError: the network has no convolution.
@@ -36,7 +43,8 @@ def gradcam(
         return target(logits).sum(), logits
 
     gradient, logits = grad(summed, has_aux=True)(maps)
-    cam = (maps * gradient.mean((2, 3), keepdim=True)).sum(1)
+    weights = gradient.mean((2, 3), keepdim=True)
+    cam = (maps * (weights.detach() if constant_weights else weights)).sum(1)
     low, high = cam.amin((1, 2), keepdim=True), cam.amax((1, 2), keepdim=True)
     return enlarged((cam - low) / (high - low + EPSILON), inputs.shape[2:]), logits
 

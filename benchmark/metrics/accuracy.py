@@ -23,6 +23,14 @@ METRICS = (
         "1/classes for many guesses, 0 for a constant prediction",
         "Accuracy of the class with the lowest.",
     ),
+    Metric(
+        "class_accuracy/{environment}/{label}",
+        "higher",
+        0,
+        1,
+        _GUESSES,
+        "Accuracy of one class; `worst`: of the one whose mean over the seeds is lowest.",
+    ),
     Metric("macro_accuracy/{environment}", "higher", 0, 1, _GUESSES, "Mean over the classes of their accuracy."),
     Metric("accuracy/train", "higher", 0, 1, _GUESSES, "Accuracy on the inputs that were trained on."),
     Metric("accuracy/validation", "higher", 0, 1, _GUESSES, "Accuracy on inputs held out from the training set."),
@@ -42,32 +50,32 @@ def accuracy(predictions: Int[Tensor, "*stack n"], labels: Int[Tensor, "n"]) -> 
     return (predictions == labels).mean(-1, dtype=torch.float64)
 
 
+def class_accuracy(
+    predictions: Int[Tensor, "*stack n"], labels: Int[Tensor, "n"], classes: int
+) -> Float[Tensor, "*stack classes"]:
+    """The accuracy of each class; NaN for one without an input."""
+    members = F.one_hot(labels, classes).double()
+    return (predictions == labels).double() @ members / members.sum(0)
+
+
 def worst_class_accuracy(
     predictions: Int[Tensor, "*stack n"], labels: Int[Tensor, "n"], classes: int
 ) -> Float[Tensor, "*stack"]:
     """The lowest accuracy of a class; classes without an input are left out."""
-    return _by_class(predictions, labels, classes).nan_to_num(nan=torch.inf).amin(-1)
+    return class_accuracy(predictions, labels, classes).nan_to_num(nan=torch.inf).amin(-1)
 
 
 def macro_accuracy(
     predictions: Int[Tensor, "*stack n"], labels: Int[Tensor, "n"], classes: int
 ) -> Float[Tensor, "*stack"]:
     """The mean accuracy of the classes; those without an input are left out."""
-    return _by_class(predictions, labels, classes).nanmean(-1)
-
-
-def _by_class(
-    predictions: Int[Tensor, "*stack n"], labels: Int[Tensor, "n"], classes: int
-) -> Float[Tensor, "*stack classes"]:
-    """NaN for a class without an input."""
-    members = F.one_hot(labels, classes).double()
-    return (predictions == labels).double() @ members / members.sum(0)
+    return class_accuracy(predictions, labels, classes).nanmean(-1)
 
 
 def measure(
     predictions: Mapping[Environment, Int[Tensor, "*stack n"]], dataset: ShortcutDataset
 ) -> dict[str, Float[Tensor, "*stack"]]:
-    """The three accuracies in every environment that was predicted and has inputs."""
+    """The accuracies in every environment that was predicted and has inputs."""
     measured = {}
     for environment, predicted in predictions.items():
         labels = dataset.test(environment).labels.to(predicted.device)
@@ -75,4 +83,6 @@ def measure(
             measured[f"accuracy/{environment}"] = accuracy(predicted, labels)
             measured[f"worst_class_accuracy/{environment}"] = worst_class_accuracy(predicted, labels, dataset.classes)
             measured[f"macro_accuracy/{environment}"] = macro_accuracy(predicted, labels, dataset.classes)
+            by_class = class_accuracy(predicted, labels, dataset.classes)
+            measured |= {f"class_accuracy/{environment}/{k}": by_class[..., k] for k in labels.unique().tolist()}
     return measured

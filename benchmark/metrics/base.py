@@ -12,7 +12,12 @@ from typing import Literal
 from ...datasets.base import ENVIRONMENTS
 from ...datasets.registry import UnknownName, nearest
 
-_PLACES = {"environment": "|".join(ENVIRONMENTS), "stage": "start|middle|end", "explainer": r"\w+(\[.*\])?"}
+_PLACES = {
+    "environment": "|".join(ENVIRONMENTS),
+    "stage": "start|middle|end",
+    "explainer": r"\w+(\[.*\])?",
+    "label": r"\d+|worst",
+}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ r"""Human importance-aware network tuning (HINT: Selvaraju et al., ICCV 2019), a
 
 L is the Grad-CAM of the true class's logit, in [0, 1], at the inputs' resolution (`..gradcam`). R is the object's
 mask, a reward and not a penalty: 1 for pixels brighter than `background` that are not masked. Inputs with an empty
-mask were shown to nobody, and are left out. Selvaraju et al. rank regions; the squared distance is Friedrich's.
+mask were shown to nobody, and are left out. Selvaraju et al. rank regions; the squared distance is Friedrich's, who
+hold the maps' weights constant, as captum does (`constant_weights`); here they are differentiated too.
 
 A map that covers the object forbids nothing: on the tests' 6x6 inputs under a 3x3 convolution, accuracy/random is 0.64
 at its best strength, and 0.62 without (4 seeds).
@@ -34,12 +35,13 @@ class HINT(Mitigation):
     needs_convolutions: ClassVar[bool] = True
 
     background: Annotated[float, Field(ge=0, lt=1)] = 1 / 255
+    constant_weights: bool = False
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
         def true_class(logits: Float[Tensor, "batch classes"]) -> Float[Tensor, "batch"]:
             return logits.gather(-1, batch.labels[:, None])[:, 0]
 
-        cam, logits = gradcam(net, batch.inputs, true_class)
+        cam, logits = gradcam(net, batch.inputs, true_class, self.constant_weights)
         reward = (batch.inputs > self.background).any(1) & ~batch.masks.any(1)
         distance = (cam - reward.to(cam)).square().sum((1, 2))
         return Terms(

@@ -3,8 +3,8 @@ r"""RRR on Grad-CAM (RRR-G; Schramowski et al., Nature MI 2020; Friedrich et al.
     loss = mean_n -log p_y(x_n)  +  strength * mean_n sum_ij ( A_nij * L_nij )^2
 
 L is the Grad-CAM of the predicted class's logit, in [0, 1], at the inputs' resolution (`..gradcam`); A is True for a
-pixel with any masked channel. Friedrich et al. shrink the mask to the map and hold the maps' weights constant; here
-the map is enlarged, so that no mask is lost, and the weights are differentiated too.
+pixel with any masked channel. Friedrich et al. shrink the mask to the map; here the map is enlarged, so that no mask is
+lost. They hold the maps' weights constant, as captum does (`constant_weights`); here they are differentiated too.
 
 A map that is least in the mask can still use what is there, as evidence against: on the tests' 6x6 inputs under a 3x3
 convolution, accuracy/random is 0.66 at its best strength, and 0.62 without (4 seeds; `rrr` in 2 of them: 0.93).
@@ -32,8 +32,10 @@ class RRRGradCAM(Mitigation):
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
     needs_convolutions: ClassVar[bool] = True
 
+    constant_weights: bool = False
+
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
-        cam, logits = gradcam(net, batch.inputs, lambda logits: logits.amax(-1))
+        cam, logits = gradcam(net, batch.inputs, lambda logits: logits.amax(-1), self.constant_weights)
         return Terms(
             right_answer=cross_entropy(logits, batch.labels),
             right_reason=strength * (cam * batch.masks.any(1)).square().sum((1, 2)).mean(),

@@ -180,7 +180,7 @@ def test_reproduce_does_what_it_can_says_what_is_left_and_goes_on(invoke, tmp_pa
     none = invoke("reproduce", "own", "--device", "cpu", "--max-minutes", "0")
     assert none.exit_code == 0, none.output
     assert "not run: elsewhere: npz:none.npz is missing" in none.output
-    assert "runs are left in main, elsewhere" in none.output
+    assert "runs are left in main:" in none.output  # what has no data is not promised
     assert "3 not run" in none.output
 
     one = invoke("reproduce", "own", "--device", "cpu", "--seeds", "1")
@@ -198,5 +198,9 @@ def test_reproduce_does_what_it_can_says_what_is_left_and_goes_on(invoke, tmp_pa
     assert "Of 6 runs 3 are recorded" in page
 
     invoke("reproduce", "own", "--device", "cpu")
+    assert list(pd.read_csv(tmp_path / "results/reproduced/own.csv")["n"]) == [2, 2, 0]
+    part = invoke("reproduce", "own", "--device", "cpu", "--seeds", "1")
+    assert "own-part.csv" in part.output  # and the fuller table stays
+    assert list(pd.read_csv(tmp_path / "results/reproduced/own-part.csv")["n"]) == [1, 1, 0]
     assert list(pd.read_csv(tmp_path / "results/reproduced/own.csv")["n"]) == [2, 2, 0]
     assert invoke("reproduce", "owwn").exit_code == 2

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -298,3 +299,12 @@ def test_a_term_that_starts_below_0_has_no_automatic_strength():
 
     with pytest.raises(ValueError, match=r"negative has -.*give its strengths as numbers"):
         Negative().fit(small_trainer((0.5,), auto=True))
+
+
+def test_liveness_is_of_inputs_with_masks_wherever_they_are():
+    draw = small_dataset()
+    masks = draw.train.masks.clone()
+    masks[:-2] = False  # the first batch of 8 has none
+    few = replace(draw, train=replace(draw.train, masks=masks))
+    fitted = small_trainer(draws=[few], batch_size=8).train(RRR())
+    assert all(bool((values[:, 1] > 0).all()) for values in fitted.liveness.values())

@@ -118,6 +118,16 @@ def test_a_rule_chooses_among_the_strengths():
     rows = records(stack, values, **{"accuracy/validation": values})
     assert join([one], SUITE, rows).iloc[0]["measured"] == pytest.approx(0.9)
     assert join([one], SUITE, rows.assign(status="failed")).iloc[0]["verdict"] == "not run"
+    assert join([one], SUITE, rows[rows["strength"] == 1.0]).iloc[0]["verdict"] == "not run"  # nothing to choose from
+
+
+def test_the_worst_class_of_the_means_is_one_class_in_every_run():
+    one = row(metric="class_accuracy/random/worst")
+    classes = {"class_accuracy/random/0": [0.9, 0.3], "class_accuracy/random/1": [0.5, 0.8],
+               "class_accuracy/clean/0": [0.1, 0.1]}  # fmt: skip
+    found = join([one], SUITE, records(stack_of(one, SUITE), [0.9, 0.9], **classes)).iloc[0]
+    assert (found["measured"], found["n"]) == (pytest.approx(0.6), 2)  # the mean of each run's worst is 0.4
+    assert join([one], SUITE, records(stack_of(one, SUITE), [0.9, 0.9])).iloc[0]["verdict"] == "not run"
 
 
 def test_a_run_that_diverged_counts_and_one_that_failed_does_not():

@@ -51,9 +51,11 @@ def test_accuracy_is_measured_where_there_are_predictions():
         "accuracy/aligned": 1.0,
         "worst_class_accuracy/aligned": 1.0,
         "macro_accuracy/aligned": 1.0,
+        **{f"class_accuracy/aligned/{k}": 1.0 for k in range(3)},
         "accuracy/conflict": 0.8,
         "worst_class_accuracy/conflict": 0.5,
         "macro_accuracy/conflict": pytest.approx((1 / 2 + 1 + 1) / 3),
+        **{f"class_accuracy/conflict/{k}": value for k, value in enumerate([0.5, 1.0, 1.0])},
     }
 
 

@@ -4,12 +4,14 @@ import pytest
 import torch
 from rrrbench.benchmark.networks import networks
 from rrrbench.datasets.base import Batch
+from rrrbench.methods.base import mitigations
 from rrrbench.methods.gradcam import EPSILON, enlarged, gradcam, split_at_last_maps
 from rrrbench.methods.mitigations.hint import HINT
 from rrrbench.methods.mitigations.rrr_gradcam import RRRGradCAM
-from rrrbench.methods.network import BoundLayer
+from rrrbench.methods.network import BoundLayer, Net
 from small import SmallConvolutional, bound, small_dataset, small_net_and_batch
-from torch import nn
+from torch import Tensor, nn
+from torch.func import grad
 
 STRENGTH = torch.tensor(0.7, dtype=torch.float64)
 
@@ -54,6 +56,22 @@ def test_hint_rewards_what_is_bright_and_not_masked_and_leaves_out_inputs_withou
     expected = STRENGTH * (1 + 0.75**2 + 0.5**2 + 1)  # against 0 (black), 0 (masked), 1, 1
     torch.testing.assert_close(HINT().terms(net, batch, STRENGTH).right_reason, expected)
     assert HINT().terms(net, batch._replace(masks=torch.zeros_like(masks)), STRENGTH).right_reason == 0
+
+
+@pytest.mark.parametrize("name", ["rrr_gradcam", "hint"])
+def test_with_constant_weights_the_term_trains_the_maps_and_not_what_reads_them(net, name):
+    masks = torch.tensor([[True, True], [False, False]]).view(1, 1, 2, 2)
+    batch = Batch(INPUTS, torch.tensor([0]), masks, torch.tensor([0]))
+
+    def term(parameters: dict[str, Tensor], constant: bool) -> Tensor:
+        mitigation = mitigations.resolve({"name": name, "constant_weights": constant})
+        return mitigation.terms(Net(net.module, parameters), batch, STRENGTH).right_reason
+
+    constant, differentiated = (grad(term)(net.parameters, which) for which in (True, False))
+    assert term(net.parameters, True) == term(net.parameters, False)
+    assert constant["features.0.weight"].abs().sum() > 0
+    assert constant["head.weight"].abs().sum() == 0
+    assert differentiated["head.weight"].abs().sum() > 0
 
 
 def test_enlarging_repeats_the_nearest_pixel():
