@@ -230,7 +230,7 @@ def reproduce(
     table = reproduction.join(rows, suite, recorded)
     written = reproduction.write(paper, table, suite, recorded, REPRODUCED)
     typer.echo(reproduction.render(table, dim=lambda text: typer.style(text, fg="bright_black")))
-    if left := reproduction.left(there, recorded):
+    if there is not None and (left := reproduction.left(there, recorded)):
         typer.secho(f"runs are left in {', '.join(left)}: the same command goes on with them", fg="yellow", err=True)
     typer.echo(
         f"{reproduction.summary(table)}; {len(recorded)} of {len(suite.keys())} runs recorded, "

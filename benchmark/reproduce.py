@@ -218,12 +218,12 @@ def _chosen(rule: str, runs: pd.DataFrame) -> pd.DataFrame:
         return runs.iloc[:0]
 
 
-def left(suite: Suite | None, records: pd.DataFrame) -> list[str]:
+def left(suite: Suite, records: pd.DataFrame) -> list[str]:
     """The labels of the sweeps that have runs without a record, each once."""
     recorded = set(records["run_key"])
     labels = (
         sweep.label
-        for sweep in (suite.sweeps if suite else ())
+        for sweep in suite.sweeps
         if any(key not in recorded for stack in sweep.stacks(suite.seeds) for key in stack.places())
     )
     return list(dict.fromkeys(labels))
