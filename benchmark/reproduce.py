@@ -236,7 +236,7 @@ def render(table: pd.DataFrame, format: str = "table", dim: Callable[[str], str]
         dim: what recalled numbers pass through.
     """
     titles = ["dataset", "method", "condition", "metric", "published (runs)", "measured ± sd (seeds)", "points",
-              "95 % prediction", "verdict", "provenance", "note"]  # fmt: skip
+              "95 % prediction", "verdict", "minutes", "provenance", "note"]  # fmt: skip
     shown, form = (len(titles), "pipe") if format == "md" else (len(titles) - 1, "simple")
     blocks = []
     for source, rows in table.groupby("source", sort=False):
@@ -260,6 +260,7 @@ def _cells(row: Mapping[Any, Any]) -> list[str]:
         f"{row['delta']:+.1f}" if "delta" in known else "",
         f"[{_number(row['low'])}, {_number(row['high'])}]" if "low" in known else "",
         row["verdict"],
+        f"{row['minutes']:.1f}" if "minutes" in known else "",
         row["provenance"],
         row["note"],
     ]

@@ -45,6 +45,17 @@ def test_a_run_of_two_suites_has_one_page_which_the_first_of_them_writes(tmp_pat
     assert all("settings/one-" in page and "settings/other-" not in page for page in pages)
 
 
+def test_recalled_numbers_are_grey_on_the_page_of_tables(tmp_path):
+    (tmp_path / "results/reproduced").mkdir(parents=True)
+    (tmp_path / "results/reproduced/own.csv").write_text("method,provenance\nRRR,read\nHINT,recalled\n")
+    whole = recorded(str(RECORDS), "")
+    few = replace(whole, runs=whole.runs[whole.runs["mitigation"] == "erm"])
+    write_site([few], tmp_path / "site", tmp_path / "results")
+    page = (tmp_path / "site/tables.html").read_text()
+    assert '<tr class="absent"><td>HINT</td><td>recalled</td></tr>' in page
+    assert "<tr><td>RRR</td><td>read</td></tr>" in page
+
+
 def test_the_best_group_is_those_whose_intervals_reach_the_best():
     rows = [("a", "true", 0.9, 0.88, 0.92), ("b", "true", 0.87, 0.85, 0.89), ("c", "true", 0.8, 0.7, 0.87)]
     assert leading(board(*rows)).tolist() == [True, True, False]
