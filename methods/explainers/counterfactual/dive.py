@@ -140,6 +140,7 @@ def clusters(information: Float[Tensor, "z z"], n: int) -> Int[Tensor, "z"]:
     from sklearn.cluster import SpectralClustering  # takes seconds
 
     affinity = information.abs().double().cpu().numpy()
+    affinity = (affinity + affinity.T) / 2  # some BLAS libraries round a product and its transpose differently
     affinity = affinity / max(affinity.max(), np.finfo(float).tiny) + 1e-9  # connected, whatever the classifier
     if n == len(affinity):
         return torch.arange(n)  # nothing to find

@@ -77,6 +77,12 @@ def test_dive_s_methods_confine_as_they_say():
     assert torch.equal(free("fisher_spectral_inv", 3), ~spectral)
 
 
+def test_dive_s_clusters_bear_a_product_that_was_rounded_differently_from_its_transpose():
+    rounded = torch.eye(6) + 0.1
+    rounded[0, 1] += 1e-5  # sklearn warns of it, and a warning is an error here
+    assert len(clusters(rounded, 2)) == 6
+
+
 def test_dive_s_clusters_hold_together_what_matters_together():
     information = torch.block_diag(torch.ones(2, 2), torch.ones(3, 3), torch.ones(1, 1))
     found = clusters(information, 3)
