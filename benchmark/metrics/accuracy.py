@@ -58,18 +58,14 @@ def class_accuracy(
     return (predictions == labels).double() @ members / members.sum(0)
 
 
-def worst_class_accuracy(
-    predictions: Int[Tensor, "*stack n"], labels: Int[Tensor, "n"], classes: int
-) -> Float[Tensor, "*stack"]:
+def worst_class_accuracy(by_class: Float[Tensor, "*stack classes"]) -> Float[Tensor, "*stack"]:
     """The lowest accuracy of a class; classes without an input are left out."""
-    return class_accuracy(predictions, labels, classes).nan_to_num(nan=torch.inf).amin(-1)
+    return by_class.nan_to_num(nan=torch.inf).amin(-1)
 
 
-def macro_accuracy(
-    predictions: Int[Tensor, "*stack n"], labels: Int[Tensor, "n"], classes: int
-) -> Float[Tensor, "*stack"]:
+def macro_accuracy(by_class: Float[Tensor, "*stack classes"]) -> Float[Tensor, "*stack"]:
     """The mean accuracy of the classes; those without an input are left out."""
-    return class_accuracy(predictions, labels, classes).nanmean(-1)
+    return by_class.nanmean(-1)
 
 
 def measure(
@@ -80,9 +76,9 @@ def measure(
     for environment, predicted in predictions.items():
         labels = dataset.test(environment).labels.to(predicted.device)
         if len(labels):
-            measured[f"accuracy/{environment}"] = accuracy(predicted, labels)
-            measured[f"worst_class_accuracy/{environment}"] = worst_class_accuracy(predicted, labels, dataset.classes)
-            measured[f"macro_accuracy/{environment}"] = macro_accuracy(predicted, labels, dataset.classes)
             by_class = class_accuracy(predicted, labels, dataset.classes)
+            measured[f"accuracy/{environment}"] = accuracy(predicted, labels)
+            measured[f"worst_class_accuracy/{environment}"] = worst_class_accuracy(by_class)
+            measured[f"macro_accuracy/{environment}"] = macro_accuracy(by_class)
             measured |= {f"class_accuracy/{environment}/{k}": by_class[..., k] for k in labels.unique().tolist()}
     return measured

@@ -36,13 +36,14 @@ def test_accuracy_is_the_share_that_is_right():
 def test_a_stack_gives_one_number_per_run():
     predictions = torch.tensor([[0, 0, 1, 1, 2], [0, 1, 1, 1, 2], [2, 2, 2, 2, 2]])
     assert accuracy.accuracy(predictions, torch.tensor(LABELS)).tolist() == pytest.approx([1, 0.8, 0.2])
-    stacked = accuracy.worst_class_accuracy(predictions.reshape(3, 1, 5), torch.tensor(LABELS), 3)
-    assert stacked.tolist() == [[1.0], [0.5], [0.0]]
+    stacked = accuracy.class_accuracy(predictions.reshape(3, 1, 5), torch.tensor(LABELS), 3)
+    assert accuracy.worst_class_accuracy(stacked).tolist() == [[1.0], [0.5], [0.0]]
 
 
 def test_a_class_without_inputs_is_not_the_worst():
     labels = torch.tensor([0, 0, 0, 1])
-    assert accuracy.worst_class_accuracy(torch.tensor([0, 0, 1, 1]), labels, 5).item() == pytest.approx(2 / 3)
+    by_class = accuracy.class_accuracy(torch.tensor([0, 0, 1, 1]), labels, 5)
+    assert accuracy.worst_class_accuracy(by_class).item() == pytest.approx(2 / 3)
 
 
 def test_accuracy_is_measured_where_there_are_predictions():
