@@ -28,18 +28,18 @@ test: .venv/ready ## the fast tests, in two processes
 test-slow: .venv/ready ## the tests that take minutes: killed processes, a cluster, servers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow and not gpu' -rs
 
-FAULTS := executors faults postgresql session tracking
+FAULTS := running store
 test-faults: .venv/ready ## of the slow ones those with killed processes, lost servers, and drivers that meet
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow and not gpu' -k 'not same_records' -rs \
-		$(FAULTS:%=tests/benchmark/test_%.py)
+		$(FAULTS:%=tests/benchmark/%)
 
 test-browser: .venv/ready ## the leaderboard's pages in Chromium (Debian: apt-get install chromium)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser -rs tests/browser
 
 docs: .venv/ready ## the API reference, in results/docs, from the docstrings
 	$(BIN)/pdoc --docformat google --output-directory results/docs rrrbench.datasets.base rrrbench.methods.base \
-		rrrbench.methods.network rrrbench.methods.gradients rrrbench.methods.own_loop rrrbench.benchmark.suite \
-		rrrbench.benchmark.record rrrbench.benchmark.selection rrrbench.benchmark.statistics rrrbench.benchmark.leaderboard \
+		rrrbench.methods.network rrrbench.methods.gradients rrrbench.methods.own_loop rrrbench.benchmark.suite.stack \
+		rrrbench.benchmark.store.record rrrbench.benchmark.ranking.selection rrrbench.benchmark.ranking.statistics rrrbench.benchmark.ranking.leaderboard \
 		rrrbench.benchmark.conformance.laws rrrbench.benchmark.metrics.base
 
 speed: .venv/ready ## the engine against plain loops, as a table

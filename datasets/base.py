@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal, NamedTuple, Self, get_args
+from typing import Annotated, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 import torch
@@ -156,12 +156,7 @@ class ShortcutDataset:
 
 
 class Recipe(Named):
-    """A dataset's rule; its fields are the parameters, and (parameters, seed) alone decide every pixel.
-
-    Bump `version` when the rule changes: it is part of every run key.
-    """
-
-    version: ClassVar[int] = 1
+    """A dataset's rule; its fields are the parameters, and (parameters, seed) alone decide every pixel."""
 
     masks: Annotated[Corruption, Field(description="masks as the mitigation is told; metrics use the true ones")] = (
         "true"

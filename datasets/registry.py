@@ -21,10 +21,15 @@ class BadParameters(ValueError):
 
 
 class Named(BaseModel):
-    """A frozen, named set of parameters: the fields are the schema, and unknown ones are refused."""
+    """A frozen, named set of parameters: the fields are the schema, and unknown ones are refused.
+
+    Attributes:
+        version: part of every run key. Raise it when a default or the rule changes; a new field needs no new version.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: ClassVar[str]
+    version: ClassVar[int] = 1
 
     @property
     def id(self) -> str:
@@ -34,8 +39,12 @@ class Named(BaseModel):
         return f"{self.name}[{inner}]" if inner else self.name
 
     def resolved(self) -> dict[str, Any]:
-        """Every parameter, defaults included: what a run key is made from."""
-        return {"name": self.name, **self.model_dump(mode="json")}
+        """Every parameter, defaults included: what a record shows."""
+        return {"name": self.name, "version": self.version, **self.model_dump(mode="json")}
+
+    def identity(self) -> dict[str, Any]:
+        """Name, version, and the parameters that differ from the version's defaults: what a run key is made from."""
+        return {"name": self.name, "version": self.version, **self.model_dump(mode="json", exclude_defaults=True)}
 
 
 T = TypeVar("T", bound=Named)

@@ -15,7 +15,7 @@ from ..datasets.registry import Named, Registry
 from .network import Net
 
 if TYPE_CHECKING:
-    from ..benchmark.engine import Fitted, Trainer
+    from ..benchmark.engine.trainer import Fitted, Trainer
 
 Supervision = Literal["masks", "groups", "twins"]
 """Where the shortcut is, what it says (with the label, an input's group), the same input without it."""

@@ -20,7 +20,7 @@ from .network import Net
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-    from ..benchmark.engine import Fitted, Trainer
+    from ..benchmark.engine.trainer import Fitted, Trainer
 
 Head = tuple[Float[np.ndarray, "classes width"], Float[np.ndarray, "classes"]]
 """Weight and bias."""

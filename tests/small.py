@@ -14,7 +14,7 @@ from rrrbench.benchmark.conformance.small import (
     trainer_for,
     without_masks,
 )
-from rrrbench.benchmark.stacking import of_seed
+from rrrbench.benchmark.engine.stacking import of_seed
 from rrrbench.datasets.base import Batch
 from rrrbench.methods.network import Net
 from torch import nn

@@ -14,8 +14,8 @@ from torch import Tensor
 from ...methods.base import Mitigation
 from ...methods.mitigations.erm import ERM
 from ...methods.network import Net
-from ..engine import Engine
-from ..stacking import of_seed
+from ..engine.stacking import of_seed
+from ..engine.trainer import Engine
 from .small import small_dataset, small_network, small_trainer, trainer_for, without_masks
 
 

@@ -13,9 +13,9 @@ from torch import nn
 
 from ...datasets.base import ENVIRONMENTS, Environment, ShortcutDataset, Split, draw_shortcuts, generator
 from ...methods.base import Mitigation
-from ..engine import Engine, Trainer
+from ..engine.trainer import Engine, Trainer
 from ..networks import NetworkRecipe, networks
-from ..training import Training
+from ..suite.training import Training
 
 CLASSES, SIDE = 3, 6
 

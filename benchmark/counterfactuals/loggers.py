@@ -12,9 +12,9 @@ from typing import ClassVar
 
 from matplotlib.figure import Figure
 
-from ..protocol import PROTOCOL_VERSION
 from ..report.strip import Labelled, counterfactual_strip
-from ..tracking import LOCAL, Tracker, tracking_uri
+from ..store.tracking import LOCAL, Tracker, tracking_uri
+from ..suite.protocol import PROTOCOL_VERSION
 from .evaluation import Shown
 
 RECIPE = 1

@@ -22,7 +22,7 @@ from ...methods.explainers.counterfactual.base import LatentSpace, decoded, othe
 from ...methods.explainers.counterfactual.informed_search import swapped
 from ..networks import networks
 from ..networks.base import Network
-from ..training import Training
+from ..suite.training import Training
 
 NETWORK = "lenet"
 TRAINING = Training(epochs=8, batch_size=100)

@@ -17,8 +17,8 @@ import pandas as pd
 from tabulate import tabulate
 from tqdm import tqdm
 
-from ..statistics import interval, paired_difference, with_interval
-from ..tracking import LOCAL, Tracker, tracking_uri
+from ..ranking.statistics import interval, paired_difference, with_interval
+from ..store.tracking import LOCAL, Tracker, tracking_uri
 from .benchmark import Benchmark
 from .loggers import MlflowLogger, run_key
 from .metrics import METRICS

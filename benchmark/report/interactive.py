@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..statistics import with_interval
+from ..ranking.statistics import with_interval
 from .points import SHOWN, annotated_inputs, chosen, over_strengths, shifted_metric, trade_offs, trusted
 
 Picture = dict[str, Any]

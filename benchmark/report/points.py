@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from ..selection import SHIFTED
-from ..statistics import interval
+from ..ranking.selection import SHIFTED
+from ..ranking.statistics import interval
 
 ENDS = ("", ":low", ":high")
 SHOWN = {

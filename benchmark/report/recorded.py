@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..tracking import DETAILS, IDENTITY, Tracker
+from ..store.frames import DETAILS, IDENTITY
+from ..store.tracking import Tracker
 
 if TYPE_CHECKING:
-    from ..suite import Suite
+    from ..suite.sweep import Suite
 
 BESIDE = (*DETAILS, "curves", "configuration")
 """The columns that a record's own page shows beside its metrics."""
@@ -44,7 +45,7 @@ def recorded(suite: str, uri: str) -> Recorded:
 
 
 def _from_store(name: str, uri: str) -> Recorded:
-    from ..suite import load_suite
+    from ..suite.loading import load_suite
 
     suite = load_suite(name)
     tracker = Tracker(uri, suite.name)

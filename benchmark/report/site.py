@@ -22,10 +22,11 @@ import tomli_w
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tqdm import tqdm
 
-from ..leaderboard import SHOWN, Shown, cell, leaderboard, render, unranked
-from ..protocol import PROTOCOL_VERSION
-from ..selection import RULES, SHIFTED
-from ..tracking import IDENTITY, picture_name
+from ..ranking.leaderboard import SHOWN, Shown, cell, leaderboard, render, unranked
+from ..ranking.selection import RULES, SHIFTED
+from ..store.frames import IDENTITY
+from ..store.tracking import picture_name
+from ..suite.protocol import PROTOCOL_VERSION
 from . import interactive
 from .points import SHOWN as PICTURED
 from .points import leading, settings, shifted_metric

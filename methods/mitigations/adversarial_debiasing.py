@@ -33,7 +33,7 @@ from ..last_layer import features, logistic_regression
 from ..network import Net
 
 if TYPE_CHECKING:
-    from ...benchmark.engine import Fitted, Trainer
+    from ...benchmark.engine.trainer import Fitted, Trainer
 
 
 @mitigations.register

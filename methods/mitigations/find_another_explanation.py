@@ -25,7 +25,7 @@ from .erm import ERM
 from .rrr import RRR
 
 if TYPE_CHECKING:
-    from ...benchmark.engine import Fitted, Trainer
+    from ...benchmark.engine.trainer import Fitted, Trainer
 
 
 @mitigations.register

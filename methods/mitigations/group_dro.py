@@ -31,7 +31,7 @@ from ..groups import inverse_shares
 from ..network import Net
 
 if TYPE_CHECKING:
-    from ...benchmark.engine import Fitted, Trainer
+    from ...benchmark.engine.trainer import Fitted, Trainer
 
 NO_GROUP = -1e4
 """u of a pair that does not occur: at the smallest `rate`, its share of the softmax is below e^-1000, which is 0."""

@@ -31,7 +31,7 @@ from ..groups import inverse_shares
 from ..network import Net
 
 if TYPE_CHECKING:
-    from ...benchmark.engine import Fitted, Trainer
+    from ...benchmark.engine.trainer import Fitted, Trainer
 
 
 @mitigations.register

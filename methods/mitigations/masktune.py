@@ -30,7 +30,7 @@ from ..network import Net
 from .erm import ERM
 
 if TYPE_CHECKING:
-    from ...benchmark.engine import Fitted, Trainer
+    from ...benchmark.engine.trainer import Fitted, Trainer
 
 
 @mitigations.register

@@ -17,7 +17,7 @@ from ..base import Supervision, mitigations
 from .erm import ERM
 
 if TYPE_CHECKING:
-    from ...benchmark.engine import Fitted, Trainer
+    from ...benchmark.engine.trainer import Fitted, Trainer
 
 
 @mitigations.register

@@ -22,7 +22,7 @@ from ..groups import balancing_weights
 from ..network import Net
 
 if TYPE_CHECKING:
-    from ...benchmark.engine import Fitted, Trainer
+    from ...benchmark.engine.trainer import Fitted, Trainer
 
 
 @mitigations.register

@@ -3,9 +3,9 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from rrrbench.benchmark.executors import Settings
-from rrrbench.benchmark.session import Session
-from rrrbench.benchmark.tracking import Tracker
+from rrrbench.benchmark.running.executors import Settings
+from rrrbench.benchmark.running.session import Session
+from rrrbench.benchmark.store.tracking import Tracker
 from tiny import tiny_suite
 
 

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from rrrbench.benchmark.executors import Result
-from rrrbench.benchmark.record import Record
-from rrrbench.benchmark.session import Session
-from rrrbench.benchmark.suite import load_suite
+from rrrbench.benchmark.running.executors import Result
+from rrrbench.benchmark.running.session import Session
+from rrrbench.benchmark.store.record import Record
+from rrrbench.benchmark.suite.loading import load_suite
 from tabulate import tabulate
 
 SWEEP = """

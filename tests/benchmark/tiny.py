@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rrrbench.benchmark.suite import parse_suite
+from rrrbench.benchmark.suite.loading import parse_suite
 
 
 def tiny_suite(name="tiny", epochs=2, seeds=(0, 1), **changes):

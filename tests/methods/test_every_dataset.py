@@ -8,9 +8,9 @@ from functools import cache
 
 import pytest
 import torch
-from rrrbench.benchmark.engine import Trainer
+from rrrbench.benchmark.engine.trainer import Trainer
 from rrrbench.benchmark.networks import networks
-from rrrbench.benchmark.training import Training
+from rrrbench.benchmark.suite.training import Training
 from rrrbench.datasets.base import ShortcutDataset, Split, datasets
 from rrrbench.methods.base import mitigations
 from rrrbench.methods.network import Net

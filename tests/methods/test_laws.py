@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import pytest
 import torch
-from rrrbench.benchmark import tracing
 from rrrbench.benchmark.conformance import laws
-from rrrbench.benchmark.engine import Fitted
+from rrrbench.benchmark.engine import tracing
+from rrrbench.benchmark.engine.trainer import Fitted
 from rrrbench.methods.base import Mitigation, Terms, mitigations
 from rrrbench.methods.mitigations.rrr import RRR
 from rrrbench.methods.targets import DEGENERATE, TARGETS

@@ -11,15 +11,15 @@ import pytest
 import torch
 from letters import Ink, bold_glyphs
 from mlflow import MlflowClient
-from rrrbench.benchmark.cli import app
+from rrrbench.benchmark.cli.main import app
 from rrrbench.benchmark.compat import bex
 from rrrbench.benchmark.counterfactuals import subject as subject_module
 from rrrbench.benchmark.counterfactuals import track
 from rrrbench.benchmark.counterfactuals.evaluation import evaluate, what_changed
 from rrrbench.benchmark.counterfactuals.loggers import run_key
 from rrrbench.benchmark.counterfactuals.subject import subject, trained
-from rrrbench.benchmark.tracking import Tracker
-from rrrbench.benchmark.training import Training
+from rrrbench.benchmark.store.tracking import Tracker
+from rrrbench.benchmark.suite.training import Training
 from rrrbench.datasets.glyphs import draw_glyphs
 from rrrbench.datasets.registry import UnknownName
 from rrrbench.methods.explainers.counterfactual import COUNTERFACTUALS, Dice, Dummy, InformedSearch

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from rrrbench.benchmark.engine import Trainer
+from rrrbench.benchmark.engine.trainer import Trainer
 from rrrbench.datasets.base import generator
 from rrrbench.methods.groups import groups
 from rrrbench.methods.last_layer import features, head_of, held_out, logistic_regression, with_new_heads

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from rrrbench.benchmark.engine import Trainer
+from rrrbench.benchmark.engine.trainer import Trainer
 from rrrbench.datasets.base import Batch
 from rrrbench.methods.base import mitigations
 from rrrbench.methods.mitigations.erm import ERM

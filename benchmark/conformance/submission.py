@@ -1,0 +1,183 @@
+"""A stranger's mitigation: one file outside the tree, held to the laws, measured, and made a row for a pull request."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from ...methods.base import Mitigation, mitigations
+from ..ranking.leaderboard import leaderboard, unranked
+from ..ranking.selection import SHIFTED
+from ..running.session import Session
+from ..suite.loading import load_suite, parse_suite
+from ..suite.protocol import PROTOCOL_VERSION
+from ..suite.sweep import Suite
+from .laws import Violation, laws
+
+RULE = "knee"
+MOST_STRENGTHS = 5
+LIKE = "mitigations-quick"
+"""The suite whose datasets, network, training and seeds a submission is measured with."""
+
+
+class Refused(ValueError):
+    """A submission that cannot become a row; the message says why."""
+
+
+class Row(BaseModel):
+    """What a pull request adds beside the mitigation's file.
+
+    Attributes:
+        sha256: of the file.
+        results: the leaderboard's rows by `knee`, without metrics that were not measured.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    protocol: str
+    mitigation: str
+    needs: str
+    sha256: str
+    strengths: tuple[float, ...]
+    results: list[dict[str, Any]]
+
+    @classmethod
+    def read(cls, path: Path) -> Row:
+        """A row that was written under this protocol.
+
+        Raises:
+            Refused: it is of another version of the protocol.
+        """
+        row = cls.model_validate_json(path.read_text())
+        if row.protocol != PROTOCOL_VERSION:
+            raise Refused(
+                f"{path} was measured under protocol {row.protocol}, and this is {PROTOCOL_VERSION}: rows of two "
+                "protocols are not comparable. Remove it and run `rrrbench submit check` again"
+            )
+        return row
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A file with one mitigation class and its `STRENGTHS`."""
+
+    path: Path
+    mitigation: Mitigation
+    strengths: tuple[float, ...]
+
+    @property
+    def row_path(self) -> Path:
+        return self.path.with_suffix(".json")
+
+    def broken_laws(self) -> Iterator[tuple[str, str]]:
+        """Each law by what it says, with what is broken about it; empty if it holds."""
+        for title, law in laws(self.mitigation).items():
+            try:
+                law(self.mitigation)
+            except Violation as violation:
+                yield title, str(violation)
+            else:
+                yield title, ""
+
+    def suite(self) -> Suite:
+        """ERM and the submission as the quick suite trains them; with wrong masks too, if it uses masks."""
+        like = load_suite(LIKE)
+        own: dict[str, Any] = {"mitigation": self.mitigation.resolved()}
+        if self.mitigation.has_strength:
+            own["strengths"] = list(self.strengths)
+        sweeps = [
+            {
+                "dataset": sweep.dataset.resolved(),
+                "network": sweep.network.resolved(),
+                "training": sweep.training.model_dump(),
+                "mitigations": [{"mitigation": "erm"}, own],
+                "controls": ["wrong"] if "masks" in self.mitigation.needs else [],
+            }
+            for sweep in like.sweeps
+        ]
+        name = f"submission {self.mitigation.name}"
+        return parse_suite({"name": name, "seeds": list(like.seeds), "sweeps": sweeps}, str(self.path))
+
+    def measured(self, uri: str) -> Row:
+        """Trains what is not finished, and makes the row.
+
+        Raises:
+            Refused: a run failed, or no strength is eligible anywhere.
+        """
+        suite = self.suite()
+        session = Session(suite, uri)
+        outcome = session.run()
+        if outcome.failed or outcome.undelivered:
+            errors = [record.error.strip().splitlines()[-1] for record in outcome.failed] or [outcome.undelivered]
+            raise Refused(f"{len(outcome.failed)} runs of {self.mitigation.id} failed: {errors[0]}")
+        records = session.tracker.records(suite.keys())
+        board = leaderboard(records, RULE)
+        own = board[(board["mitigation"] == self.mitigation.id) & (board["masks"] == "true")]
+        if own.empty:
+            reasons = unranked(records, RULE).query("mitigation == @self.mitigation.id")["reason"]
+            raise Refused(f"{self.mitigation.id} has no row to submit: {'; '.join(dict.fromkeys(reasons))}")
+        results = [
+            {str(name): value for name, value in row.items() if value == value} for row in own.to_dict("records")
+        ]
+        return Row(
+            protocol=PROTOCOL_VERSION,
+            mitigation=self.mitigation.id,
+            needs="+".join(sorted(self.mitigation.needs)),
+            sha256=hashlib.sha256(self.path.read_bytes()).hexdigest(),
+            strengths=self.strengths,
+            results=results,
+        )
+
+
+def load(path: Path) -> Submission:
+    """Imports the file, whose one class registers itself.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        Refused: it has no mitigation, more than one, or strengths that the budget does not allow.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}: `rrrbench new mitigation NAME` writes one to start from")
+    before = set(mitigations.names())
+    spec = importlib.util.spec_from_file_location(f"submitted_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise Refused(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    added = sorted(set(mitigations.names()) - before)
+    if len(added) != 1:
+        raise Refused(f"{path} registers {len(added)} mitigations ({', '.join(added) or 'none'}), expected one")
+    mitigation = mitigations.resolve(added[0])
+    strengths = tuple(float(strength) for strength in getattr(module, "STRENGTHS", ()))
+    if mitigation.has_strength and not 1 <= len(strengths) <= MOST_STRENGTHS:
+        raise Refused(
+            f"{path} has {len(strengths)} STRENGTHS: the budget is one to {MOST_STRENGTHS}, such as "
+            "STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)"
+        )
+    return Submission(path, mitigation, strengths)
+
+
+def compare(recorded: Row, again: Row) -> None:
+    """Whether a row can be repeated: each headline accuracy lies in the recorded interval.
+
+    Raises:
+        Refused: another file, other rows, or an accuracy outside its interval.
+    """
+    if recorded.sha256 != again.sha256:
+        raise Refused("the file has changed since its row was measured: remove the row and check it again")
+    if len(recorded.results) != len(again.results):
+        raise Refused(f"the recorded row has {len(recorded.results)} results, and this machine {len(again.results)}")
+    for old, new in zip(recorded.results, again.results, strict=True):
+        metric = next(name for name in SHIFTED if name in old)
+        low, high = old[f"{metric}:low"], old[f"{metric}:high"]
+        if not low <= new[metric] <= high:
+            raise Refused(
+                f"{old['dataset']}: {metric} is {new[metric]:.3f} here, outside the recorded [{low:.3f}, {high:.3f}]"
+            )

@@ -1,0 +1,21 @@
+"""rrrbench: the referee for shortcut mitigation.
+
+`rrrbench.make` draws a dataset with a known shortcut; `rrrbench.rrr_loss` is RRR's loss for your own training loop.
+Both are imported when they are first used, because importing torch takes seconds.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+from typing import Any
+
+__version__ = metadata.version("rrrbench")
+__all__ = ["__version__", "make", "rrr_loss"]
+
+_HOMES = {"make": "rrrbench.datasets", "rrr_loss": "rrrbench.methods"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'rrrbench' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,3 +1,0 @@
-"""The version of the protocol that RULES.md states: part of every run key."""
-
-PROTOCOL_VERSION = "1.0"

@@ -1,0 +1,259 @@
+"""What every executor does with a stack: draw the data, train, evaluate."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ....datasets.base import Recipe, ShortcutDataset
+from ....methods.explainers.base import Explainer, explainers
+from ....methods.network import Net
+from ...engine.trainer import Engine, Fitted, Trainer
+from ...report.panel import saliency_panel
+from ...store.record import Record
+from ...suite.stack import Stack
+from .. import evaluate
+
+PANEL_INPUTS = 5
+
+
+class DigestMismatch(ValueError):
+    """Data that changed under the same recipe, parameters and seed."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How stacks are trained; nothing of it is part of a run key, because it changes no result.
+
+    Attributes:
+        device: as torch names it; `auto` is for a cluster, whose devices only it knows.
+        choices: what `auto` found fastest, by shape of stack.
+        save_models: results carry state dicts.
+    """
+
+    device: str = "cpu"
+    engine: Engine = "auto"
+    choices: MutableMapping[str, str] = field(default_factory=dict)
+    save_models: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """A stack to train.
+
+    Attributes:
+        digests: what its data were recorded with, by `dataset_key`.
+        after: how many stacks are to be trained after it; with fewer than there are workers, it is divided.
+        panel: its result carries a picture.
+    """
+
+    stack: Stack
+    digests: Mapping[str, str] = field(default_factory=dict)
+    after: int = 0
+    panel: bool = True
+
+    @property
+    def key(self) -> str:
+        """Of its first run: it names the task."""
+        return self.stack.key(self.stack.strengths[0], self.stack.seeds[0])
+
+
+@dataclass(frozen=True)
+class Result:
+    """A trained stack's records, the state dicts by run key if they were asked for, and its picture."""
+
+    records: list[Record]
+    models: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    panel: bytes | None = None
+
+
+class Executor(Protocol):
+    """Where stacks are trained. One file each."""
+
+    def results(
+        self, tasks: Iterable[Task], settings: Settings, progress: Callable[[int], object]
+    ) -> Generator[tuple[Stack, Result]]:
+        """The results as they come, in any order and maybe in smaller stacks; tasks are taken as there is room.
+
+        Args:
+            progress: called with the number of runs' epochs that were trained.
+
+        Raises:
+            OSError, ValueError: as `run_stack` does.
+        """
+        ...
+
+
+def divided(tasks: Iterable[Task], workers: Callable[[], int]) -> Iterator[Task]:
+    """Whole stacks while there are enough of them for all workers, for one trains faster than its parts; then parts.
+
+    The first part has the picture: it is of the first seed.
+    """
+    for task in tasks:
+        for i, stack in enumerate(task.stack.divided(-(-workers() // (task.after + 1)))):
+            yield replace(task, stack=stack, panel=task.panel and i == 0)
+
+
+def run_stack(
+    task: Task, settings: Settings | None = None, progress: Callable[[int], object] = lambda epochs: None
+) -> Result:
+    """Draws the data, trains, evaluates. An exception inside a stack is narrowed down to the runs that raise it.
+
+    Raises:
+        OSError, ValueError: the data cannot be had, or differ from what was recorded; that is no single run's failure.
+    """
+    stack, settings = task.stack, settings or Settings()
+    draws = [draw(stack.dataset, seed) for seed in stack.seeds]
+    for one in draws:
+        check_digest(one.id, one.seed, one.digest(), task.digests.get(stack.dataset_key(one.seed)))
+    obstacles = {one.seed: _obstacle(stack, one) for one in draws}
+    if any(obstacles.values()):
+        return _beside_obstacles(task, draws, obstacles, settings, progress)
+    counted = 0
+
+    def count(epochs: int) -> None:
+        nonlocal counted
+        counted += epochs
+        progress(epochs)
+
+    try:
+        result = _trained(task, draws, settings, count)
+        progress(stack.epochs - counted)  # a stage may train one run for all strengths
+        return result
+    except Exception:
+        progress(-counted)
+        if len(stack) > 1:
+            return _joined(run_stack(Task(run, panel=False), settings, progress) for run in stack.runs())
+        one, *passed = stack.with_passed()
+        why = Result([Record.of(one, one.strengths[0], one.seeds[0], "failed", error=traceback.format_exc())])
+        if not passed:
+            progress(stack.epochs)
+            return why
+        progress(stack.epochs - passed[-1].epochs)
+        return _joined([why, run_stack(Task(passed[-1], panel=False), settings, progress)])  # maybe it gets so far
+
+
+def _joined(results: Iterable[Result]) -> Result:
+    together = list(results)
+    return Result(
+        [record for result in together for record in result.records],
+        dict(item for result in together for item in result.models.items()),
+    )
+
+
+def check_digest(dataset: str, seed: int, digest: str, recorded: str | None) -> None:
+    """Raises DigestMismatch if a draw of a dataset was recorded with another digest."""
+    if recorded is not None and recorded != digest:
+        raise DigestMismatch(
+            f"{dataset}, seed {seed}, differs from the data of finished runs: SHA-256 {digest[:12]}… now, "
+            f"{recorded[:12]}… then. Restore the data, delete the old runs, or rename the changed data"
+        )
+
+
+def _obstacle(stack: Stack, draw: ShortcutDataset) -> str:
+    """Why the mitigation has nothing to work with; empty if it has."""
+    if stack.mitigation.needs_convolutions:
+        layers = stack.network.build(draw, draw.seed).modules()
+        if not any(isinstance(layer, nn.Conv2d) for layer in layers):
+            return f"{stack.network.id} has no convolution, whose feature maps {stack.mitigation.id} looks at"
+    return stack.mitigation.obstacle(draw)
+
+
+def _beside_obstacles(
+    task: Task,
+    draws: list[ShortcutDataset],
+    reasons: Mapping[int, str],
+    settings: Settings,
+    progress: Callable[[int], object],
+) -> Result:
+    """The seeds whose data the mitigation can work with, trained; the others with the reason why it cannot."""
+    stack = task.stack
+    able = replace(stack, seeds=tuple(seed for seed in stack.seeds if not reasons[seed]))
+    progress(stack.epochs - able.epochs)
+    hindered = [
+        Record.of(of, strength, one.seed, "inapplicable", error=reasons[one.seed], digest=one.digest())
+        for of in stack.with_passed()
+        for one in draws
+        if reasons[one.seed]
+        for strength in of.strengths
+    ]
+    if not able.seeds:
+        return Result(hindered)
+    result = run_stack(replace(task, stack=able), settings, progress)
+    return replace(result, records=[*hindered, *result.records])
+
+
+def failed(stack: Stack, error: str) -> Result:
+    """Every run of a stack, and of those that would have come with it, as failed, for this reason."""
+    runs = [(of, strength, seed) for of in stack.with_passed() for seed in of.seeds for strength in of.strengths]
+    return Result([Record.of(of, strength, seed, "failed", error=error) for of, strength, seed in runs])
+
+
+def _trained(task: Task, draws: list[ShortcutDataset], settings: Settings, progress: Callable[[int], object]) -> Result:
+    stack = task.stack
+    trainer = Trainer(
+        stack.network,
+        draws,
+        stack.training,
+        torch.tensor([stack.strengths] * len(draws), dtype=torch.float64),
+        device=settings.device,
+        engine=settings.engine,
+        choices=settings.choices,
+        progress=progress,
+        auto=stack.auto,
+    )
+    begin = time.perf_counter()
+    fitted = stack.mitigation.fit(trainer)
+    per_stage = (time.perf_counter() - begin - trainer.clock.setup) / stack.mitigation.stages
+    trained = list(zip(stack.with_passed(), (fitted, *fitted.passed), strict=True))
+    records = [
+        record for of, one in trained for record in evaluate.records(of, trainer, one, per_stage * of.mitigation.stages)
+    ]
+    models = dict(item for pair in trained for item in _state_dicts(*pair)) if settings.save_models else {}
+    pictured = task.panel and (stack.mitigation.has_strength or bool(stack.explainers))
+    return Result(records, models, _panel(stack, trainer, fitted) if pictured else None)
+
+
+@lru_cache(maxsize=8)
+def draw(recipe: Recipe, seed: int) -> ShortcutDataset:
+    """A draw of a dataset; the mitigations of one sweep follow each other and share it."""
+    return recipe.make(seed)
+
+
+def _state_dicts(stack: Stack, fitted: Fitted) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    for row, seed in enumerate(stack.seeds):
+        for column, strength in enumerate(stack.strengths):
+            parameters = {name: value[row, column].cpu().clone() for name, value in fitted.parameters.items()}
+            yield stack.key(strength, seed), parameters
+
+
+def _panel(stack: Stack, trainer: Trainer, fitted: Fitted) -> bytes:
+    """Input, mask, and input gradient at the least, the middle and the greatest strength of the first seed.
+
+    Where a suite ranks explainers, all of these instead, at the middle strength.
+    """
+    one = trainer.draws[0]
+    batch = (one.environments.get("random") or one.test("aligned")).batch(slice(0, PANEL_INPUTS))
+    inputs = batch.inputs.to(trainer.device)
+    last = len(stack.strengths) - 1
+
+    def attributed(explainer: Explainer, column: int) -> Tensor:
+        net = Net(trainer.modules[0], {name: value[0, column] for name, value in fitted.parameters.items()})
+        return torch.nan_to_num(explainer.attribute(net, inputs, net(inputs).argmax(-1).detach()))
+
+    setting = f"{stack.dataset.id}, {stack.network.id}, {stack.label}"
+    if stack.explainers:
+        able = [explainer for explainer in stack.explainers if not explainer.obstacle(trainer.modules[0])]
+        maps = {explainer.id.replace("_", "\n"): attributed(explainer, last // 2) for explainer in able}
+        at = f", strength {stack.strengths[last // 2]:.3g}" if stack.mitigation.has_strength else ""
+        return saliency_panel(inputs, batch.masks, maps, f"{setting}{at}: |attribution| of the predicted class")
+    gradient = explainers.resolve("input_gradient")
+    maps = {f"strength {stack.strengths[i]:.3g}": attributed(gradient, i) for i in sorted({0, last // 2, last})}
+    return saliency_panel(inputs, batch.masks, maps, f"{setting}: |input gradient|")

@@ -1,0 +1,134 @@
+"""On a Ray cluster: each stack is a task, which Ray places, and places again when a node dies."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import replace
+
+import torch
+
+from ...suite.stack import Stack
+from .base import Result, Settings, Task, divided, failed, run_stack
+
+ATTEMPTS = 3
+POLL_SECONDS = 0.5
+
+
+class Cluster:
+    """Trains stacks on whatever Ray finds room on.
+
+    Args:
+        address: of a running cluster ("auto" for the one that this machine belongs to); None starts Ray here.
+        workers: how many stacks at once; None for one a core, or one a GPU, of the cluster.
+
+    Raises:
+        ValueError: Ray is not installed.
+    """
+
+    def __init__(self, address: str | None = None, workers: int | None = None) -> None:
+        try:
+            import ray
+        except ModuleNotFoundError as error:
+            raise ValueError("--executor ray needs Ray: pip install 'rrrbench[ray]'") from error
+        self.ray, self.address, self.workers = ray, address, workers
+
+    def results(
+        self, tasks: Iterable[Task], settings: Settings, progress: Callable[[int], object]
+    ) -> Generator[tuple[Stack, Result]]:
+        """As every executor; the device `auto` is a GPU if the cluster has one.
+
+        Raises:
+            ConnectionError: there is no cluster at the address.
+        """
+        ray, ours = self.ray, not self.ray.is_initialized()
+        if ours:
+            address = self.address or "local"
+            ray.init(address, logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
+        try:
+            yield from self._results(tasks, settings, progress)
+        finally:
+            if ours:
+                ray.shutdown()
+
+    def _results(
+        self, tasks: Iterable[Task], settings: Settings, progress: Callable[[int], object]
+    ) -> Generator[tuple[Stack, Result]]:
+        ray, device = self.ray, settings.device
+        if device == "auto":
+            device = "cuda" if ray.cluster_resources().get("GPU") else "cpu"
+
+        def places() -> int:  # nodes come and go
+            resource = "GPU" if device == "cuda" else "CPU"
+            return self.workers or max(1, int(ray.cluster_resources().get(resource, 1)))
+
+        here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+            ray.get_runtime_context().get_node_id(), soft=False
+        )
+        gauge = ray.remote(_Gauge).options(num_cpus=0, scheduling_strategy=here, max_restarts=-1, max_task_retries=-1)
+        epochs = gauge.remote()
+        train = ray.remote(_train).options(num_cpus=1, num_gpus=int(device == "cuda"), max_retries=ATTEMPTS - 1)
+        data_root = os.environ.get("RRRBENCH_DATA")
+        pieces = divided(tasks, places)
+        running: dict[object, Task] = {}
+        done: list[tuple[Stack, Result]] = []
+        ended = shown = 0
+        try:
+            while True:
+                while len(running) < places() and (task := next(pieces, None)) is not None:
+                    own = replace(settings, device=device, choices=dict(settings.choices))
+                    running[train.remote(task, own, epochs, data_root)] = task  # pyrefly: ignore
+                yield from done  # after the cluster has got its next tasks: recording takes time
+                done.clear()
+                if not running:
+                    return
+                ready, _ = ray.wait(list(running), timeout=POLL_SECONDS)
+                for reference in ready:
+                    task = running.pop(reference)
+                    ended += task.stack.epochs
+                    try:
+                        result, choices = ray.get(reference)
+                    except ray.exceptions.RayTaskError as error:
+                        raise error.cause from error
+                    except ray.exceptions.RayError as error:
+                        done.append((task.stack, failed(task.stack, f"Ray lost this run {ATTEMPTS} times: {error}")))
+                    else:
+                        settings.choices.update(choices)
+                        done.append((task.stack, result))
+                keys = [task.key for task in running.values()]
+                trained = ended + ray.get(epochs.of.remote(keys))  # pyrefly: ignore
+                progress(trained - shown)
+                shown = trained
+        finally:
+            for reference in running:
+                ray.cancel(reference, force=True)
+
+
+class _Gauge:
+    """The epochs that each task has trained; lives where the driver does. A task that starts again starts from 0."""
+
+    def __init__(self) -> None:
+        self.epochs: dict[str, int] = {}
+
+    def set(self, key: str, epochs: int) -> None:
+        self.epochs[key] = epochs
+
+    def of(self, keys: Sequence[str]) -> int:
+        return sum(self.epochs.get(key, 0) for key in keys)
+
+
+def _train(task: Task, settings: Settings, gauge: _Gauge, data_root: str | None) -> tuple[Result, dict[str, str]]:
+    """In a worker of the cluster, whose environment is not the driver's."""
+    if data_root is not None:
+        os.environ["RRRBENCH_DATA"] = data_root
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(1)
+    trained = 0
+
+    def progress(epochs: int) -> None:
+        nonlocal trained
+        trained += epochs
+        gauge.set.remote(task.key, trained)  # pyrefly: ignore
+
+    return run_stack(task, settings, progress), dict(settings.choices)

@@ -1,0 +1,166 @@
+"""In processes of this machine: one a core with one thread each, or one a GPU.
+
+A process that dies takes nothing with it but its own stack, which is tried again in a new one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import traceback
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+
+import joblib
+import torch
+
+from ...suite.stack import Stack
+from .base import Result, Settings, Task, divided, failed, run_stack
+
+ATTEMPTS = 3
+"""How often a stack is given to a process before the processes' deaths are put down to it."""
+_SPAWN = get_context("spawn")  # a fork would copy torch's threads in whatever state they are
+
+
+class Processes:
+    """Trains stacks side by side; they are divided among the workers where too few are left to keep all of them busy.
+
+    Args:
+        workers: None for one a core, or one a GPU.
+    """
+
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers = workers
+
+    def results(
+        self, tasks: Iterable[Task], settings: Settings, progress: Callable[[int], object]
+    ) -> Generator[tuple[Stack, Result]]:
+        count = self.workers or (torch.cuda.device_count() if settings.device == "cuda" else joblib.cpu_count())
+        pieces = divided(tasks, lambda: count)
+        places = list(range(count))
+        again: list[Task] = []
+        done: list[tuple[Stack, Result]] = []
+        deaths: Counter[str] = Counter()
+        idle: list[_Worker] = []
+        busy: dict[Connection, _Worker] = {}
+        try:
+            while True:
+                while len(busy) < count and (task := again.pop() if again else next(pieces, None)) is not None:
+                    worker = idle.pop() if idle else _Worker(places.pop(0), settings)
+                    worker.give(task)
+                    busy[worker.connection] = worker
+                yield from done  # after the workers have got their next tasks: recording takes time
+                done.clear()
+                if not busy:
+                    return
+                for connection in wait(list(busy)):
+                    worker = busy[connection]  # pyrefly: ignore
+                    match worker.message():
+                        case int(epochs):
+                            worker.epochs += epochs
+                            progress(epochs)
+                        case Exception() as error:
+                            raise error
+                        case result, choices:
+                            settings.choices.update(choices)
+                            idle.append(busy.pop(worker.connection))
+                            done.append((worker.task.stack, result))
+                        case None:
+                            del busy[worker.connection]
+                            code = worker.end()
+                            places.append(worker.place)
+                            progress(-worker.epochs)
+                            deaths[worker.task.key] += 1
+                            if deaths[worker.task.key] < ATTEMPTS:
+                                again.append(worker.task)
+                            else:
+                                progress(worker.task.stack.epochs)
+                                done.append((worker.task.stack, failed(worker.task.stack, _obituary(code))))
+        finally:
+            for worker in (*idle, *busy.values()):
+                worker.end()
+
+
+class _Worker:
+    """A process and this side of the pipe to it.
+
+    Attributes:
+        place: which of the workers it is, and so its GPU.
+        task: what it trains or trained last.
+        epochs: of that, trained so far.
+    """
+
+    task: Task
+    epochs: int
+
+    def __init__(self, place: int, settings: Settings) -> None:
+        self.place = place
+        self.connection, theirs = _SPAWN.Pipe()
+        device = f"cuda:{place % torch.cuda.device_count()}" if settings.device == "cuda" else settings.device
+        own = replace(settings, device=device, choices=dict(settings.choices))
+        self.process = _SPAWN.Process(target=_work, args=(theirs, own), name=f"rrrbench worker {place}", daemon=True)
+        before = os.environ.get("OMP_NUM_THREADS")
+        os.environ["OMP_NUM_THREADS"] = "1"  # read by BLAS libraries when they are imported
+        try:
+            self.process.start()
+        finally:
+            theirs.close()
+            del os.environ["OMP_NUM_THREADS"]
+            if before is not None:
+                os.environ["OMP_NUM_THREADS"] = before
+
+    def give(self, task: Task) -> None:
+        self.task, self.epochs = task, 0
+        with suppress(OSError):  # it is dead: reading from it will say so
+            self.connection.send(task)
+
+    def message(self) -> object:
+        """What it says: epochs trained, an exception, or a result and the choices made; None if it is dead."""
+        try:
+            return self.connection.recv()
+        except (EOFError, OSError):  # it may die in the middle of a message
+            return None
+
+    def end(self) -> int | None:
+        """Ends the process, if it still lives; its exit code."""
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+        return self.process.exitcode
+
+
+def _work(connection: Connection, settings: Settings) -> None:
+    """Trains what comes through the pipe, for as long as the driver lives."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's, which ends its workers
+    threading.Thread(target=_die_with_driver, daemon=True).start()
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(1)
+    with suppress(EOFError, OSError):  # the driver is gone
+        while True:
+            task = connection.recv()
+            try:
+                message = run_stack(task, settings, connection.send), dict(settings.choices)
+            except Exception as error:
+                error.add_note(f"In a worker process:\n{traceback.format_exc()}")
+                message = error
+            connection.send(message)
+
+
+def _die_with_driver() -> None:
+    driver = parent_process()
+    if driver is not None:
+        driver.join()
+    os._exit(1)
+
+
+def _obituary(code: int | None) -> str:
+    reason = f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
+    return (
+        f"the process that trained this run ended by {reason}, {ATTEMPTS} times: "
+        "is there enough memory? --workers takes fewer processes"
+    )

@@ -1,0 +1,1 @@
+"""The engine against plain loops, as a table."""

@@ -1,0 +1,1 @@
+"""Where results are kept: record files, and MLflow behind them."""

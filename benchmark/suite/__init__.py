@@ -1,0 +1,1 @@
+"""What to run: suites as stacks of runs with keys."""

@@ -1,0 +1,146 @@
+"""What a suite file states: sweeps of mitigations over strengths and seeds, validated, as stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, model_validator
+
+from ...datasets.base import Corruption, Recipe, datasets
+from ...methods.base import Mitigation, mitigations
+from ...methods.explainers.base import Explainer, explainers
+from ...methods.published import Reduction, from_published
+from ..networks import NetworkRecipe, networks
+from .stack import AUTO, Stack
+from .training import Training
+
+Strength = (
+    Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    | Annotated[str, Field(pattern=rf"^{AUTO}\d+(\.\d+)?(e[+-]?\d+)?$")]
+)
+"""A number, or "auto:R"."""
+Measured = Annotated[InstanceOf[Explainer], BeforeValidator(explainers.resolve)]
+"""An explainer; its name, or a table of its name and parameters."""
+
+
+class Units(BaseModel):
+    """The units in which a paper states its strengths; see `methods.published.from_published`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    right_reason: Reduction = "sum"
+    right_answer: Reduction = "sum"
+    pixel_range: tuple[float, float] = (0.0, 1.0)
+    entries: Annotated[int, Field(ge=1)] = 1
+
+
+class MitigationSweep(BaseModel):
+    """One mitigation and its strengths: numbers in rrrbench's unit or in a paper's `units`, and "auto:R"."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    mitigation: Annotated[InstanceOf[Mitigation], BeforeValidator(mitigations.resolve)]
+    strengths: tuple[Strength, ...] = ()
+    units: Units | None = None
+
+    @model_validator(mode="after")
+    def _strengths_where_there_is_an_axis(self) -> MitigationSweep:
+        name, has_strength = self.mitigation.id, self.mitigation.has_strength
+        if has_strength and not self.strengths:
+            raise ValueError(f"{name} needs strengths, e.g. strengths = [0.01, 0.1, 1.0]")
+        if not has_strength and self.strengths:
+            raise ValueError(f"{name} has no strength: remove strengths = {list(self.strengths)}")
+        return self
+
+    def converted(self, batch_size: int) -> tuple[float, ...]:
+        """The numbers in rrrbench's unit, sorted, each once; 0 for a mitigation without the axis."""
+        ours = {self.in_our_unit(s, batch_size) for s in self.strengths if not isinstance(s, str)}
+        return tuple(sorted(ours)) or (() if self.strengths else (0.0,))
+
+    def in_our_unit(self, strength: float, batch_size: int) -> float:
+        """A strength as this row gives it, in rrrbench's unit."""
+        if self.units is None:
+            return strength
+        return from_published(strength, batch_size=batch_size, **self.units.model_dump())
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """The R of every "auto:R", sorted, each once."""
+        return tuple(sorted({float(s.removeprefix(AUTO)) for s in self.strengths if isinstance(s, str)}))
+
+
+class Sweep(BaseModel):
+    """Mitigations that are compared: on one dataset, with one network, trained one way.
+
+    Attributes:
+        label: by which a published number names the sweep that measures it.
+        trials: so many seeds, from 0, instead of the suite's.
+        controls: masks with which those that use masks are trained again: a corruption, or true masks on that many
+            inputs.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    dataset: Annotated[InstanceOf[Recipe], BeforeValidator(datasets.resolve)]
+    network: Annotated[InstanceOf[NetworkRecipe], BeforeValidator(networks.resolve)]
+    training: Training = Training()
+    mitigations: Annotated[tuple[MitigationSweep, ...], Field(min_length=1)]
+    label: str = ""
+    trials: Annotated[int, Field(ge=1)] | None = None
+    controls: tuple[Corruption | Annotated[int, Field(ge=0)], ...] = ()
+
+    def stacks(self, seeds: Sequence[int]) -> Iterator[Stack]:
+        """Each mitigation's, followed by those of its controls."""
+        seeds = sorted(set(seeds)) if self.trials is None else range(self.trials)
+        for row in self.mitigations:
+            for dataset in [self.dataset, *(self._controls() if "masks" in row.mitigation.needs else ())]:
+                for strengths, auto in ((row.converted(self.training.batch_size), False), (row.ratios, True)):
+                    if strengths:
+                        yield Stack(dataset, self.network, row.mitigation, self.training, strengths, tuple(seeds), auto)
+
+    def _controls(self) -> Iterator[Recipe]:
+        for masks in self.controls:
+            yield self.dataset.with_masks(masks) if isinstance(masks, str) else self.dataset.with_masks(annotated=masks)
+
+
+class Suite(BaseModel):
+    """A named list of sweeps.
+
+    Attributes:
+        sweeps: one whose `dataset` is a list is a sweep on each of them.
+        save_models: keep every run's state dict as an artifact.
+        explainers: to be measured on every network, and ranked: see `explainer_board`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    description: str = ""
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+    save_models: bool = False
+    explainers: tuple[Measured, ...] = ()
+    sweeps: Annotated[tuple[Sweep, ...], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _on_each_dataset(cls, content: Any) -> Any:
+        def each(sweep: Any) -> list[Any]:
+            several = isinstance(sweep, dict) and isinstance(sweep.get("dataset"), list)
+            return [{**sweep, "dataset": dataset} for dataset in sweep["dataset"]] if several else [sweep]
+
+        if not isinstance(content, dict) or not isinstance(content.get("sweeps"), list):
+            return content  # and let validation say so
+        return {**content, "sweeps": [one for sweep in content["sweeps"] for one in each(sweep)]}
+
+    def stacks(self) -> list[Stack]:
+        """All runs of the suite, in the order in which they are trained."""
+        stacks = [stack for sweep in self.sweeps for stack in sweep.stacks(self.seeds)]
+        return [replace(stack, explainers=self.explainers) for stack in stacks] if self.explainers else stacks
+
+    def keys(self) -> list[str]:
+        """The key of every run, each once."""
+        return list(dict.fromkeys(key for stack in self.stacks() for key in stack.places()))
+
+    def with_seeds(self, most: int) -> Suite:
+        """The same suite with the first so many seeds of each sweep."""
+        sweeps = [sweep.model_copy(update={"trials": min(sweep.trials, most)}) if sweep.trials else sweep
+                  for sweep in self.sweeps]  # fmt: skip
+        return self.model_copy(update={"seeds": tuple(sorted(set(self.seeds))[:most]), "sweeps": tuple(sweeps)})

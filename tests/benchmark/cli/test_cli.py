@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import io
+import json
+import re
+
+import pandas as pd
+import pytest
+import rrrbench.benchmark.running.session as session_module
+from rrrbench.benchmark.cli.main import app
+from rrrbench.benchmark.store import finished
+from rrrbench.benchmark.store.tracking import Tracker
+from typer.testing import CliRunner
+
+SUITE = """
+description = "tiny"
+seeds = [0, 1]
+[[sweeps]]
+dataset = { name = "decoy", base = "digits" }
+network = { name = "mlp", hidden = [8] }
+training = { epochs = 1, batch_size = 256 }
+[[sweeps.mitigations]]
+mitigation = "erm"
+[[sweeps.mitigations]]
+mitigation = "rrr"
+strengths = [0.1, 1.0]
+"""
+
+
+@pytest.fixture
+def invoke(uri, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    (tmp_path / "own.toml").write_text(SUITE)
+
+    def call(*words: str):
+        return CliRunner().invoke(app, list(words), catch_exceptions=False)
+
+    return call
+
+
+def test_the_main_job_from_run_to_leaderboard(invoke, tmp_path, monkeypatch):
+    first = invoke("run", "own.toml", "--device", "cpu")
+    assert first.exit_code == 0, first.output
+    assert "decoy-digits" in first.output
+    assert "6 of 6 runs recorded" in first.output
+    for name in ("leaderboard.csv", "leaderboard.md", "own.png", "own.pdf"):
+        assert (tmp_path / "results/local" / name).stat().st_size > 0
+
+    monkeypatch.setattr(session_module, "Session", lambda *_: pytest.fail("a finished suite needs no session"))
+    again = invoke("run", "own.toml", "--device", "cpu")
+    assert again.exit_code == 0
+    assert again.stdout.strip() in first.stdout
+
+    board = pd.read_csv(io.StringIO(invoke("leaderboard", "own.toml", "--rule", "oracle", "--format", "csv").stdout))
+    assert list(board.columns[:7]) == ["dataset", "network", "mitigation", "masks", "rule", "strength", "seeds"]
+    assert {"accuracy/random", "accuracy/random:low", "accuracy/random:high", "regret"} <= set(board.columns)
+    flat = pd.read_csv(io.StringIO(invoke("records", "own.toml").stdout))
+    assert len(flat) == 6
+    assert list(flat.columns[:7]) == ["dataset", "network", "mitigation", "masks", "strength", "seed", "run_key"]
+    invoke("records", "own.toml", "--format", "parquet", "--out", str(tmp_path / "rows.parquet"))
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(tmp_path / "rows.parquet")[["run_key", "flip_rate"]], flat[["run_key", "flip_rate"]]
+    )
+
+
+@pytest.mark.slow
+def test_mlflow_describes_the_suite_and_summarises_its_sweeps(invoke, uri):
+    invoke("run", "own.toml", "--device", "cpu")
+    client = Tracker(uri, "own").client
+    experiment = client.get_experiment_by_name("own")
+    assert experiment.tags["mlflow.note.content"].startswith("tiny\n")
+    columns = json.loads(experiment.tags["mlflow.sharedViewState.runs"])["selectedColumns"]
+    (run, *_) = client.search_runs([experiment.experiment_id], "tags.kind = 'run' and params.mitigation = 'rrr'")
+    known = [f"params.`{name}`" for name in run.data.params] + [f"metrics.`{name}`" for name in run.data.metrics]
+    assert set(columns) <= set(known)
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    (parent,) = client.search_runs([experiment.experiment_id], "tags.kind = 'sweep'")
+    assert "| rrr" in parent.data.tags["mlflow.note.content"]
+    assert [file.path for file in client.list_artifacts(parent.info.run_id, "summary")] == ["summary/over-strength.png"]
+
+
+@pytest.mark.slow
+def test_a_report_from_the_store_and_from_a_file_of_records(invoke, tmp_path):
+    invoke("run", "own.toml", "--device", "cpu")
+    assert "wrote store/index.html" in invoke("report", "own.toml", "--out", "store").output
+    invoke("records", "own.toml", "--format", "parquet", "--out", "own.parquet")
+    assert "wrote file/index.html" in invoke("report", "own.parquet", "--out", "file").output
+    pages = sorted(path.name for path in (tmp_path / "store/runs").iterdir())
+    assert len(pages) == 6
+    assert pages == sorted(path.name for path in (tmp_path / "file/runs").iterdir())
+    assert (tmp_path / "store/index.html").read_text() == (tmp_path / "file/index.html").read_text()
+    (rrr,) = [p for p in (tmp_path / "store/runs").iterdir() if "<h1>rrr, strength 1, seed 0" in p.read_text()]
+    text = rrr.read_text()
+    assert "torch" in text  # the versions it ran with
+    assert 'src="../pictures/' in text
+    assert "No picture is at hand" in (tmp_path / "file/runs" / rrr.name).read_text()
+    assert "Test input" in text or "no prediction flips" in text
+
+
+def test_a_finished_suite_is_forgotten_when_its_runs_are_gone(invoke, tmp_path, uri):
+    invoke("run", "own.toml", "--device", "cpu")
+    assert finished.recall("own.toml", uri, "knee", tmp_path / "results/local") is not None
+    (tmp_path / "mlflow.db").unlink()
+    assert finished.recall("own.toml", uri, "knee", tmp_path / "results/local") is None
+
+
+def test_list_shows_everything_that_can_be_named(invoke):
+    output = invoke("list").output
+    for name in ("bench", "decoy-mnist", "toy-colors", "mlp", "rrr", "input_gradient", "flip_rate"):
+        assert any(line.startswith(f"{name} ") for line in output.splitlines())
+
+
+def test_list_mitigations_shows_paper_needs_and_stages(invoke):
+    lines = invoke("list", "mitigations").output.splitlines()
+    assert lines[1].split() == ["name", "paper", "needs", "stages", "what", "it", "does"]
+    (rrr,) = [line for line in lines if line.startswith("rrr ")]
+    assert rrr.split("  ")[0] == "rrr"
+    assert "Ross et al. 2017" in rrr
+    assert "masks" in rrr
+    for name, stages in (("rrr", "1"), ("jtt", "2"), ("dfr", "2")):
+        (line,) = [line for line in lines if line.startswith(f"{name} ")]
+        assert re.split(r" {2,}", line)[3] == stages
+    assert not any(line.startswith("decoy") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("run", "benhc"), "did you mean bench"),
+        (("leaderboard", "own.toml"), "no run of suite 'own'"),
+        (("records", "own.toml", "--format", "parquet"), "no run of suite"),
+        (("run", "own.toml", "--rule", "best"), "best"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line(invoke, words, message):
+    result = invoke(*words)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def test_ctrl_c_says_how_to_go_on(invoke, monkeypatch):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session_module.Session, "run", interrupted)
+    result = invoke("run", "own.toml", "--device", "cpu")
+    assert result.exit_code == 130
+    assert "0 of 6 runs are recorded; the same command goes on from there" in result.output
+
+
+def test_a_failed_run_makes_the_command_fail_and_is_named(invoke, monkeypatch):
+    from rrrbench.methods.mitigations.rrr import RRR
+
+    monkeypatch.setattr(RRR, "terms", lambda *_: (_ for _ in ()).throw(RuntimeError("planted")))
+    result = invoke("run", "own.toml", "--device", "cpu")
+    assert result.exit_code == 1
+    assert "failed: decoy-digits mlp[hidden=[8]] rrr strength 0.1 seed 0: RuntimeError: planted" in result.output
+
+
+PUBLISHED = """paper,source,dataset,network,method,condition,metric,value,spread,seeds,provenance,note,sweep,mitigation,strength,masks
+own,table 1,Decoy-digits,MLP,RRR,strength 1,accuracy/random,1,,1,read,,main,rrr,1,true
+own,table 1,Decoy-digits,MLP,none,,accuracy/train,0.5,,1,recalled,,main,erm,,true
+own,table 2,Elsewhere,MLP,RRR,,accuracy/random,0.5,,1,read,,,,,true
+"""  # noqa: E501
+
+
+def test_reproduce_does_what_it_can_says_what_is_left_and_goes_on(invoke, tmp_path, monkeypatch):
+    from rrrbench.benchmark import suites
+    from rrrbench.benchmark.ranking import reproduce
+
+    (tmp_path / "reproduce").mkdir()
+    labelled = SUITE.replace("[[sweeps]]", '[[sweeps]]\nlabel = "main"')
+    elsewhere = labelled.split("[[sweeps]]")[1].replace("main", "elsewhere").replace("digits", "npz:none.npz")
+    (tmp_path / "reproduce/own.toml").write_text(f"{labelled}[[sweeps]]{elsewhere}")
+    (tmp_path / "own.csv").write_text(PUBLISHED)
+    monkeypatch.setattr(suites, "FOLDER", tmp_path)
+    monkeypatch.setattr(reproduce, "PUBLISHED", tmp_path)
+
+    none = invoke("reproduce", "own", "--device", "cpu", "--max-minutes", "0")
+    assert none.exit_code == 0, none.output
+    assert "not run: elsewhere: npz:none.npz is missing" in none.output
+    assert "runs are left in main:" in none.output  # what has no data is not promised
+    assert "3 not run" in none.output
+
+    one = invoke("reproduce", "own", "--device", "cpu", "--seeds", "1")
+    assert "3 of 6 runs recorded" in one.output  # those of `elsewhere` have no data
+    table = pd.read_csv(tmp_path / "results/reproduced/own.csv")
+    assert list(table["n"]) == [1, 1, 0]
+    assert list(table["verdict"])[1:] == ["recalled", "not run"]
+    flat = pd.read_csv(io.StringIO(invoke("records", "reproduce/own").stdout)).set_index(["mitigation", "strength"])
+    assert table["measured"][0] == flat.loc[("rrr", 1.0), "accuracy/random"]
+    assert table["measured"][1] == flat.loc[("erm", 0.0), "accuracy/train"]
+    page = (tmp_path / "results/reproduced/own.md").read_text()
+    assert "reproduce own" in page
+    assert "*recalled*" in page
+    assert "torch 2" in page
+    assert "Of 6 runs 3 are recorded" in page
+
+    invoke("reproduce", "own", "--device", "cpu")
+    assert list(pd.read_csv(tmp_path / "results/reproduced/own.csv")["n"]) == [2, 2, 0]
+    part = invoke("reproduce", "own", "--device", "cpu", "--seeds", "1")
+    assert "own-part.csv" in part.output  # and the fuller table stays
+    assert list(pd.read_csv(tmp_path / "results/reproduced/own-part.csv")["n"]) == [1, 1, 0]
+    assert list(pd.read_csv(tmp_path / "results/reproduced/own.csv")["n"]) == [2, 2, 0]
+    assert invoke("reproduce", "owwn").exit_code == 2

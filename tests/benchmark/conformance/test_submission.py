@@ -1,0 +1,156 @@
+"""A mitigation from outside the tree: held to the laws, measured, and made a row; what cannot be is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from rrrbench.benchmark.cli.main import app
+from rrrbench.benchmark.conformance import submission
+from rrrbench.benchmark.suite.protocol import PROTOCOL_VERSION
+from rrrbench.methods.base import mitigations
+from tiny import tiny_suite
+from typer.testing import CliRunner
+
+SAMPLE = Path(__file__).parents[2] / "submission/clipped_input_gradient.py"
+
+
+@pytest.fixture(autouse=True)
+def registry(monkeypatch):
+    """What a file registers is forgotten afterwards."""
+    mitigations.names()
+    monkeypatch.setattr(mitigations, "_entries", dict(mitigations._entries))
+
+
+@pytest.fixture
+def sample(tmp_path):
+    return Path(shutil.copy(SAMPLE, tmp_path))
+
+
+@pytest.fixture
+def invoke(uri, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    return lambda *words: CliRunner().invoke(app, list(words), catch_exceptions=False)
+
+
+def a_row(**changes) -> submission.Row:
+    measured = {"accuracy/random": 0.9, "accuracy/random:low": 0.88, "accuracy/random:high": 0.92}
+    row = {
+        "protocol": PROTOCOL_VERSION,
+        "mitigation": "m",
+        "needs": "masks",
+        "sha256": "0",
+        "strengths": (1.0,),
+        "results": [{"dataset": "d", **measured}],
+    }
+    return submission.Row(**{**row, **changes})
+
+
+def with_accuracy(value: float) -> submission.Row:
+    return a_row(results=[{**a_row().results[0], "accuracy/random": value}])
+
+
+def test_a_file_with_one_mitigation_is_a_submission(sample):
+    submitted = submission.load(sample)
+    assert submitted.mitigation.id == "clipped_input_gradient"
+    assert submitted.strengths == (0.001, 0.01, 0.1, 1.0, 10.0)
+    assert submitted.row_path == sample.with_suffix(".json")
+
+
+def test_it_is_measured_as_the_quick_suite_measures_and_with_wrong_masks(sample):
+    suite = submission.load(sample).suite()
+    stacks = suite.stacks()
+    assert {stack.dataset.masks for stack in stacks} == {"true", "wrong"}
+    assert {stack.mitigation.name for stack in stacks} == {"erm", "clipped_input_gradient"}
+    erm = submission.load_suite(submission.LIKE).stacks()[0]
+    assert erm.mitigation.name == "erm"
+    assert set(erm.places()) <= set(suite.keys())  # the same runs, so they are comparable and trained once
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)", "STRENGTHS = (1, 2, 3, 4, 5, 6)", "6 STRENGTHS: the budget"),
+        ("STRENGTHS =", "OTHERS =", "0 STRENGTHS: the budget"),
+        ("@mitigations.register", "", "registers 0 mitigations"),
+    ],
+)
+def test_what_is_no_submission_is_refused_with_the_reason(sample, old, new, reason):
+    sample.write_text(sample.read_text().replace(old, new))
+    with pytest.raises(submission.Refused, match=reason):
+        submission.load(sample)
+
+
+def test_a_row_of_another_protocol_is_refused(tmp_path):
+    path = tmp_path / "row.json"
+    path.write_text(a_row(protocol="0.9").model_dump_json())
+    with pytest.raises(submission.Refused, match=r"protocol 0\.9, and this is 1\.0: rows of two protocols"):
+        submission.Row.read(path)
+    path.write_text(a_row().model_dump_json())
+    assert submission.Row.read(path) == a_row()
+
+
+def test_a_row_is_repeated_where_it_falls_into_its_interval():
+    submission.compare(a_row(), with_accuracy(0.915))
+    with pytest.raises(submission.Refused, match=r"accuracy/random is 0\.930 here, outside the recorded"):
+        submission.compare(a_row(), with_accuracy(0.93))
+    with pytest.raises(submission.Refused, match="file has changed"):
+        submission.compare(a_row(), a_row(sha256="1"))
+
+
+def test_a_broken_law_ends_the_check_before_anything_is_trained(sample, invoke, monkeypatch):
+    sample.write_text(sample.read_text().replace("strength * right_reason)", "right_reason)"))
+    monkeypatch.setattr(submission.Submission, "measured", lambda *_: pytest.fail("trained"))
+    result = invoke("submit", "check", sample.name)
+    assert result.exit_code == 2
+    assert "broken  law 1 strength 0 is ERM" in result.output
+    assert "nothing was trained" in result.output
+
+
+def test_the_row_is_written_and_then_repeated(sample, invoke, monkeypatch):
+    suite = tiny_suite("submission", mitigations=[{"mitigation": "erm"}, {"mitigation": "rrr", "strengths": [0.1]}])
+    monkeypatch.setattr(submission.Submission, "suite", lambda self: suite)
+    monkeypatch.setattr(submission.Submission, "broken_laws", lambda self: iter([("1", "")]))
+    monkeypatch.setattr(
+        submission, "load", lambda path: submission.Submission(path, mitigations.resolve("rrr"), (0.1,))
+    )
+    assert "wrote clipped_input_gradient.json" in invoke("submit", "check", sample.name).output
+    row = json.loads(sample.with_suffix(".json").read_text())
+    assert row["protocol"] == PROTOCOL_VERSION
+    assert row["results"][0]["accuracy/random:low"] <= row["results"][0]["accuracy/random"]
+    assert "is repeated here" in invoke("submit", "check", sample.name).output
+
+
+@pytest.mark.slow
+def test_a_third_partys_mitigation_goes_through_submit_check(sample, invoke):
+    result = invoke("submit", "check", sample.name)
+    assert result.exit_code == 0, result.output
+    assert "broken" not in result.output
+    results = submission.Row.read(sample.with_suffix(".json")).results
+    assert len(results) == 2
+    assert results[0]["accuracy/random"] > 0.85  # ERM has 0.78
+
+
+def test_new_writes_a_mitigation_that_can_be_submitted(invoke, tmp_path):
+    assert invoke("new", "mitigation", "my_own").exit_code == 0
+    assert submission.load(tmp_path / "my_own.py").mitigation.id == "my_own"
+    assert "already" in invoke("new", "mitigation", "rrr").output
+    assert "lower-case" in invoke("new", "mitigation", "My-Own").output
+    assert "already" in invoke("new", "mitigation", "my_own").output
+
+
+def test_new_writes_a_dataset_whose_twins_differ_inside_the_mask_alone(invoke, tmp_path, monkeypatch):
+    from rrrbench.datasets.base import datasets
+
+    datasets.names()
+    monkeypatch.setattr(datasets, "_entries", dict(datasets._entries))
+    assert invoke("new", "dataset", "my_data").exit_code == 0
+    namespace: dict = {"__name__": "my_data"}
+    exec(compile((tmp_path / "my_data.py").read_text(), "my_data.py", "exec"), namespace)
+    dataset = namespace["MyData"](inputs=40).make(0)
+    aligned, clean = dataset.test("aligned"), dataset.test("clean")
+    assert not ((aligned.inputs != clean.inputs) & ~aligned.masks).any()
+    assert (aligned.inputs != clean.inputs).any()
