@@ -39,8 +39,8 @@ class Named(BaseModel):
         return f"{self.name}[{inner}]" if inner else self.name
 
     def resolved(self) -> dict[str, Any]:
-        """Every parameter, defaults included: what a record shows."""
-        return {"name": self.name, "version": self.version, **self.model_dump(mode="json")}
+        """Every parameter, defaults included: what a record shows, and what `Registry.resolve` takes."""
+        return {"name": self.name, **self.model_dump(mode="json")}
 
     def identity(self) -> dict[str, Any]:
         """Name, version, and the parameters that differ from the version's defaults: what a run key is made from."""

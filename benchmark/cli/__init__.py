@@ -1,5 +1,5 @@
 """The command line: one file a command group."""
 
-from .main import app
+from .app import app
 
 __all__ = ["app"]

@@ -16,6 +16,7 @@ from ...methods.base import Mitigation, mitigations
 from ..ranking.leaderboard import leaderboard, unranked
 from ..ranking.selection import SHIFTED
 from ..running.session import Session
+from ..store.frames import flat
 from ..suite.loading import load_suite, parse_suite
 from ..suite.protocol import PROTOCOL_VERSION
 from ..suite.sweep import Suite
@@ -104,19 +105,19 @@ class Submission:
         name = f"submission {self.mitigation.name}"
         return parse_suite({"name": name, "seeds": list(like.seeds), "sweeps": sweeps}, str(self.path))
 
-    def measured(self, uri: str) -> Row:
+    def measured(self, home: Path) -> Row:
         """Trains what is not finished, and makes the row.
 
         Raises:
             Refused: a run failed, or no strength is eligible anywhere.
         """
         suite = self.suite()
-        session = Session(suite, uri)
+        session = Session(suite, home)
         outcome = session.run()
-        if outcome.failed or outcome.undelivered:
-            errors = [record.error.strip().splitlines()[-1] for record in outcome.failed] or [outcome.undelivered]
-            raise Refused(f"{len(outcome.failed)} runs of {self.mitigation.id} failed: {errors[0]}")
-        records = session.tracker.records(suite.keys())
+        if outcome.failed:
+            error = outcome.failed[0].error.strip().splitlines()[-1]
+            raise Refused(f"{len(outcome.failed)} runs of {self.mitigation.id} failed: {error}")
+        records = flat(session.store.all(suite.keys()))
         board = leaderboard(records, RULE)
         own = board[(board["mitigation"] == self.mitigation.id) & (board["masks"] == "true")]
         if own.empty:

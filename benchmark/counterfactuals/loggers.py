@@ -6,14 +6,13 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
 from matplotlib.figure import Figure
 
 from ..report.strip import Labelled, counterfactual_strip
-from ..store.tracking import LOCAL, Tracker, tracking_uri
+from ..store.home import home
 from ..suite.protocol import PROTOCOL_VERSION
 from .evaluation import Shown
 
@@ -86,11 +85,6 @@ class MlflowLogger(BasicLogger):
 
     experiment: ClassVar[str] = "counterfactuals"
 
-    @cached_property
-    def tracker(self) -> Tracker:
-        """Of `MLFLOW_TRACKING_URI`, else of the local database."""
-        return Tracker(tracking_uri(), self.experiment)
-
     def log(self) -> None:
         tags = {"kind": "counterfactual", "run_key": run_key(self.attributes), **self.notes}
         figures = {"counterfactuals.png": self.create_cf_figure()}
@@ -99,7 +93,7 @@ class MlflowLogger(BasicLogger):
 
 def default_path(attributes: Mapping[str, object]) -> Path:
     """Below the working directory, by explainer and run key."""
-    return LOCAL / "counterfactuals" / f"{attributes['explainer']}-{run_key(attributes)[:8]}"
+    return home() / "counterfactuals" / f"{attributes['explainer']}-{run_key(attributes)[:8]}"
 
 
 def _rows(shown: Shown) -> list[tuple[Labelled, list[Labelled]]]:

@@ -23,7 +23,7 @@ from tabulate import tabulate
 from ...datasets.registry import UnknownName, nearest
 from ...datasets.sources import MissingData
 from ..metrics.base import metric
-from ..store.tracking import provenance
+from ..store.provenance import provenance
 from ..suite.loading import load_suite
 from ..suite.stack import Stack
 from ..suite.sweep import Suite

@@ -1,19 +1,18 @@
-"""What a report is made from: the records of a suite with everything their pages show, from MLflow or from a file."""
+"""What a report is made from: the records of a suite with all that their pages show, from the store or from a file."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..store.frames import DETAILS, IDENTITY
-from ..store.tracking import Tracker
-
-if TYPE_CHECKING:
-    from ..suite.sweep import Suite
+from ..store.frames import DETAILS, IDENTITY, details, flat
+from ..store.home import home
+from ..store.record import Record
+from ..store.records import RecordStore
+from ..suite.loading import load_suite
+from ..suite.sweep import Suite
 
 BESIDE = (*DETAILS, "curves", "configuration")
 """The columns that a record's own page shows beside its metrics."""
@@ -24,50 +23,56 @@ class Recorded:
     """The runs of one suite.
 
     Attributes:
-        runs: one row a run: the record as `Tracker.records` has it, and `BESIDE`; `curves` and `configuration` as JSON.
-        store: where the runs are logged; None for a file, which has no pictures.
+        runs: a row a run: the flat row, and `BESIDE`; `curves` and `configuration` as JSON.
+        pictures: a folder a sweep, named by its sweep key; None for a file, which has no pictures.
     """
 
     name: str
     description: str
     runs: pd.DataFrame
-    store: Tracker | None = None
+    pictures: Path | None = None
 
 
-def recorded(suite: str, uri: str) -> Recorded:
-    """A suite by its name or its TOML file, from the store at `uri`; or a file that `rrrbench records` wrote.
+def recorded(suite: str) -> Recorded:
+    """A suite by its name or its TOML file, from the folder of results; or a file that `rrrbench records` wrote.
 
     Raises:
         UnknownName: there is no such suite.
-        ValueError: no run of it is in the store, or a file without a record's columns.
+        ValueError: no run of it is in the folder, or a file without a record's columns.
     """
-    return _from_file(Path(suite)) if suite.endswith(".parquet") else _from_store(suite, uri)
+    return _from_file(Path(suite)) if suite.endswith(".parquet") else _from_store(suite)
 
 
-def _from_store(name: str, uri: str) -> Recorded:
-    from ..suite.loading import load_suite
-
-    suite = load_suite(name)
-    tracker = Tracker(uri, suite.name)
-    rows = flat(suite, tracker)
-    rows = rows.join(tracker.details(rows["run_key"]), on="run_key").fillna(dict.fromkeys((*DETAILS, "curves"), ""))
-    stacks = {key: (stack, place) for stack in suite.stacks() for key, place in stack.places().items()}
-    configurations = {key: json.dumps(stack.configuration(*place)) for key, (stack, place) in stacks.items()}
-    rows["configuration"] = rows["run_key"].map(configurations)
-    rows.attrs["description"] = suite.description  # a parquet file keeps it
-    return Recorded(suite.name, suite.description, rows, tracker)
-
-
-def flat(suite: Suite, tracker: Tracker) -> pd.DataFrame:
-    """The rows of a suite that has at least one.
+def records_of(suite: Suite) -> list[Record]:
+    """The records of a suite that has at least one.
 
     Raises:
-        ValueError: it has none.
+        ValueError: it has none; the message says where was looked.
     """
-    rows = tracker.records(suite.keys())
-    if rows.empty:
-        raise ValueError(f"no run of suite {suite.name!r} is in {tracker.uri}: `rrrbench run {suite.name}` makes them")
-    return rows
+    folder = home()
+    if found := RecordStore(folder).all(suite.keys()):
+        return found
+    raise ValueError(
+        f"no run of suite {suite.name!r} is in {folder}: `rrrbench run {suite.name}` makes them, RRRBENCH_HOME names "
+        "another folder"
+    )
+
+
+def rows_of(suite: Suite) -> pd.DataFrame:
+    """The flat rows of a suite that has at least one.
+
+    Raises:
+        ValueError: it has none; the message says where was looked.
+    """
+    return flat(records_of(suite))
+
+
+def _from_store(name: str) -> Recorded:
+    suite = load_suite(name)
+    records = records_of(suite)
+    rows = pd.concat([flat(records), details(records)], axis=1)
+    rows.attrs["description"] = suite.description  # a parquet file keeps it
+    return Recorded(suite.name, suite.description, rows, RecordStore(home()).pictures)
 
 
 def _from_file(path: Path) -> Recorded:

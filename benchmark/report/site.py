@@ -25,7 +25,7 @@ from tqdm import tqdm
 from ..ranking.leaderboard import SHOWN, Shown, cell, leaderboard, render, unranked
 from ..ranking.selection import RULES, SHIFTED
 from ..store.frames import IDENTITY
-from ..store.tracking import picture_name
+from ..store.records import picture_name
 from ..suite.protocol import PROTOCOL_VERSION
 from . import interactive
 from .points import SHOWN as PICTURED
@@ -93,8 +93,8 @@ def write_site(recordings: Sequence[Recorded], out: Path, results: Path) -> None
         (out / name).mkdir(parents=True, exist_ok=True)
     _write_static(out)
     for recording in recordings:
-        if recording.store is not None:
-            recording.store.pictures(recording.runs["sweep_key"], out / "pictures")
+        if recording.pictures is not None:
+            _copy_pictures(recording.pictures, recording.runs["sweep_key"], out / "pictures")
     pages = _Pages(out, list(_tables(results)))
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__, "rrrbench.benchmark.report.trade_off"])
@@ -110,6 +110,13 @@ def write_site(recordings: Sequence[Recorded], out: Path, results: Path) -> None
         _write_pages(recordings, every, pages)
         for part in tqdm(parts, desc="figures and pages of runs", disable=None):
             part.result()
+
+
+def _copy_pictures(pictures: Path, sweep_keys: pd.Series, out: Path) -> None:
+    """Copies the pictures of these sweeps; a sweep may have none."""
+    for sweep_key in set(sweep_keys):
+        if (pictures / sweep_key).is_dir():
+            shutil.copytree(pictures / sweep_key, out / sweep_key, dirs_exist_ok=True)
 
 
 @dataclass(frozen=True)

@@ -1,29 +1,31 @@
-"""A suite from beginning to end: skip what is finished, train the rest, and log each stack as it ends."""
+"""Runs a suite from beginning to end: skips finished runs, trains the others, keeps each stack's records as it ends."""
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, MutableMapping
-from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from ..store.outbox import Outbox, write_whole
+from ..store.mirror import Mirror, Undelivered
 from ..store.record import Record
-from ..store.tracking import LOCAL, Tracker, finished_keys
+from ..store.records import RecordStore
+from ..store.server import is_shared, tracking_uri
+from ..store.team import bring
 from ..suite.stack import Stack
 from ..suite.sweep import Suite
-from .executors import Executor, Settings, Task, check_digest
+from .choices import Choices
+from .executors import Executor, Result, Settings, Task, check_digest
 from .executors.here import Here
 
-PAUSES = (0, 2, 5, 10, 20, 40, 60)
-"""Seconds before each further try to deliver, when all is trained and the store is away."""
+AGAIN_AFTER = 60.0
+"""Seconds after which a tracking server that was away is tried again while training goes on."""
 
 
 @dataclass(frozen=True)
@@ -31,158 +33,136 @@ class Outcome:
     """What a session did.
 
     Attributes:
+        trained: how many runs were trained now.
         failed: the records of runs that raised; they are tried again by the next session.
-        undelivered: why records are still in the outbox; empty if none are.
+        undelivered: which records MLflow lacks, and why; falsy if it lacks none.
     """
 
     runs: int
     trained: int
     failed: tuple[Record, ...] = ()
-    undelivered: str = ""
+    undelivered: Undelivered = field(default_factory=Undelivered)
 
 
 class Session:
-    """Runs one suite and logs to one tracking store.
+    """Runs one suite, keeps its records in one folder, and logs them to one tracking server.
 
     Args:
-        executor: where stacks are trained; in this process if not said.
-        minutes: after so many no further stack is begun; what is then left, the next session trains.
-        local: the folder of the outbox and of what the engine found fastest.
+        home: the folder of results.
+        uri: of the tracking server; `MLFLOW_TRACKING_URI`, else the folder's own database, if not given.
+        executor: where stacks are trained; in this process if not given.
+        minutes: after so many no further stack is begun; the next session trains the stacks that are left.
     """
 
     def __init__(
         self,
         suite: Suite,
-        uri: str,
+        home: Path,
+        uri: str | None = None,
         settings: Settings | None = None,
-        local: Path = LOCAL,
         executor: Executor | None = None,
         minutes: float = math.inf,
     ) -> None:
         self.suite = suite
-        self.uri = uri
-        self.tracker = Tracker(uri, suite.name)
-        self.outbox = Outbox(local / "outbox")
-        self.choices = Choices(local / "engine.json")
-        self.digests: dict[str, str] = {}
+        self.store = RecordStore(home)
+        self.mirror = Mirror(uri or tracking_uri(home), suite.name, self.store)
+        self.choices = Choices(home / "engine.json")
         self.settings = replace(settings or Settings(), choices=self.choices, save_models=suite.save_models)
         self.executor = executor or Here()
         self.deadline = time.monotonic() + 60 * minutes
+        self.records: dict[str, Record] = {}
+        self._undelivered = Undelivered()
+        self._next_delivery = 0.0
 
     def run(self) -> Outcome:
-        """Trains what is not finished.
+        """Trains the runs that are not finished.
 
-        A stack's records are on disk before they are logged, so what was finished survives a kill, a full disk of the
-        tracking server, or its absence: the next session delivers it.
+        Every record is a file before MLflow hears of it, so a kill, a full disk or a server that is away loses nothing
+        that was finished.
+
+        Raises:
+            OSError: the folder of results cannot be written.
+            DigestMismatch: the data are not those of finished runs.
         """
         torch.set_flush_denormal(True)
-        stacks, failed = self.suite.stacks(), []
+        stacks, keys = self.suite.stacks(), self.suite.keys()
+        self.records = self.store.finished(keys)
+        if is_shared() and (missing := set(keys) - self.records.keys()):
+            bring(self.mirror, missing, {stack.sweep_key for stack in stacks})
+            self.records = self.store.finished(keys)
+        self._deliver(self.records.values())
+        due = set(keys) - self.records.keys()
+        self._train(_left(stacks, self.records.keys()), due)
+        self._next_delivery = 0.0
+        self._deliver([])
+        failed = tuple(record for record in self.records.values() if record.status == "failed")
+        return Outcome(len(keys), len(due & self.records.keys()), failed, self._undelivered)
+
+    def _train(self, stacks: list[Stack], due: set[str]) -> None:
         total = len(self.suite.keys())
-        if len(finished_keys(self.uri) & set(self.suite.keys())) == total:
-            return Outcome(total, 0)
-        undelivered = self._deliver()
-        taken = finished_keys(self.uri) | self._waiting()
-        missing, due, trained = _left(stacks, taken), set(self.suite.keys()) - taken, 0
-        with _bar(missing) as bar:
+        with _bar(stacks) as bar:
+
+            def describe(stack: Stack) -> None:
+                bar.set_description_str(f"runs {len(self.records)}/{total} · {stack.dataset.id} {stack.label}")
 
             def tasks() -> Iterator[Task]:
-                for i, stack in enumerate(missing, start=1):
+                for i, stack in enumerate(stacks, start=1):
                     if time.monotonic() >= self.deadline:
                         return
-                    for task in self._tasks(stack, due, after=len(missing) - i):
-                        bar.set_description_str(_description(total - len(due) + trained, total, task.stack))
+                    for task in self._tasks(stack, due, after=len(stacks) - i):
+                        describe(task.stack)
                         yield task
 
             with closing(self.executor.results(tasks(), self.settings, bar.update)) as results:
                 for stack, result in results:
-                    self._check(result.records)
-                    records = [record for record in result.records if record.run_key in due]
-                    self.outbox.put(self.suite.name, records, result.models, result.panel)
-                    undelivered = self._deliver()
-                    failed += [record for record in records if record.status == "failed"]
-                    trained += len(records)
-                    bar.set_description_str(_description(total - len(due) + trained, total, stack))
-        for pause in PAUSES:
-            if not undelivered:
-                break
-            tqdm.write(f"the store is away ({undelivered[:100]}): trying again in {pause} s", file=sys.stderr)
-            time.sleep(pause)
-            undelivered = self._deliver()
-        return Outcome(total, trained, tuple(failed), undelivered)
+                    kept = self._keep(result, due)
+                    describe(stack)
+                    self._deliver(kept)
 
-    def _deliver(self) -> str:
-        """Logs what waits in the outbox; the reason if it could not."""
-        for path, parcel in self.outbox.parcels():
-            try:
-                tracker = self.tracker if parcel.suite == self.suite.name else Tracker(self.uri, parcel.suite)
-                parent = tracker.log(parcel.records, self.outbox.models(path))
-                if (panel := self.outbox.panel(path)) is not None:
-                    tracker.log_picture(parent, panel, parcel.records[0])
-            except Exception as error:  # whatever the store raises: the parcel stays, training goes on
-                if not path.exists():
-                    continue  # another session delivered it
-                first_line = (str(error).strip().splitlines() or ["no reason given"])[0]
-                return f"{type(error).__name__}: {first_line}"
-            self.outbox.remove(path)
-        return ""
+    def _keep(self, result: Result, due: set[str]) -> list[Record]:
+        """Writes a stack's records that were due, and before them their picture and models."""
+        for record in result.records:
+            if record.digest:
+                check_digest(record.dataset, record.seed, record.digest, self.store.digest(record.dataset_key))
+        records = [record for record in result.records if record.run_key in due]
+        if result.panel is not None and records:
+            self.store.put_picture(records[0], result.panel)
+        for record in records:
+            self.store.put(record, result.models.get(record.run_key))
+            self.records[record.run_key] = record
+        return records
+
+    def _deliver(self, records: Iterable[Record]) -> None:
+        """Logs records to MLflow, and those that wait; not while a server that was away is given time to come back."""
+        waiting = [*self._undelivered.records, *records]
+        if time.monotonic() < self._next_delivery:
+            self._undelivered = replace(self._undelivered, records=waiting)
+            return
+        self._undelivered = self.mirror.deliver(waiting)
+        if self._undelivered.reason:
+            self._next_delivery = time.monotonic() + AGAIN_AFTER
 
     def _tasks(self, stack: Stack, due: set[str], after: int) -> list[Task]:
-        """What is left of a stack and of those that it passes: another session may have trained some by now."""
-        left, family = [stack], stack.with_passed()
-        with suppress(Exception):  # the store is away: train now, deliver when it is back
-            finished = set().union(*(self.tracker.finished(one) for one in family))
-            others = {key for one in family for key in one.places()} - due
-            left = _left(family, finished | others | self._waiting())
-            self.digests |= self.tracker.digests(stack.dataset_key(seed) for seed in stack.seeds)
-        return [Task(part, dict(self.digests), after) for part in left]
-
-    def _check(self, records: Iterable[Record]) -> None:
-        """Raises DigestMismatch if two trainings that ran at the same time had different data under one key."""
-        for record in records:
-            if record.digest:
-                recorded = self.digests.setdefault(record.dataset_key, record.digest)
-                check_digest(record.dataset, record.seed, record.digest, recorded)
-
-    def _waiting(self) -> set[str]:
-        """The keys of runs that wait in the outbox, and need no training either."""
-        waiting = (record for _, parcel in self.outbox.parcels() for record in parcel.records)
-        return {record.run_key for record in waiting if record.status != "failed"}
+        """The runs of a stack that are left: another driver in this folder may have finished some by now."""
+        family = stack.with_passed()
+        keys = [key for member in family for key in member.places()]
+        self.records |= {key: record for key, record in self.store.finished(keys).items() if key in due}
+        finished = self.records.keys() | set(keys) - due
+        digests = {key: self.store.digest(key) for key in map(stack.dataset_key, stack.seeds)}
+        known = {key: digest for key, digest in digests.items() if digest}
+        return [Task(part, known, after) for part in _left(family, finished)]
 
 
-def _left(stacks: Iterable[Stack], taken: Collection[str]) -> list[Stack]:
-    """What of the stacks is to be trained: not what is taken, what another has too, or what comes with another's."""
-    left, taken = [], set(taken)
+def _left(stacks: Iterable[Stack], finished: Collection[str]) -> list[Stack]:
+    """Runs still to train: without finished keys, keys of an earlier stack, and by-products of a stack (`passes`)."""
+    left, taken = [], set(finished)
     for stack in stacks:
         parts = list(stack.without(taken))
         left += parts
         taken |= {key for part in parts for key in part.places()}
-    passed = {key for stack in left for _, *others in [stack.with_passed()] for one in others for key in one.places()}
+    byproducts = [byproduct for stack in left for byproduct in stack.with_passed()[1:]]
+    passed = {key for byproduct in byproducts for key in byproduct.places()}
     return [part for stack in left for part in stack.without(passed)]
-
-
-class Choices(MutableMapping[str, str]):
-    """What `--engine auto` found fastest, kept in a file so that a resumed sweep takes the same way."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
-
-    def __getitem__(self, key: str) -> str:
-        return self._known[key]
-
-    def __setitem__(self, key: str, value: str) -> None:
-        self._known[key] = value
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self.path, json.dumps(self._known, indent=2, sort_keys=True))
-
-    def __delitem__(self, key: str) -> None:
-        del self._known[key]
-
-    def __iter__(self):  # noqa: ANN204
-        return iter(self._known)
-
-    def __len__(self) -> int:
-        return len(self._known)
 
 
 def _bar(stacks: list[Stack]) -> tqdm:
@@ -191,7 +171,3 @@ def _bar(stacks: list[Stack]) -> tqdm:
         bar_format="{percentage:3.0f}%|{bar:24}| {desc} [{elapsed}<{remaining}]",
         mininterval=0.5 if sys.stderr.isatty() else 20,
     )
-
-
-def _description(done: int, total: int, stack: Stack) -> str:
-    return f"runs {done}/{total} · {stack.dataset.id} {stack.label}"

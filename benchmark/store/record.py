@@ -1,20 +1,25 @@
-"""One run's result: what evaluation makes, the outbox keeps, and MLflow stores."""
+"""One run's result: made by evaluation, kept as a file, shown in MLflow."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..suite.stack import Stack
+from .provenance import provenance
 
 Status = Literal["finished", "diverged", "inert", "inapplicable", "failed"]
+FORMAT: Literal[2] = 2
+"""Of a record's file. Version 0.1 had none: its records were in MLflow alone."""
 
 
 class Record(BaseModel):
     """One run.
 
     Attributes:
+        training: the settings that differ from their defaults, for display.
         mitigation: its id; with `:auto` if its strengths are ratios at initialisation.
         masks: those that the mitigation was given, in words; `dataset` is the one with true masks.
         status: `diverged` if a loss or a parameter was not finite; `inert` if the right-reason term moved no
@@ -25,10 +30,12 @@ class Record(BaseModel):
         curves: by metric id, a value per epoch.
         flips: the first twins on which the prediction flips: test input, prediction in `aligned`, in `random`.
         digest: of the dataset, SHA-256; empty if it could not be drawn.
+        provenance: the code and the libraries that trained the run.
     """
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
+    format: Literal[2] = FORMAT
     run_key: str
     sweep_key: str
     dataset: str
@@ -48,6 +55,17 @@ class Record(BaseModel):
     curves: dict[str, list[float]] = {}
     flips: list[tuple[int, int, int]] = []
     error: str = ""
+    provenance: dict[str, str] = Field(default_factory=provenance)
+
+    @property
+    def stack_key(self) -> str:
+        """Shared by the runs of one mitigation in one sweep, whatever its masks."""
+        return hashlib.sha256(f"{self.sweep_key} {self.mitigation}".encode()).hexdigest()
+
+    @property
+    def protocol(self) -> str:
+        """The version of the protocol under which the run was trained."""
+        return str(self.configuration["protocol"])
 
     @classmethod
     def of(cls, stack: Stack, strength: float, seed: int, status: Status, **measured: Any) -> Record:

@@ -48,6 +48,12 @@ class Stack:
             "strength": self._strength(strength),
             "seed": seed,
             "explainers": [explainer.resolved() for explainer in self.explainers],
+            "versions": {
+                "dataset": self.dataset.version,
+                "network": self.network.version,
+                "mitigation": self.mitigation.version,
+                "training": self.training.version,
+            },
         }
 
     def identity(self, strength: float, seed: int) -> dict[str, Any]:

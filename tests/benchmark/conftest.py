@@ -5,15 +5,15 @@ import shutil
 import pytest
 from rrrbench.benchmark.running.executors import Settings
 from rrrbench.benchmark.running.session import Session
-from rrrbench.benchmark.store.tracking import Tracker
+from rrrbench.benchmark.store.database import create_database
 from tiny import tiny_suite
 
 
 @pytest.fixture(scope="session")
 def fresh_database(tmp_path_factory):
-    """Creating MLflow's tables takes seconds, so it is done once, and the file is copied."""
+    """Creating MLflow's tables takes seconds, so they are made once, and the file is copied."""
     path = tmp_path_factory.mktemp("mlflow") / "fresh.db"
-    Tracker(f"sqlite:///{path}", "unused").client.search_experiments()
+    create_database(path)
     return path
 
 
@@ -25,7 +25,7 @@ def uri(fresh_database, tmp_path):
 
 @pytest.fixture
 def session(uri, tmp_path):
-    def make(suite=None, local=tmp_path / "local") -> Session:
-        return Session(suite or tiny_suite(), uri, Settings(engine="stacked"), local)
+    def make(suite=None, home=tmp_path / "home", **options) -> Session:
+        return Session(suite or tiny_suite(), home, uri, Settings(engine="stacked"), **options)
 
     return make

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -72,23 +71,6 @@ class Result:
     records: list[Record]
     models: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     panel: bytes | None = None
-
-
-class Executor(Protocol):
-    """Where stacks are trained. One file each."""
-
-    def results(
-        self, tasks: Iterable[Task], settings: Settings, progress: Callable[[int], object]
-    ) -> Generator[tuple[Stack, Result]]:
-        """The results as they come, in any order and maybe in smaller stacks; tasks are taken as there is room.
-
-        Args:
-            progress: called with the number of runs' epochs that were trained.
-
-        Raises:
-            OSError, ValueError: as `run_stack` does.
-        """
-        ...
 
 
 def divided(tasks: Iterable[Task], workers: Callable[[], int]) -> Iterator[Task]:

@@ -6,33 +6,47 @@ import logging
 import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
+from typing import Any, ClassVar
 
 import torch
+from pydantic import PositiveInt, model_validator
 
 from ...suite.stack import Stack
 from .base import Result, Settings, Task, divided, failed, run_stack
+from .executor import Executor, executors
 
 ATTEMPTS = 3
 POLL_SECONDS = 0.5
 
 
-class Cluster:
-    """Trains stacks on whatever Ray finds room on.
+@executors.register
+class Cluster(Executor):
+    """Trains stacks on a Ray cluster, wherever Ray finds room.
 
-    Args:
-        address: of a running cluster ("auto" for the one that this machine belongs to); None starts Ray here.
-        workers: how many stacks at once; None for one a core, or one a GPU, of the cluster.
+    Attributes:
+        address: of a running cluster ("auto" for the cluster that this machine belongs to); None starts Ray here.
+        workers: how many stacks at once; None for a stack a core, or a stack a GPU, of the cluster.
 
     Raises:
         ValueError: Ray is not installed.
     """
 
-    def __init__(self, address: str | None = None, workers: int | None = None) -> None:
-        try:
-            import ray
-        except ModuleNotFoundError as error:
-            raise ValueError("--executor ray needs Ray: pip install 'rrrbench[ray]'") from error
-        self.ray, self.address, self.workers = ray, address, workers
+    name: ClassVar[str] = "ray"
+    address: str | None = None
+    workers: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _installed(self) -> Cluster:
+        if find_spec("ray") is None:
+            raise ValueError("it needs Ray: pip install 'rrrbench[ray]'")
+        return self
+
+    @property
+    def ray(self) -> Any:
+        import ray
+
+        return ray
 
     def results(
         self, tasks: Iterable[Task], settings: Settings, progress: Callable[[int], object]

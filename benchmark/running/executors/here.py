@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
+from typing import ClassVar
 
 from ...suite.stack import Stack
 from .base import Result, Settings, Task, run_stack
+from .executor import Executor, executors
 
 
-class Here:
-    """Trains each stack in the process that asks."""
+@executors.register
+class Here(Executor):
+    """Trains each stack in this process, a stack after another."""
+
+    name: ClassVar[str] = "here"
 
     def results(
         self, tasks: Iterable[Task], settings: Settings, progress: Callable[[int], object]

@@ -15,27 +15,33 @@ from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
+from typing import ClassVar
 
 import joblib
 import torch
+from pydantic import PositiveInt
 
 from ...suite.stack import Stack
 from .base import Result, Settings, Task, divided, failed, run_stack
+from .executor import Executor, executors
 
 ATTEMPTS = 3
 """How often a stack is given to a process before the processes' deaths are put down to it."""
 _SPAWN = get_context("spawn")  # a fork would copy torch's threads in whatever state they are
 
 
-class Processes:
-    """Trains stacks side by side; they are divided among the workers where too few are left to keep all of them busy.
+@executors.register
+class Processes(Executor):
+    """Trains stacks side by side in processes of this machine.
 
-    Args:
-        workers: None for one a core, or one a GPU.
+    Stacks are divided among the workers where too few are left to keep all of them busy.
+
+    Attributes:
+        workers: how many processes; None for a process a core, or a process a GPU.
     """
 
-    def __init__(self, workers: int | None = None) -> None:
-        self.workers = workers
+    name: ClassVar[str] = "processes"
+    workers: PositiveInt | None = None
 
     def results(
         self, tasks: Iterable[Task], settings: Settings, progress: Callable[[int], object]

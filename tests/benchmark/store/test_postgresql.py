@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from mlflow_server import Server, free_port
 from rrrbench.benchmark.store.record import Record
-from rrrbench.benchmark.store.tracking import Tracker
+from rrrbench.benchmark.store.mirror import Mirror
+from rrrbench.benchmark.store.records import RecordStore
 from tiny import tiny_suite
 
 WRITERS, RUNS = 8, 500
@@ -35,12 +36,12 @@ def records(first: int, last: int) -> Iterator[Record]:
         yield Record.of(stack, 0.1, seed, "finished", metrics=metrics, curves=curves, digest="0" * 64)
 
 
-def write(uri: str, number: int) -> None:
+def write(uri: str, home: Path, number: int) -> None:
     """A share of the runs, and ten of the next writer's."""
     first, last = (round(edge * RUNS / WRITERS) for edge in (number, number + 1))
-    tracker, share = Tracker(uri, "many"), list(records(first, min(RUNS, last + 10)))
+    mirror, share = Mirror(uri, "many", RecordStore(home)), list(records(first, min(RUNS, last + 10)))
     for start in range(0, len(share), 12):
-        tracker.log(share[start : start + 12])
+        assert not mirror.deliver(share[start : start + 12])
 
 
 @pytest.fixture
@@ -65,20 +66,23 @@ def database():
 def test_eight_writers_on_postgresql_lose_nothing_and_write_nothing_twice(database, tmp_path):
     server = Server(tmp_path, database, workers=2)
     try:
-        tracker = Tracker(server.uri, "many")
-        tracker.parent(next(records(0, 1)))
+        mirror = Mirror(server.uri, "many", RecordStore(tmp_path / "home"))
+        mirror._parent(next(records(0, 1)))
         spawn = multiprocessing.get_context("spawn")
-        writers = [spawn.Process(target=write, args=(server.uri, number)) for number in range(WRITERS)]
+        writers = [
+            spawn.Process(target=write, args=(server.uri, tmp_path / f"home {number}", number))
+            for number in range(WRITERS)
+        ]
         for writer in writers:
             writer.start()
         for writer in writers:
             writer.join()
         assert [writer.exitcode for writer in writers] == [0] * WRITERS
-        found = tracker._search("tags.kind = 'run'", limit=None)
+        found = mirror.search("tags.kind = 'run'")
         assert {run.info.status for run in found} == {"FINISHED"}
         expected = sorted(record.run_key for record in records(0, RUNS))
         assert sorted(run.data.tags["run_key"] for run in found) == expected
-        rows = tracker.records(record.run_key for record in records(0, RUNS))
-        assert rows["accuracy/random"].tolist() == [seed / RUNS for seed in range(RUNS)]
+        values = sorted(run.data.metrics["accuracy/random"] for run in found)
+        assert values == [seed / RUNS for seed in range(RUNS)]
     finally:
         server.stop()

@@ -1,0 +1,23 @@
+"""The command `rrrbench`: its groups, each of one file here. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import typer
+
+from . import listing, new, running, showing, submit
+
+app = typer.Typer(
+    help="rrrbench: plants shortcuts in data, trains networks with mitigations, and says which ones work.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+app.command("list")(listing.list_known)
+app.command("run")(running.run)
+app.command("reproduce")(running.reproduce)
+app.command("log")(running.log)
+app.command("records")(showing.records)
+app.command("leaderboard")(showing.leaderboard)
+app.command("report")(showing.report)
+app.add_typer(new.app, name="new")
+app.add_typer(submit.app, name="submit")

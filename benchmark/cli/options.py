@@ -1,0 +1,28 @@
+"""Arguments and options that several commands take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Device = Literal["auto", "cpu", "cuda"]
+Engine = Literal["auto", "stacked", "compiled", "single"]
+Rule = Literal["knee", "val_iid", "val_swap", "oracle"]
+
+SuiteName = Annotated[str, typer.Argument(help="A suite's name (see `rrrbench list`) or the path of a TOML file.")]
+Out = Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(help="Folder of MNIST/, FashionMNIST/, npz files …; else RRRBENCH_DATA, else a cache."),
+]
+DeviceOption = Annotated[Device, typer.Option(help="Where to train.")]
+EngineOption = Annotated[Engine, typer.Option(help="How a stack is trained; the numbers are the same up to rounding.")]
+ExecutorName = Annotated[
+    str,
+    typer.Option(help="Where stacks are trained: here, in this process; processes, a process a core or GPU; ray."),
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="How many stacks at once, if not here.")]
+Address = Annotated[str | None, typer.Option(help="Of a Ray cluster, or auto; else Ray is started here.")]
+RuleOption = Annotated[Rule, typer.Option(help="How a strength is chosen from a sweep; oracle is a bound.")]

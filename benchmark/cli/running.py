@@ -1,0 +1,208 @@
+"""`rrrbench run`, `reproduce`, `log`: training, and what is delivered to MLflow."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..store.home import home, results, tell_of_version_0_1
+from ..store.server import tracking_uri
+from . import recall
+from .errors import explained
+from .options import (
+    Address,
+    DataRoot,
+    Device,
+    DeviceOption,
+    Engine,
+    EngineOption,
+    ExecutorName,
+    RuleOption,
+    SuiteName,
+    Workers,
+)
+
+if TYPE_CHECKING:
+    from ..running.executors import Executor, Settings
+    from ..running.session import Outcome
+    from ..store.mirror import Undelivered
+    from ..suite.sweep import Suite
+
+
+def run(
+    suite: SuiteName,
+    data_root: DataRoot = None,
+    device: DeviceOption = "auto",
+    engine: EngineOption = "auto",
+    executor: ExecutorName = "here",
+    workers: Workers = None,
+    address: Address = None,
+    rule: RuleOption = "knee",
+) -> None:
+    """Runs a suite: trains what is not finished, keeps it, shows it in MLflow, and prints the leaderboard.
+
+    Interrupt it as you like: the same command goes on where it was.
+    """
+    _data_root(data_root)
+    folder = home()
+    tell_of_version_0_1(folder)
+    uri = tracking_uri(folder)
+    if (table := recall.table(suite, folder, uri, rule)) is not None:
+        typer.echo(table)
+        return
+    with explained():
+        from ..report.conclusion import conclude
+        from ..suite.loading import load_suite
+
+        loaded = load_suite(suite)
+        where = _executor(executor, workers, address)
+        outcome = _trained(loaded, folder, _settings(device, engine, executor), where)
+        table, unshown = conclude(loaded, folder, uri, rule)
+    typer.echo(table)
+    if _complain(outcome, unshown, suite):
+        raise typer.Exit(1)
+    recall.remember(suite, folder, uri, rule, loaded.keys(), table)
+
+
+def reproduce(
+    paper: Annotated[str, typer.Argument(help="Whose numbers: the name of a file in results/published.")],
+    seeds: Annotated[int | None, typer.Option(min=1, help="At most so many of each sweep's seeds.")] = None,
+    max_minutes: Annotated[float, typer.Option(min=0, help="Begin no further stack after so many.")] = math.inf,
+    data_root: DataRoot = None,
+    device: DeviceOption = "auto",
+    engine: EngineOption = "auto",
+    executor: ExecutorName = "processes",
+    workers: Workers = None,
+    address: Address = None,
+) -> None:
+    """Runs a paper's own protocol and prints published beside measured, with a verdict (RULES.md).
+
+    Writes results/reproduced/PAPER.csv and .md, or PAPER-part.* where a table of more runs stands. Interrupt it as you
+    like: the same command goes on where it was.
+    """
+    _data_root(data_root)
+    folder, begin, outcome = home(), time.monotonic(), None
+    tell_of_version_0_1(folder)
+    with explained():
+        from ..ranking import reproduce as reproduction
+        from ..store.frames import flat
+        from ..store.records import RecordStore
+
+        published = reproduction.published(paper)
+        suite = reproduction.suite_of(paper, seeds)
+        there, absent = reproduction.available(suite)
+        for label, reason in absent.items():
+            typer.secho(f"not run: {label}: {reason}", fg="yellow", err=True)
+        if there is not None:
+            where = _executor(executor, workers, address)
+            outcome = _trained(there, folder, _settings(device, engine, executor), where, max_minutes)
+        runs = flat(list(RecordStore(folder).finished(suite.keys()).values()))
+        table = reproduction.join(published, suite, runs)
+        written = reproduction.write(paper, table, suite, runs, results() / "reproduced")
+    typer.echo(reproduction.render(table, dim=lambda text: typer.style(text, fg="bright_black")))
+    if there is not None and (left := reproduction.left(there, runs)):
+        typer.secho(f"runs are left in {', '.join(left)}: the same command goes on with them", fg="yellow", err=True)
+    typer.echo(
+        f"{reproduction.summary(table)}; {len(runs)} of {len(suite.keys())} runs recorded, "
+        f"{(time.monotonic() - begin) / 60:.1f} minutes now\nwrote {written} and {written.with_suffix('.md')}"
+    )
+    if outcome is not None and _complain(outcome, "", suite.name):
+        raise typer.Exit(1)
+
+
+def log(
+    suite: SuiteName,
+    to: Annotated[str | None, typer.Option(help="The tracking server; else MLFLOW_TRACKING_URI, else mlflow.db.")] = (
+        None
+    ),
+) -> None:
+    """Delivers a suite's records to MLflow: those that the server lacks, nothing twice, with tables and pictures."""
+    with explained():
+        from ..report.conclusion import deliver
+        from ..suite.loading import load_suite
+
+        loaded, folder = load_suite(suite), home()
+        uri = to or tracking_uri(folder)
+        delivered, undelivered, unshown = deliver(loaded, folder, uri)
+    if _complain_of_mlflow(undelivered, unshown, suite):
+        raise typer.Exit(1)
+    typer.echo(delivered)
+
+
+def _trained(suite: Suite, folder: Path, settings: Settings, executor: Executor, minutes: float = math.inf) -> Outcome:
+    """What a session of the suite did; exits with 130 if it was interrupted."""
+    from ..running.session import Session
+
+    session = Session(suite, folder, settings=settings, executor=executor, minutes=minutes)
+    try:
+        return session.run()
+    except KeyboardInterrupt:
+        have = len(session.store.finished(suite.keys()))
+        typer.secho(
+            f"\ninterrupted: {have} of {len(suite.keys())} runs are recorded; the same command goes on from there",
+            err=True,
+        )
+        raise typer.Exit(130) from None
+
+
+def _complain(outcome: Outcome, unshown: str, suite: str) -> bool:
+    """Says on the error stream what went wrong; whether anything did."""
+    for record in outcome.failed:
+        reason = record.error.strip().splitlines()[-1]
+        where = (
+            f"{record.dataset} {record.network} {record.mitigation} strength {record.strength:.3g} seed {record.seed}"
+        )
+        typer.secho(f"failed: {where}: {reason}", fg="red", err=True)
+    if outcome.failed:
+        said = f"{len(outcome.failed)} failed runs; their tracebacks are in {home()}/failed, run again to retry"
+        typer.secho(said, fg="red", err=True)
+    not_in_mlflow = _complain_of_mlflow(outcome.undelivered, unshown, suite)
+    return bool(outcome.failed) or not_in_mlflow
+
+
+def _complain_of_mlflow(undelivered: Undelivered, unshown: str, suite: str) -> bool:
+    """Says what is not in MLflow yet, and which command delivers it; whether anything is not."""
+    if not undelivered and not unshown:
+        return False
+    what = f"{len(undelivered)} records" if undelivered else "the tables"
+    reason = str(undelivered) or unshown
+    typer.secho(
+        f"{what} of {suite} are not in MLflow ({reason}); nothing is lost: `rrrbench log {suite}` delivers them",
+        fg="red",
+        err=True,
+    )
+    return True
+
+
+def _settings(device: Device, engine: Engine, executor: str) -> Settings:
+    from ..running.executors import Settings
+
+    ray = executor == "ray"  # the cluster's devices are not this machine's
+    return Settings(device if ray else _torch_device(device), engine)
+
+
+def _torch_device(device: Device) -> str:
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: torch sees no CUDA device; use --device cpu")
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+def _executor(name: str, workers: int | None, address: str | None) -> Executor:
+    from ..running.executors import executors
+
+    given = {"workers": workers, "address": address}
+    return executors.resolve({"name": name, **{key: value for key, value in given.items() if value is not None}})
+
+
+def _data_root(folder: Path | None) -> None:
+    if folder is not None:
+        os.environ["RRRBENCH_DATA"] = str(folder.absolute())

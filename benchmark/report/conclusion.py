@@ -1,0 +1,92 @@
+"""What a suite ends with: its table, its pictures, and the same on MLflow's pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+from tqdm import tqdm
+
+from ..ranking.boards import board_of
+from ..store.frames import flat
+from ..store.mirror import Mirror, Undelivered
+from ..store.records import RecordStore
+from ..store.server import Away
+from ..suite.sweep import Suite
+from .curves import save, sweep_figure
+
+TITLE = "mean and 95 % bootstrap interval over seeds"
+
+
+def conclude(suite: Suite, home: Path, uri: str, rule: str) -> tuple[str, str]:
+    """Writes leaderboard.csv, leaderboard.md and the suite's picture, and shows tables and pictures in MLflow.
+
+    Returns:
+        The text for the terminal, and why MLflow's pages lack the tables; empty if they do not.
+
+    Raises:
+        OSError: the folder of results cannot be written.
+    """
+    store = RecordStore(home)
+    runs = flat(store.all(suite.keys()))
+    if runs.empty:
+        return f"no run of {suite.name} is recorded in {home}", ""
+    home.mkdir(parents=True, exist_ok=True)
+    render = board_of(suite, runs, rule)
+    for form in ("csv", "md"):
+        (home / f"leaderboard.{form}").write_text(render(form))
+    lines, unshown = [render("table")], ""
+    if (runs["status"] == "finished").any():
+        save(sweep_figure(runs, f"{suite.name}: {TITLE}"), home / suite.name.replace("/", "-"))
+        unshown = show(suite, runs, Mirror(uri, suite.name, store), rule)
+    done = int((runs["status"] != "failed").sum())
+    lines.append(
+        f"{done} of {len(suite.keys())} runs recorded in {_near(home)}/records, shown in MLflow at "
+        f"{Mirror(uri, suite.name, store).address}\n"
+        f"wrote {_near(home)}/leaderboard.csv, leaderboard.md and {suite.name.replace('/', '-')}.png beside it"
+    )
+    return "\n".join(lines), unshown
+
+
+def show(suite: Suite, runs: pd.DataFrame, mirror: Mirror, rule: str) -> str:
+    """Puts description, tables and pictures on MLflow's pages; why it could not, or an empty text."""
+    try:
+        mirror.describe(suite.description)
+        with TemporaryDirectory() as folder:
+            sweeps = list(runs.groupby("sweep_key", sort=False))
+            for sweep_key, own in tqdm(sweeps, desc="MLflow's pictures", disable=None, leave=False):
+                stem = Path(folder) / "over-strength"
+                save(sweep_figure(own, TITLE), stem, [".png"])
+                mirror.summarise(str(sweep_key), board_of(suite, own, rule)("md"), stem.with_suffix(".png"))
+    except Away as error:
+        return str(error)
+    return ""
+
+
+def deliver(suite: Suite, home: Path, uri: str, rule: str = "knee") -> tuple[str, Undelivered, str]:
+    """Logs what a tracking server lacks of a suite, and shows its tables there.
+
+    Returns:
+        A line that says what was done, the records that are still not there, and why the tables are not.
+
+    Raises:
+        ValueError: no run of the suite is in the folder.
+    """
+    store = RecordStore(home)
+    mirror, records = Mirror(uri, suite.name, store), store.all(suite.keys())
+    if not records:
+        raise ValueError(f"no run of suite {suite.name!r} is in {home}: `rrrbench run {suite.name}` makes them")
+    try:
+        mirror.restore_experiment()
+    except Away as error:
+        return "", Undelivered(records, str(error)), ""
+    with tqdm(total=len(records), desc="records", disable=None) as bar:
+        undelivered = mirror.deliver(records, anew=True, progress=bar.update)
+    unshown = "" if undelivered.reason else show(suite, flat(records), mirror, rule)
+    return f"{len(records) - len(undelivered)} records of {suite.name} are in {mirror.address}", undelivered, unshown
+
+
+def _near(path: Path) -> Path:
+    """A path as seen from the working directory, if it is below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,162 @@
+"""The folder of results: a file for every run, and what belongs to it under the same key.
+
+records/AB/RUN_KEY.json      one run; finished if and only if this file reads whole
+failed/AB/RUN_KEY.json       a run that raised, with its traceback; tried again
+models/AB/RUN_KEY.pt         the run's state dict, where the suite keeps models
+pictures/SWEEP_KEY/*.png     where the networks of a sweep look, a picture a mitigation
+draws/AB/DATASET_KEY         the digest with which a draw of a dataset was recorded first
+unreadable/RUN_KEY.json      files that did not read, set aside
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from .record import Record
+from .whole import write_whole
+
+log = logging.getLogger(__name__)
+
+
+class RecordStore:
+    """The results in one folder. Any number of processes may read and write it at once.
+
+    Args:
+        home: see `home.home`; made when something is written.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def put(self, record: Record, model: Mapping[str, Tensor] | None = None) -> None:
+        """Keeps a run. A finished run's file is written last, once, and never changed.
+
+        Raises:
+            OSError: the folder cannot be written, or the disk is full.
+        """
+        if record.status == "failed":
+            write_whole(self._path("failed", record.run_key), _content(record))
+            return
+        if model is not None:
+            packed = io.BytesIO()
+            torch.save(dict(model), packed)  # into memory first: on a full disk it raises no OSError
+            write_whole(self.model_path(record.run_key), packed.getvalue())
+        if record.digest and self.digest(record.dataset_key) is None:
+            write_whole(self._draw(record.dataset_key), record.digest.encode())
+        if self.get(record.run_key) is None:
+            write_whole(self._path("records", record.run_key), _content(record))
+        self._path("failed", record.run_key).unlink(missing_ok=True)
+
+    def put_picture(self, record: Record, png: bytes) -> None:
+        """Keeps the picture of a record's mitigation in its sweep.
+
+        Raises:
+            OSError: the folder cannot be written, or the disk is full.
+        """
+        write_whole(self.pictures / record.sweep_key / picture_name(record.mitigation, record.masks), png)
+
+    def get(self, key: str) -> Record | None:
+        """The run of this key, if it is finished. A file that does not read whole is set aside, with a warning."""
+        path = self._path("records", key)
+        try:
+            record = Record.model_validate_json(path.read_bytes())
+            if record.run_key == key and record.status != "failed":
+                return record
+            reason = f"it is of run {record.run_key[:12]}…, {record.status}"
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except ValidationError as error:
+            reason = _reason(error)
+        self._set_aside(path, reason)
+        return None
+
+    def finished(self, keys: Iterable[str]) -> dict[str, Record]:
+        """The finished runs among these keys, in their order."""
+        return {key: record for key in keys if (record := self.get(key)) is not None}
+
+    def failed(self, keys: Iterable[str]) -> dict[str, Record]:
+        """The last failure of each of these keys that failed and is not finished."""
+        found = {}
+        for key in keys:
+            try:
+                found[key] = Record.model_validate_json(self._path("failed", key).read_bytes())
+            except (OSError, ValidationError):  # none, or none to speak of: the run is tried again
+                continue
+        return found
+
+    def all(self, keys: Iterable[str]) -> list[Record]:
+        """What there is of these runs, in their order: the finished run, else its last failure."""
+        keys = list(keys)
+        finished = self.finished(keys)
+        failed = self.failed(key for key in keys if key not in finished)
+        return [{**failed, **finished}[key] for key in keys if key in finished or key in failed]
+
+    def digest(self, dataset_key: str) -> str | None:
+        """The digest with which this draw of a dataset was recorded; None if no run of it is."""
+        try:
+            return self._draw(dataset_key).read_text() or None
+        except OSError:
+            return None
+
+    @property
+    def pictures(self) -> Path:
+        """A folder a sweep, named by its sweep key."""
+        return self.home / "pictures"
+
+    def picture(self, record: Record) -> Path | None:
+        """The picture of a record's mitigation in its sweep."""
+        path = self.pictures / record.sweep_key / picture_name(record.mitigation, record.masks)
+        return path if path.is_file() else None
+
+    def model_path(self, key: str) -> Path:
+        """Where a run's state dict lies, if its suite keeps models."""
+        return self.home / "models" / key[:2] / f"{key}.pt"
+
+    def path(self, key: str) -> Path:
+        """Where a finished run's file lies."""
+        return self._path("records", key)
+
+    def _path(self, kind: str, key: str) -> Path:
+        return self.home / kind / key[:2] / f"{key}.json"
+
+    def _draw(self, dataset_key: str) -> Path:
+        return self.home / "draws" / dataset_key[:2] / dataset_key
+
+    def _set_aside(self, path: Path, reason: str) -> None:
+        aside = self.home / "unreadable" / path.name
+        log.warning(
+            "%s does not read (%s): it is set aside in %s, and its run is trained again", path, reason, aside.parent
+        )
+        try:
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, aside)
+        except OSError as error:
+            log.warning("%s cannot be set aside: %s", path, error)
+
+
+def picture_name(mitigation: str, masks: str) -> str:
+    """The file name of a mitigation's picture."""
+    return f"{titled(mitigation, masks)}.png".replace(":", " ").replace("/", " ")
+
+
+def titled(mitigation: str, masks: str) -> str:
+    """A mitigation with its masks, if these are not the true ones: `rrr, masks wrong`."""
+    return mitigation if masks == "true" else f"{mitigation}, masks {masks}"
+
+
+def _content(record: Record) -> bytes:
+    return record.model_dump_json().encode()
+
+
+def _reason(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}" if place else str(first["msg"])

@@ -1,0 +1,111 @@
+"""Tracking servers: their addresses, and whether they answer."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+SQLITE = "sqlite:///"
+CONNECT_SECONDS = 5.0
+"""How long a server may take to accept a connection."""
+PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
+PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "20", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+"""MLflow waits for minutes by default; what is not delivered now is delivered by `rrrbench log`."""
+QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+
+
+class Away(Exception):
+    """A tracking server that cannot be used now; the message says why, and names no password."""
+
+
+def tracking_uri(home: Path) -> str:
+    """`MLFLOW_TRACKING_URI`, else the sqlite file in the home."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{home.absolute() / 'mlflow.db'}"
+
+
+def is_shared() -> bool:
+    """Whether a server was named, which others may log to as well."""
+    return bool(os.environ.get("MLFLOW_TRACKING_URI"))
+
+
+def is_sqlite(uri: str) -> bool:
+    return uri.startswith(SQLITE)
+
+
+def sqlite_path(uri: str) -> Path:
+    """The file of a sqlite address; `?` is a character of its name."""
+    return Path(uri.removeprefix(SQLITE))
+
+
+def client_uri(uri: str) -> str:
+    """The address for MLflow's client; a sqlite file in a folder with `?`, `#` or `%` in its name is reached by a link.
+
+    SQLAlchemy and MLflow read these characters of an address in different ways.
+    """
+    if not is_sqlite(uri) or not set("?#%") & set(uri):
+        return uri
+    path = sqlite_path(uri).absolute()
+    return f"{SQLITE}{_link(path.parent) / path.name}"
+
+
+@cache
+def _link(folder: Path) -> Path:
+    beside = Path(tempfile.mkdtemp(prefix="rrrbench-"))
+    atexit.register(shutil.rmtree, beside, ignore_errors=True)
+    link = beside / "home"
+    link.symlink_to(folder)
+    return link
+
+
+def shown(uri: str) -> str:
+    """An address for people to read: without user and password."""
+    parts = urlsplit(uri)
+    if "@" not in parts.netloc:
+        return uri
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def patient() -> None:
+    """Sets how long MLflow waits and how much it prints, where the user has not."""
+    for name, value in (PATIENCE | QUIET).items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("mlflow").setLevel(logging.ERROR)  # it reports every table and every repeated request
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+@contextmanager
+def away(uri: str) -> Iterator[None]:
+    """Whatever a tracking server raises, as `Away`; a server that accepts no connection is not waited for.
+
+    Raises:
+        Away: the server cannot be used.
+    """
+    _connect(uri)
+    try:
+        yield
+    except Away:
+        raise
+    except Exception as error:  # MLflow, SQLAlchemy, requests, boto, … each raise their own
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0][:300]
+        raise Away(f"{type(error).__name__}: {reason.replace(uri, shown(uri))}") from error
+
+
+def _connect(uri: str) -> None:
+    parts = urlsplit(uri)
+    scheme = parts.scheme.partition("+")[0]
+    if scheme not in PORTS or not parts.hostname:
+        return
+    port = parts.port or PORTS[scheme]
+    try:
+        socket.create_connection((parts.hostname, port), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise Away(f"{parts.hostname}:{port} does not answer ({error})") from error

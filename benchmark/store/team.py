@@ -1,0 +1,55 @@
+"""Records that others have finished, brought into this folder from a tracking server that is shared."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from .mirror import RECORD, Mirror
+from .record import Record
+from .server import Away, away
+
+AT_ONCE = 8
+log = logging.getLogger(__name__)
+
+
+def bring(mirror: Mirror, keys: Collection[str], sweep_keys: Collection[str]) -> int:
+    """Asks the server once for finished runs of these keys, and keeps their records here; how many there were.
+
+    A server that is away, or an artifact that cannot be had or does not read, is said in the log, and means no record.
+    """
+    try:
+        with away(mirror.uri):
+            found = {
+                run.data.tags["run_key"]: run.info.run_id
+                for sweep_key in sorted(sweep_keys)
+                for run in mirror.search(f"tags.sweep_key = '{sweep_key}' and tags.kind = 'run'")
+                if run.info.status == "FINISHED" and run.data.tags["run_key"] in keys
+            }
+    except Away as error:
+        log.warning("not asked for runs that others finished: %s: %s", mirror.address, error)
+        return 0
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        records = list(pool.map(lambda item: _downloaded(mirror, *item), found.items()))
+    for record in filter(None, records):
+        mirror.store.put(record)
+    return sum(record is not None for record in records)
+
+
+def _downloaded(mirror: Mirror, key: str, run_id: str) -> Record | None:
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(mirror.client.download_artifacts(run_id, RECORD, folder))
+            record = Record.model_validate_json(file.read_bytes())
+    except ValidationError:
+        log.warning("run %s… on %s has a record that does not read: it is trained here", key[:12], mirror.address)
+        return None
+    except Exception as error:  # whatever an artifact store raises
+        log.warning("the record of run %s… cannot be had from %s (%s)", key[:12], mirror.address, type(error).__name__)
+        return None
+    return record if record.run_key == key else None
