@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from mlflow_server import Server, free_port
-from rrrbench.benchmark.store.record import Record
 from rrrbench.benchmark.store.mirror import Mirror
+from rrrbench.benchmark.store.record import Record
 from rrrbench.benchmark.store.records import RecordStore
 from tiny import tiny_suite
 

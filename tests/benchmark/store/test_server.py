@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from mlflow_server import free_port
 from rrrbench.benchmark.store.server import Away, away, client_uri, shown, sqlite_path
