@@ -174,9 +174,8 @@ def test_a_worker_killed_in_the_middle_of_a_message_costs_nothing_but_time():
 def test_a_stack_that_always_kills_its_worker_fails_alone_and_names_the_signal(monkeypatch):
     monkeypatch.setattr(processes, "ATTEMPTS", 1)
     suite, killer = tiny_suite(epochs=150), KillsAWorker()
-    found = [
-        record for _, result in Processes(workers=1).results(tasks(suite), STACKED, killer) for record in result.records
-    ]
+    results = Processes(workers=1).results(tasks(suite), STACKED, killer)
+    found = [record for _, result in results for record in result.records]
     assert sorted(record.status for record in found) == ["failed"] * 2 + ["finished"] * 4
     assert all("signal SIGKILL" in record.error for record in found if record.status == "failed")
     assert sum(killer.reports) == sum(stack.epochs for stack in suite.stacks())

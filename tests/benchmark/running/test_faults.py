@@ -119,7 +119,7 @@ MEGABYTE = 2**20
 def test_a_full_disk_for_artifacts_stops_with_a_reason_and_the_next_command_goes_on(uri, tmp_path):
     """No file may grow beyond 6 MiB: the state dict of a small network does not, that of RRR's large network does."""
     path = tmp_path / "large.toml"
-    small, rrr = SUITE.replace("HIDDEN", "8").split('[[sweeps.mitigations]]\nmitigation = "rrr"')
+    small, _ = SUITE.replace("HIDDEN", "8").split('[[sweeps.mitigations]]\nmitigation = "rrr"')
     large = SUITE.replace("HIDDEN", "2500").replace('mitigation = "erm"\n[[sweeps.mitigations]]\n', "")  # 7.5 MiB
     path.write_text(small + large[large.index("[[sweeps]]") :])
     suite = load_suite(str(path))
