@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from rrrbench.datasets import make, sources
-from rrrbench.datasets.sources import MissingData, data_root, load, split
+from rrrbench.datasets.sources import MissingData, data_root, hold_out, load
 from sklearn.datasets import load_digits
 
 real_mnist = pytest.mark.skipif(
@@ -48,7 +48,7 @@ def test_a_base_is_read_once_and_cannot_be_written_to():
 
 def test_split_keeps_the_order_and_takes_a_tenth():
     base = load("digits")
-    train, validation = split(base, None, np.random.default_rng(0))
+    train, validation = hold_out(base, None, np.random.default_rng(0))
     assert len(validation) == 129
     assert (np.diff(train) > 0).all()
     assert (np.diff(validation) > 0).all()
