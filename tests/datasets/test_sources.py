@@ -74,7 +74,7 @@ def test_missing_data_names_the_files_and_both_ways_out(monkeypatch, tmp_path):
     write_idx(tmp_path / "MNIST" / "raw" / "train-labels-idx1-ubyte.gz", np.zeros(3, np.uint8))
     with pytest.raises(MissingData, match="no route to host") as error:
         load("mnist")
-    for part in ("train-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz", "Put the files there", "with a network"):
+    for part in ("train-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz", "Put the files there", "run once online"):
         assert part in str(error.value)
     assert "train-labels" not in str(error.value)
 
