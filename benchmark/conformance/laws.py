@@ -108,7 +108,7 @@ def nothing_global_changes(mitigation: Mitigation) -> None:
     mitigation.fit(trainer)
     _require(
         torch.equal(before, torch.get_rng_state()),
-        "the global random state moved: draw in augment, from the generator that it is given",
+        "the global random state moved: draw in augment, from its `generator` argument",
     )
     _require([module.training for module in trainer.modules] == modes, "a module's training mode changed")
     _require(
