@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from ...datasets.registry import Named
 from ...methods.base import Mitigation, mitigations
 from ..ranking.leaderboard import leaderboard, unranked
 from ..ranking.selection import SHIFTED
@@ -88,13 +89,13 @@ class Submission:
     def suite(self) -> Suite:
         """Makes a suite of ERM and the submission, like the quick suite; with wrong masks too, if it uses masks."""
         like = load_suite(LIKE)
-        own: dict[str, Any] = {"mitigation": self.mitigation.resolved()}
+        own: dict[str, Any] = {"mitigation": _specified(self.mitigation)}
         if self.mitigation.has_strength:
             own["strengths"] = list(self.strengths)
         sweeps = [
             {
-                "dataset": sweep.dataset.resolved(),
-                "network": sweep.network.resolved(),
+                "dataset": _specified(sweep.dataset),
+                "network": _specified(sweep.network),
                 "training": sweep.training.model_dump(),
                 "mitigations": [{"mitigation": "erm"}, own],
                 "controls": ["wrong"] if "masks" in self.mitigation.needs else [],
@@ -133,6 +134,11 @@ class Submission:
             strengths=self.strengths,
             results=results,
         )
+
+
+def _specified(entry: Named) -> dict[str, Any]:
+    """The entry as a suite file specifies it: name and parameters, without the version."""
+    return {"name": entry.name, **entry.model_dump(mode="json")}
 
 
 def load(path: Path) -> Submission:
