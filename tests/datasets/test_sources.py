@@ -46,7 +46,7 @@ def test_a_base_is_read_once_and_cannot_be_written_to():
         base.train_inputs[0] = 0
 
 
-def test_split_keeps_the_order_and_takes_a_tenth():
+def test_hold_out_keeps_the_order_and_takes_a_tenth():
     base = load("digits")
     train, validation = hold_out(base, None, np.random.default_rng(0))
     assert len(validation) == 129
