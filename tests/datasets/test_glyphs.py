@@ -20,7 +20,7 @@ def test_a_seed_decides_every_bit_and_leaves_the_global_draws_alone(glyphs):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_every_letter_differs_from_every_other_in_every_font_and_every_font_from_every_other(glyphs):
+def test_letters_differ_in_every_font_and_fonts_differ(glyphs):
     """A single letter may look alike in two fonts, as an I without serifs does; not the alphabet."""
     images = glyphs.renderer.glyphs.view(26, len(FONTS), -1)
     assert images.min() >= 0
@@ -60,7 +60,7 @@ def test_fonts_go_with_labels_as_often_as_they_should(correlation, breadth):
     assert len(drawn.class_fonts.unique()) == breadth
 
 
-def test_the_fonts_of_a_label_are_more_like_one_another_than_like_the_other_label_s(glyphs):
+def test_fonts_of_a_label_are_more_alike_than_fonts_of_two_labels(glyphs):
     images = glyphs.renderer.glyphs.view(26, len(FONTS), -1)
     far = torch.cdist(images, images).mean(0)
     for seed in range(5):

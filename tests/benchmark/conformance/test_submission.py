@@ -87,7 +87,9 @@ def test_what_is_no_submission_is_refused_with_the_reason(sample, old, new, reas
 def test_a_row_of_another_protocol_is_refused(tmp_path):
     path = tmp_path / "row.json"
     path.write_text(a_row(protocol="0.9").model_dump_json())
-    with pytest.raises(submission.Refused, match=r"protocol 0\.9, and this is 1\.0: rows of two protocols"):
+    with pytest.raises(
+        submission.Refused, match=rf"protocol 0\.9, and this is {PROTOCOL_VERSION}: rows of two protocols"
+    ):
         submission.Row.read(path)
     path.write_text(a_row().model_dump_json())
     assert submission.Row.read(path) == a_row()

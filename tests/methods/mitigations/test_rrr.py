@@ -3,16 +3,12 @@ from __future__ import annotations
 import pytest
 import torch
 from rrrbench.datasets.base import Batch
-from rrrbench.methods.gradients import input_gradient, log_odds, masked_input_gradient
-from rrrbench.methods.mitigations.erm import ERM
-from rrrbench.methods.mitigations.find_another_explanation import FindAnotherExplanation
+from rrrbench.methods.gradients import masked_input_gradient
 from rrrbench.methods.mitigations.rrr import RRR
-from rrrbench.methods.network import SharedLinear
 from rrrbench.methods.targets import TARGETS
-from small import Linear, bound, small_net_and_batch, small_trainer
+from small import Linear, bound, small_net_and_batch
 from torch.nn import functional as F
 
-WIDE = {"name": "mlp", "hidden": [32, 16], "init": "torch"}  # the smallest of nets may have no live ReLU
 STRENGTH = torch.tensor(0.7, dtype=torch.float64)
 
 
@@ -78,59 +74,3 @@ def test_restricting_to_touched_positions_changes_no_penalty_and_no_gradient(net
     parameters = list(net.parameters.values())
     gradients = [torch.autograd.grad(t.right_reason, parameters, materialize_grads=True) for t in (everywhere, there)]
     torch.testing.assert_close(*gradients)
-
-
-def test_shared_linear_is_a_linear_layer_stacked_or_not():
-    layer = SharedLinear(5, 4).double()
-    inputs = torch.rand(3, 5, dtype=torch.float64)
-    torch.testing.assert_close(layer(inputs), F.linear(inputs, layer.weight, layer.bias))
-    assert torch.autograd.gradgradcheck(lambda x, w: F.linear(x, w).tanh(), (inputs.requires_grad_(), layer.weight))
-    weights = torch.randn(6, 4, 5, dtype=torch.float64, requires_grad=True)
-
-    def total(weight):
-        return torch.func.functional_call(layer, {"weight": weight}, (inputs.detach(),)).tanh().sum()
-
-    stacked = torch.autograd.grad(torch.func.vmap(total)(weights).sum(), weights)[0]
-    alone = torch.autograd.grad(sum(total(weight) for weight in weights), weights)[0]
-    torch.testing.assert_close(stacked, alone)
-
-
-def test_log_odds_point_the_way_of_the_probability():
-    net, batch = small_net_and_batch()
-    odds, logits = input_gradient(net, batch.inputs, log_odds)
-    probability, _ = input_gradient(net, batch.inputs, lambda z: F.softmax(z, -1).amax(-1))
-    p = F.softmax(logits, -1).amax(-1)[:, None, None, None]
-    torch.testing.assert_close(odds * p * (1 - p), probability)
-
-
-def test_largest_gradient_mask_by_hand():
-    # two classes, W_0 - W_1 = (3, -2.1, 1.9, 0): the log-odds' gradient is +-that, and 0.67 * 3 = 2.01
-    weight = torch.tensor([[3.0, -2.1, 1.9, 0.0], [0.0, 0.0, 0.0, 0.0]], dtype=torch.float64)
-    labels = torch.tensor([0])
-    batch = Batch(torch.zeros(1, 4, dtype=torch.float64), labels, torch.zeros(1, 4, dtype=torch.bool), labels)
-    mask = FindAnotherExplanation().largest_gradient_mask(bound(Linear(weight)), batch)
-    assert mask.tolist() == [[True, True, False, False]]
-
-
-def test_find_another_explanation_forbids_what_erm_looked_at():
-    trainer = small_trainer((10.0,), seeds=(0,), network=WIDE, epochs=60, learning_rate=0.01)
-    mitigation = FindAnotherExplanation()
-    fitted, erm = mitigation.fit(trainer), ERM().fit(trainer)
-    forbidden = trainer.per_input(erm, mitigation.largest_gradient_mask)
-
-    def inside(stack) -> float:
-        """Squared gradient of sum_k log p_k where ERM's was largest: what RRR penalises, whatever trained the stack."""
-        gradient = trainer.per_input(
-            stack, lambda net, b: input_gradient(net, b.inputs, lambda z: F.log_softmax(z, -1).sum(-1))[0]
-        )
-        return (gradient * forbidden).square().sum().item()
-
-    assert inside(fitted) < 0.01 * inside(erm)
-
-
-def test_the_networks_before_the_last_are_those_of_fewer_iterations():
-    trainer = small_trainer((10.0, 100.0), epochs=3, learning_rate=0.01)
-    third = FindAnotherExplanation(iterations=3)
-    assert [one.iterations for one in third.passes] == [1, 2]
-    for passed, alone in zip(third.fit(trainer).passed, third.passes, strict=True):
-        torch.testing.assert_close(passed.parameters, alone.fit(trainer).parameters, rtol=0, atol=0)

@@ -1,4 +1,6 @@
-"""Closed forms on linear networks z = W x + b, and what confidence does to them."""
+"""Closed forms on linear networks z = W x + b, and the effect of confidence."""
+
+from __future__ import annotations
 
 import torch
 from rrrbench.methods.explainers.base import explainers
@@ -15,16 +17,6 @@ def linear():
 
 def attribute(name, network, inputs=INPUTS, target=TARGET):
     return explainers.resolve(name).attribute(network, inputs, target)
-
-
-def test_gradient_of_sum_log_p_by_hand():
-    """d/dx sum_k (z_k - logsumexp z) = sum_k w_k - K sum_k p_k w_k, whatever the target."""
-    network = linear()
-    weight, p = network.weight.detach(), network(INPUTS).detach().softmax(1)
-    torch.testing.assert_close(attribute("input_gradient", network), weight.sum(0) - 3 * p @ weight)
-    torch.testing.assert_close(
-        attribute("input_gradient", network, target=TARGET.flip(0)), attribute("input_gradient", network)
-    )
 
 
 def test_gradient_of_log_odds_by_hand():
