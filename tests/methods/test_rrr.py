@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from rrrbench.datasets.base import Batch
-from rrrbench.methods.gradients import input_gradient, log_odds, masked_input_gradient
+from rrrbench.methods.gradients import input_gradient, masked_input_gradient, predicted_log_odds
 from rrrbench.methods.mitigations.erm import ERM
 from rrrbench.methods.mitigations.find_another_explanation import FindAnotherExplanation
 from rrrbench.methods.mitigations.rrr import RRR
@@ -97,7 +97,7 @@ def test_shared_linear_is_a_linear_layer_stacked_or_not():
 
 def test_log_odds_point_the_way_of_the_probability():
     net, batch = small_net_and_batch()
-    odds, logits = input_gradient(net, batch.inputs, log_odds)
+    odds, logits = input_gradient(net, batch.inputs, predicted_log_odds)
     probability, _ = input_gradient(net, batch.inputs, lambda z: F.softmax(z, -1).amax(-1))
     p = F.softmax(logits, -1).amax(-1)[:, None, None, None]
     torch.testing.assert_close(odds * p * (1 - p), probability)

@@ -91,9 +91,9 @@ def test_integrated_gradients_add_up_to_the_difference_from_black():
 def test_expected_gradients_by_hand():
     mitigation = ExpectedGradients(references=2)
     batch = drawn(mitigation)
-    references, where = batch.draws["references"], batch.draws["where"][..., None]
+    references, fractions = batch.draws["references"], batch.draws["fractions"][..., None]
     difference = INPUTS[:, None] - references
-    attribution = (difference * gradient_at(references + where * difference)).mean(1)
+    attribution = (difference * gradient_at(references + fractions * difference)).mean(1)
     expected = STRENGTH * (MASKS * attribution).square().sum(1).mean()
     torch.testing.assert_close(right_reason(mitigation, batch), expected)
 

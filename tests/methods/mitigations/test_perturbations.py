@@ -46,16 +46,16 @@ def test_the_released_r4_takes_probabilities_for_logits_in_its_first_term_alone(
 def test_a_restricted_network_is_the_network_with_the_other_pixels_held(pixel_range):
     net, batch = small_net_and_batch({"name": "mlp", "hidden": [32, 16], "init": "torch", "pixel_range": pixel_range})
     touched = batch.masks.any(0).flatten().nonzero()[:, 0]
-    logits, inside, there = restricted(net, batch._replace(touched=touched))
+    logits, touched_net, touched_batch = restricted(net, batch._replace(touched=touched))
     assert torch.equal(logits, net(batch.inputs))
-    assert there.inputs.shape == (len(batch.labels), len(touched))
-    shown = torch.rand_like(there.inputs)
+    assert touched_batch.inputs.shape == (len(batch.labels), len(touched))
+    shown = torch.rand_like(touched_batch.inputs)
     whole = batch.inputs.flatten(1).index_copy(1, touched, shown).view_as(batch.inputs)
-    torch.testing.assert_close(inside(shown), net(whole))
+    torch.testing.assert_close(touched_net(shown), net(whole))
     parameters = list(net.parameters.values())
-    gradients = [torch.autograd.grad(output.tanh().sum(), parameters) for output in (inside(shown), net(whole))]
+    gradients = [torch.autograd.grad(output.tanh().sum(), parameters) for output in (touched_net(shown), net(whole))]
     torch.testing.assert_close(*gradients)
-    assert not inside.detached()(shown).requires_grad
+    assert not touched_net.detached()(shown).requires_grad
 
 
 def test_a_convolution_and_masks_anywhere_are_not_restricted():
@@ -64,10 +64,10 @@ def test_a_convolution_and_masks_anywhere_are_not_restricted():
     module.features = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 3), torch.nn.Tanh(), torch.nn.Flatten()).double()
     module.head = torch.nn.Linear(48, 3).double()
     for net, seen in ((dense, batch), (bound(module), batch._replace(touched=torch.tensor([0])))):
-        logits, inside, there = restricted(net, seen)
+        logits, touched_net, touched_batch = restricted(net, seen)
         assert torch.equal(logits, net(batch.inputs))
-        assert inside is net
-        assert there is seen
+        assert touched_net is net
+        assert touched_batch is seen
 
 
 def test_what_is_drawn_once_an_input_is_not_taken_for_pixels():
@@ -138,7 +138,7 @@ def test_rand_r4_takes_the_largest_of_its_samples():
     box = box_in_mask(batch, 0.5)
 
     def size_at(sample: int) -> torch.Tensor:
-        point = box.lower + batch.draws["where"][:, sample] * (box.upper - box.lower)
+        point = box.lower + batch.draws["fractions"][:, sample] * (box.upper - box.lower)
         gradient, _ = input_gradient(net, point, lambda z: log_prob_true(z, batch))
         return (gradient * batch.masks).square().flatten(1).sum(1)
 
