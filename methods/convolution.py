@@ -1,6 +1,7 @@
 """Convolutions whose second derivatives are convolutions of the usual kinds.
 
-A convolution x * w is linear in x and in w, so its derivatives are convolutions again, here with the gradient g of its output:
+A convolution x * w is linear in x and in w, so its derivatives are convolutions again, here with the gradient g of its
+output:
 
     forward(x, w)      wrt x: input(g, w)     wrt w: weight(g, x)
     input(g, w)        wrt g: forward(v, w)   wrt w: weight(g, v)       for a cotangent v like x

@@ -15,7 +15,8 @@ def exchange_regions(
 ) -> Shaped[Tensor, "n *features"]:
     """Pastes the content of each donor's masked region into the masked region of its recipient, in raster order.
 
-    So a square in a corner of the donor fits into any corner of the recipient. A region without a partner of its size stays.
+    So a square in a corner of the donor fits into any corner of the recipient. A region without a partner of its size
+    stays.
 
     Args:
         donors: from the number k of inputs with equally large regions to the index of each input's donor among the k.

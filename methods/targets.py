@@ -1,7 +1,7 @@
 """Targets: the number for each input whose input gradient a right-reason term penalises.
 
-`log_prob_sum` is the default, because its gradient does not vanish on fitted points. Gradients with a
-factor (1 - p_y), such as that of `log_prob_true`, vanish there (Ross et al. 2017 and `docs/losses.md`).
+`log_prob_sum` is the default, because its gradient does not vanish on fitted points. Gradients with a factor (1 - p_y),
+such as that of `log_prob_true`, vanish there (Ross et al. 2017 and `docs/losses.md`).
 """
 
 from __future__ import annotations

@@ -4,10 +4,10 @@ r"""RRR on expected gradients (attribution priors: Erion et al., Nature MI 2021,
     EG_nd = mean_s (x_n - r_ns)_d * d/dx_d sum_k log p_k( r_ns + a_ns (x_n - r_ns) ),   a ~ U(0, 1)
 
 The `references` r are drawn for each input and step from the batch's inputs of another label: where the shortcut
-follows the label, references show another shortcut value. A reference with the same shortcut value has x - r = 0 in the mask,
-and hides the gradient there from the penalty. Erion et al. draw references from all training inputs, and step on the
-two terms in turn. A single reference suffices (their supplement B), so 1 is the default. The "expected gradients" of
-CDEP sum absolute values and are a different penalty.
+follows the label, references show another shortcut value. A reference with the same shortcut value has x - r = 0 in the
+mask, and hides the gradient there from the penalty. Erion et al. draw references from all training inputs, and step on
+the two terms in turn. A single reference suffices (their supplement B), so 1 is the default. The "expected gradients"
+of CDEP sum absolute values and are a different penalty.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@ r"""A reference, and no mitigation: ERM on the same training inputs, rendered wi
     loss = mean_n -log p_y(x'_n),   x'_n the clean twin of x_n
 
 Inputs, order, initialisation and steps are ERM's. In the environment `clean` the oracle has the accuracy of a perfect
-mitigation that knows the pixels behind the shortcut. In environments that show a shortcut the oracle is no
-bound, because it has never seen a shortcut: on decoy digits its accuracy/random is 0.881, below RRR's 0.945
+mitigation that knows the pixels behind the shortcut. In environments that show a shortcut the oracle is no bound,
+because it has never seen a shortcut: on decoy digits its accuracy/random is 0.881, below RRR's 0.945
 (results/leaderboard/mitigations-quick.md).
 """
 
