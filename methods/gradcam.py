@@ -22,15 +22,16 @@ def gradcam(
     target: Target,
     constant_weights: bool = False,
 ) -> tuple[Float[Tensor, "batch rows columns"], Float[Tensor, "batch classes"]]:
-    """Grad-CAM of the last convolutional feature maps F at the inputs' resolution, in [0, 1], and the logits.
+    """Computes Grad-CAM of the last convolutional feature maps F, in [0, 1] at the inputs' resolution, and the logits.
 
         L_n = sum_c F_nc * mean_ij d target(z_n) / dF_ncij,    (L_n - min L_n) / (max L_n - min L_n)
 
-    Signed, as the XIL typology has it: no ReLU, so that no map is all zeros; enlarged by repeating its pixels.
+    L is signed, as in the XIL typology: no ReLU is applied, so that no map is all zeros. The map is enlarged by
+    repeating its pixels.
 
     Args:
-        constant_weights: the maps' weights, the means above, are not differentiated: a loss on L then trains what makes
-            the maps and not what reads them.
+        constant_weights: whether the maps' weights, the means over ij above, are treated as constants. A loss on L then
+            trains the layers below the maps and not the layers above.
 
     Raises:
         ValueError: the network has no convolution.
@@ -50,7 +51,11 @@ def gradcam(
 
 
 def split_at_last_maps(net: Net) -> tuple[list[BoundLayer], list[BoundLayer]]:
-    """The layers up to the last feature maps, and those that see them: a flattening or a global pooling is first."""
+    """Splits the layers in two: up to the last feature maps, and from the flattening or global pooling on.
+
+    Raises:
+        ValueError: no layer has a convolution.
+    """
 
     def has_no_convolution(layer: BoundLayer) -> bool:
         return not any(isinstance(module, nn.Conv2d) for module in layer.module.modules())
@@ -59,19 +64,19 @@ def split_at_last_maps(net: Net) -> tuple[list[BoundLayer], list[BoundLayer]]:
         return not isinstance(layer.module, nn.Flatten | nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d)
 
     layers = list(net.layers)
-    after = list(takewhile(has_no_convolution, reversed(layers)))[::-1]
-    if len(after) == len(layers):
+    after_convolutions = list(takewhile(has_no_convolution, reversed(layers)))[::-1]
+    if len(after_convolutions) == len(layers):
         raise ValueError(
-            f"Grad-CAM needs a convolution's feature maps, which {type(net.module).__name__} of "
-            f"{', '.join(type(layer.module).__name__ for layer in layers)} has not: use lenet or resnet18, "
+            f"Grad-CAM needs a convolution's feature maps, and {type(net.module).__name__} has no convolution among "
+            f"{', '.join(type(layer.module).__name__ for layer in layers)}: use lenet or resnet18, "
             "or a mitigation that needs no convolutions, such as rrr"
         )
-    above = list(dropwhile(keeps_maps, after))
+    above = list(dropwhile(keeps_maps, after_convolutions))
     return layers[: len(layers) - len(above)], above
 
 
 def enlarged(cam: Float[Tensor, "batch rows columns"], size: torch.Size) -> Float[Tensor, "batch high wide"]:
-    """The map at another size by nearest neighbour."""
+    """The map resized to `size` by nearest neighbour."""
     rows, columns = (
         torch.arange(new, device=cam.device) * old // new for new, old in zip(size, cam.shape[1:], strict=True)
     )

@@ -1,4 +1,4 @@
-"""A network with its parameters bound: what a mitigation sees, alone or as one of a vmapped stack."""
+"""A network with its parameters bound, as mitigations see a network: alone, or as a member of a vmapped stack."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .convolution import convolve
 
 
 class PixelRange(nn.Module):
-    """Maps [0, 1] to the range a paper trained on: `low + (high - low) x`. It has no parameters to learn.
+    """Maps [0, 1] to the pixel range that a paper trained on, `low + (high - low) x`; has no parameters.
 
     Args:
-        low, high: what 0 and 1 become; a tensor of an input's shape where it differs by feature.
+        low, high: the values of 0 and 1 in the pixel range; tensors of an input's shape where they differ by feature.
     """
 
     low: Tensor
@@ -36,7 +36,7 @@ class PixelRange(nn.Module):
 
 
 class SharedLinear(nn.Linear):
-    """`nn.Linear` for a first layer: runs of a stack that share their batch share one wide matrix product."""
+    """`nn.Linear` for a first layer: runs of a stack that share a batch share a wide matrix product."""
 
     def forward(self, input: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs"]:
         return _SharedProduct.apply(input, self.weight) + self.bias
@@ -75,13 +75,13 @@ class _SharedProduct(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class BoundLayer:
-    """One layer and its parameters, for what propagates layer by layer (intervals, contextual decomposition)."""
+    """A layer and its parameters, for methods that go layer by layer (intervals, contextual decomposition)."""
 
     module: nn.Module
     parameters: Mapping[str, Tensor]
 
     def __call__(self, hidden: Tensor) -> Tensor:
-        match self.module:  # functional_call costs more than a small layer does, so the common ones go without
+        match self.module:  # functional_call costs more than a small layer, so common layers avoid it
             case SharedLinear():
                 return _SharedProduct.apply(hidden, self.parameters["weight"]) + self.parameters["bias"]
             case nn.Linear():
@@ -95,13 +95,15 @@ class BoundLayer:
 
     @property
     def is_affine(self) -> bool:
-        """Whether the layer is W h + b with a W that `linear` applies."""
+        """Whether the layer computes W h + b with a matrix W that `linear` can apply."""
         return isinstance(self.module, PixelRange | nn.Linear | nn.Conv2d)
 
     def linear(self, hidden: Tensor, *, absolute: bool = False) -> Tensor:
-        """W h of an affine layer, which is what it makes of a difference of inputs; or |W| h."""
+        """W h of an affine layer W h + b, without the bias; |W| h if `absolute`."""
         if not self.is_affine:
-            raise TypeError(f"{type(self.module).__name__} is not affine")
+            raise TypeError(
+                f"{type(self.module).__name__} is not affine: `linear` needs a PixelRange, nn.Linear or nn.Conv2d"
+            )
         weight = self.module.scale if isinstance(self.module, PixelRange) else self.parameters["weight"]
         weight = weight.abs() if absolute else weight
         match self.module:
@@ -116,7 +118,7 @@ class BoundLayer:
 
 
 class Net:
-    """`net(x) = net.head(net.features(x))`: logits, with parameters that are arguments and not attributes.
+    """`net(x) = net.head(net.features(x))`: logits, with parameters as arguments and not as attributes.
 
     Args:
         module: has `features` (an `nn.Sequential`) and `head`, both without state that changes in a forward pass.
@@ -131,7 +133,7 @@ class Net:
         return self.head(self.features(inputs))
 
     def features(self, inputs: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch hidden"]:
-        """What the last linear layer sees."""
+        """The input of the last linear layer."""
         *features, _ = self.layers
         return reduce(lambda hidden, layer: layer(hidden), features, inputs)
 
@@ -161,8 +163,8 @@ def nudged(
 ) -> Float[Tensor, "batch classes"]:
     """`net` at `inputs` with `nudge` added to the flattened features at `positions`.
 
-    A dense or convolutional first layer takes the nudge through what it touches alone, so that a gradient with respect
-    to 64 of 784 inputs costs a twelfth.
+    A dense or convolutional first layer computes the nudge's effect from `positions` alone, so that a gradient with
+    respect to 64 of 784 input features costs a twelfth of the whole gradient.
     """
     hidden, layers = inputs, iter(net.layers)
     for layer in layers:
@@ -193,7 +195,7 @@ def _convolved_nudge(
     nudge: Float[Tensor, "batch positions"],
     positions: Tensor,
 ) -> Float[Tensor, "batch out rows columns"]:
-    """The convolution of `hidden` with `nudge` added: what it makes of one at each position, weighted by the nudge."""
+    """The convolution of `hidden` plus the nudge: the responses to a unit at each position, weighted by the nudge."""
     module: nn.Conv2d = layer.module  # pyrefly: ignore
     units = torch.zeros(len(positions), hidden[0].numel(), dtype=nudge.dtype, device=nudge.device)
     units = units.scatter(1, positions[:, None], 1.0).unflatten(1, hidden.shape[1:])

@@ -3,8 +3,8 @@ r"""Find another explanation (Ross et al. 2017, section 3.3): RRR without annota
     A_0 = 0,   f_t = argmin RRR(A_t),   A_{t+1} = A_t or M_c[f_t]
 
 M_c[f] marks, for each training input, the features whose gradient of the predicted probability exceeds c times the
-largest one. Every f_t is trained from scratch. The paper keeps all the f_t for a person to choose from; a run here
-is f_t at t = `iterations`, and passes those before it.
+input's largest gradient. Every network f_t is trained from scratch. The paper keeps all networks for a person to choose
+from. A run here is f_t at t = `iterations`; the earlier networks f_1, f_2, ... are by-products (`passes`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ...datasets.base import Batch
 from ..base import Mitigation, Terms, mitigations
-from ..gradients import input_gradient, log_odds
+from ..gradients import input_gradient, predicted_log_odds
 from ..network import Net
 from .erm import ERM
 from .rrr import RRR
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @mitigations.register
 class FindAnotherExplanation(Mitigation):
-    """Forbids what the last network looked at, and trains again."""
+    """Trains again, with a penalty on the features that the previous network relied on."""
 
     name: ClassVar[str] = "find_another_explanation"
     paper: ClassVar[str] = "Ross et al. 2017"
@@ -60,10 +60,11 @@ class FindAnotherExplanation(Mitigation):
         return replace(last, passed=passed)
 
     def largest_gradient_mask(self, net: Net, batch: Batch) -> Bool[Tensor, "batch *features"]:
-        """M_c: |d max_k p_k / dx| > c * its largest entry, for each input.
+        """M_c: for each input, where |d max_k p_k / dx| > c * the largest entry of |d max_k p_k / dx|.
 
-        Taken of the log-odds of the predicted class, whose gradient has the same direction and does not underflow.
+        The gradient is taken of the predicted class's log-odds, because it has the same direction and does not
+        underflow.
         """
-        gradient, _ = input_gradient(net, batch.inputs, log_odds)
+        gradient, _ = input_gradient(net, batch.inputs, predicted_log_odds)
         size = gradient.flatten(1).abs()
         return (size > self.cutoff * size.amax(1, keepdim=True)).view_as(gradient)

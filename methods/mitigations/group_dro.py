@@ -3,15 +3,16 @@ r"""Group DRO (Sagawa, Koh, Hashimoto, Liang: ICLR 2020, section 3.3 and algorit
     min over theta, max over q:   loss = sum_g q_g * l_g(theta),   q = softmax(rate * u)
 
 l_g is the mean of -log p_y over group g, a (label, shortcut) pair that occurs among the N training inputs. The u_g are
-parameters of the method's own; they go up where the network's go down, by a reversed gradient. No strength.
+parameters of the method: by a reversed gradient they ascend the loss, which the network's parameters descend. No
+strength.
 
-Deviations. A batch's l_g is sum_{n in g} -log p_y(x_n) / (B N_g / N): divided by how many of g the training set lets
-expect and not by how many there are, so that the loss is a mean over the batch, unbiased at any batch size. And q moves
-by the optimiser's step on u instead of by eta * l_g: with Adam at 1e-3, `rate` = 10 moves log q by 0.01 a step at most,
-the paper's eta where l_g is 1. No adjustment for group sizes (C = 0).
+Deviations. A batch's l_g is sum_{n in g} -log p_y(x_n) / (B N_g / N): divided by the expected number of inputs of g in
+the batch and not by the actual number, so that the loss is a mean over the batch, unbiased at any batch size. And q
+moves by the optimiser's step on u instead of by eta * l_g: with Adam at 1e-3, `rate` = 10 moves log q by 0.01 a step at
+most, as much as the paper's eta moves log q where l_g is 1. No adjustment for group sizes (C = 0).
 
-A minority can be too small for it: on decoy digits at a correlation of 0.95, with 59 inputs in 42 minority groups,
-`rrrbench run mitigations-quick` measures an accuracy of 0.40 where the shortcut is random, ERM's is 0.88.
+A minority can be too small for group DRO: on decoy digits at a correlation of 0.95, with 59 inputs in 42 minority
+groups, `rrrbench run mitigations-quick` measures an accuracy of 0.40 where the shortcut is random; ERM's is 0.88.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from ...benchmark.engine.trainer import Fitted, Trainer
 
 NO_GROUP = -1e4
-"""u of a pair that does not occur: at the smallest `rate`, its share of the softmax is below e^-1000, which is 0."""
+"""u of a pair that does not occur: at the smallest `rate`, its share of the softmax is below e^-1000, hence 0."""
 
 
 @mitigations.register
@@ -51,7 +52,7 @@ class GroupDRO(Mitigation):
     rate: Annotated[float, Field(ge=0.1)] = 10.0
 
     def parameters(self, module: nn.Module, dataset: ShortcutDataset) -> Mapping[str, Tensor]:
-        values = int(dataset.class_shortcuts.max()) + 2  # and one for inputs without a shortcut
+        values = int(dataset.class_shortcuts.max()) + 2  # with a value for inputs without a shortcut
         u = torch.full((dataset.classes * values,), NO_GROUP)
         u[_pair(dataset.train.labels, dataset.train.shortcuts, values)] = 0.0
         return {"group_dro.u": u}

@@ -3,9 +3,10 @@ r"""Certified training inside the mask (IBP-Ex: Heo, Piratla, Wicker, Weller, Ne
     loss = mean_n -log p_y(x_n)  +  strength * mean_n -log softmax(w_n)_y
     w_nk = least z_y if k = y, else greatest z_k,   over x' in B_n = { x' in [0, 1]^D : |x' - x_n| <= epsilon A_n }
 
-with bounds from interval arithmetic: no content of the masked pixels has a greater error than the second term. Inputs
-without a mask have no perturbation, and are left out of it. Heo et al. weigh the terms with alpha and 1 - alpha, and
-let epsilon grow and alpha fall in training; here both stay, and strength is (1 - alpha) / alpha.
+The bounds of the logits z come from interval arithmetic, so that no content of the masked pixels has a greater error
+than -log softmax(w_n)_y. Inputs without a mask have no perturbation and count 0 in the right-reason term. Heo et al.
+weigh the terms with alpha and 1 - alpha, and let epsilon grow and alpha fall in training; here epsilon and alpha are
+constant, and strength is (1 - alpha) / alpha.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from ..restriction import restricted
 
 @mitigations.register
 class IBPEx(Mitigation):
-    """Trains on a bound of the worst that the masked pixels can show, too."""
+    """Trains also on a bound of the error over all contents of the mask."""
 
     name: ClassVar[str] = "ibp_ex"
     paper: ClassVar[str] = "Heo et al. 2023"
@@ -36,10 +37,10 @@ class IBPEx(Mitigation):
     epsilon: Annotated[float, Field(gt=0, le=1)] = 1.0
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
-        logits, inside, there = restricted(net, batch)
-        bounds = logit_bounds(inside, box_in_mask(there, self.epsilon))
-        own = true_class(batch.labels, logits.shape[-1])
+        logits, touched_net, touched_batch = restricted(net, batch)
+        bounds = logit_bounds(touched_net, box_in_mask(touched_batch, self.epsilon))
+        is_label = true_class(batch.labels, logits.shape[-1])
         return Terms(
             right_answer=cross_entropy(logits, batch.labels),
-            right_reason=strength * annotated_error(torch.where(own, bounds.lower, bounds.upper), batch),
+            right_reason=strength * annotated_error(torch.where(is_label, bounds.lower, bounds.upper), batch),
         )

@@ -3,7 +3,8 @@ r"""RRR on integrated gradients (Sundararajan et al. 2017; as a penalty: Liu & A
     loss = mean_n -log p_y(x_n)  +  strength * mean_n sum_d ( A_nd * IG_nd )^2
     IG_nd = x_nd * mean_j d/dx_d sum_k log p_k(a_j x_n),   a_j = (j - 1/2) / steps,  j = 1..steps
 
-The baseline is black, so what is black in the mask is not seen: `expected_gradients` has no such blind spot.
+The baseline is black, so the penalty does not see black pixels in the mask. `expected_gradients` has no such blind
+spot.
 """
 
 from __future__ import annotations

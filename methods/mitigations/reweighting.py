@@ -2,11 +2,11 @@ r"""Reweighting (importance weighting; Sagawa et al., ICLR 2020, section 3.2; RW
 
     loss = mean_n w_n * -log p_y(x_n),   w_n = N / (G N_g)
 
-for an input of group g, one of the G (label, shortcut) pairs among the N training inputs, N_g of them in g: every group
-has the same share of the loss. No strength.
+for an input of group g. Groups are the G (label, shortcut) pairs that occur among the N training inputs; group g has
+N_g inputs. With these weights every group has the same share of the loss. No strength.
 
-A minority can be too small for it: on decoy digits at a correlation of 0.95, with 59 inputs in 42 minority groups,
-`rrrbench run mitigations-quick` measures an accuracy of 0.59 where the shortcut is random, ERM's is 0.88.
+A minority can be too small for reweighting: on decoy digits at a correlation of 0.95, with 59 inputs in 42 minority
+groups, `rrrbench run mitigations-quick` measures an accuracy of 0.59 where the shortcut is random; ERM's is 0.88.
 """
 
 from __future__ import annotations

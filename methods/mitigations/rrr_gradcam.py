@@ -4,10 +4,12 @@ r"""RRR on Grad-CAM (RRR-G; Schramowski et al., Nature MI 2020; Friedrich et al.
 
 L is the Grad-CAM of the predicted class's logit, in [0, 1], at the inputs' resolution (`..gradcam`); A is True for a
 pixel with any masked channel. Friedrich et al. shrink the mask to the map; here the map is enlarged, so that no mask is
-lost. They hold the maps' weights constant, as captum does (`constant_weights`); here they are differentiated too.
+lost. Friedrich et al. hold the maps' weights constant, as captum does (`constant_weights`); here the maps' weights are
+differentiated too.
 
-A map that is least in the mask can still use what is there, as evidence against: on the tests' 6x6 inputs under a 3x3
-convolution, accuracy/random is 0.66 at its best strength, and 0.62 without (4 seeds; `rrr` in 2 of them: 0.93).
+A network whose map is least in the mask can still use the masked pixels, as evidence against a class: on the tests' 6x6
+inputs under a 3x3 convolution, accuracy/random is 0.66 at the best strength of RRR-G, and 0.62 without RRR-G (4 seeds;
+`rrr` on 2 of these seeds: 0.93).
 """
 
 from __future__ import annotations

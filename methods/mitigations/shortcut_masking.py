@@ -2,11 +2,16 @@ r"""Shortcut masking: the shortcut is hidden (ShortKit-ML, M01).
 
     loss = mean_n -log p_y(x_n)  +  strength * mean_n a_n * -log p_y(x~_n),   a_n = 1 if input n has a mask, else 0
 
-x~_n is x_n with its masked pixels, and no others, replaced by `fill`: `zero`; `mean`, of the input's other pixels by
-channel; `noise` from U(0, 1); `inpaint`, from the pixels around by pull and push (Gortler et al., SIGGRAPH 1996,
-section 3.4): averages of the known pixels over squares of 2x2, averages of those over squares of 4x4, and so on; a
-pixel is filled from the smallest square that knows any. All of it is in [0, 1], the range of every dataset here.
-ShortKit-ML replaces a share of the inputs, and draws once.
+x~_n is x_n with the content of its masked pixels replaced, by `fill`:
+
+- `zero`: zeros.
+- `mean`: the mean of the input's unmasked pixels, by channel.
+- `noise`: numbers from U(0, 1).
+- `inpaint`: the surrounding pixels, by pull and push (Gortler et al., SIGGRAPH 1996, section 3.4). Pull averages the
+  known pixels over squares of 2x2, these averages over squares of 4x4, and so on; push fills a pixel with the average
+  of the smallest square that has a known pixel.
+
+All fillings are in [0, 1], the range of every dataset here. ShortKit-ML masks a share of the inputs, drawn once.
 """
 
 from __future__ import annotations
@@ -25,7 +30,7 @@ from ..base import mitigations
 
 @mitigations.register
 class ShortcutMasking(Augmentation):
-    """Trains on inputs whose shortcut is hidden, too."""
+    """Trains also on copies of the inputs with the shortcut hidden."""
 
     name: ClassVar[str] = "shortcut_masking"
     paper: ClassVar[str] = "ShortKit-ML, M01"
@@ -50,7 +55,7 @@ class ShortcutMasking(Augmentation):
 def mean_where(
     inputs: Float[Tensor, "batch *features"], chosen: Bool[Tensor, "batch *#features"]
 ) -> Float[Tensor, "batch *#features"]:
-    """Each input's mean over the chosen features, by channel where it is an image; 0 where none is chosen."""
+    """Each input's mean over its chosen features, by channel for images; 0 for an input without chosen features."""
     chosen, dims = chosen.expand_as(inputs), tuple(range(min(2, inputs.dim() - 1), inputs.dim()))
     return (inputs * chosen).sum(dims, keepdim=True) / chosen.sum(dims, keepdim=True).clamp(min=1)
 
@@ -58,7 +63,7 @@ def mean_where(
 def inpaint(
     images: Float[Tensor, "batch channels rows columns"], known: Float[Tensor, "batch channels rows columns"]
 ) -> Float[Tensor, "batch channels rows columns"]:
-    """The images with what is not known filled in from around, coarse to fine; 0 where nothing is known.
+    """The images with unknown pixels filled from nearby known pixels, coarse to fine; 0 where no pixel is known.
 
     Args:
         known: 1 where a pixel is known, else 0.
@@ -67,5 +72,5 @@ def inpaint(
         return images * known
     share = F.avg_pool2d(known, 2, ceil_mode=True)
     coarse = inpaint(F.avg_pool2d(images * known, 2, ceil_mode=True) / share.clamp(min=0.25), (share > 0).to(images))
-    around = F.interpolate(coarse, scale_factor=2, mode="nearest")[:, :, : images.shape[2], : images.shape[3]]
-    return torch.where(known > 0, images, around)
+    filling = F.interpolate(coarse, scale_factor=2, mode="nearest")[:, :, : images.shape[2], : images.shape[3]]
+    return torch.where(known > 0, images, filling)

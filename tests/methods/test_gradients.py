@@ -5,7 +5,7 @@ import torch
 from rrrbench.methods.gradients import (
     input_gradient,
     input_gradient_at,
-    log_odds,
+    predicted_log_odds,
     reversed_gradient,
 )
 from rrrbench.methods.network import Net
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 def test_log_odds_point_the_way_of_the_probability():
     net, batch = small_net_and_batch()
-    odds, logits = input_gradient(net, batch.inputs, log_odds)
+    odds, logits = input_gradient(net, batch.inputs, predicted_log_odds)
     probability, _ = input_gradient(net, batch.inputs, lambda z: F.softmax(z, -1).amax(-1))
     p = F.softmax(logits, -1).amax(-1)[:, None, None, None]
     torch.testing.assert_close(odds * p * (1 - p), probability)

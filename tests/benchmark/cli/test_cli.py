@@ -202,7 +202,8 @@ def test_list_mitigations_shows_paper_needs_and_stages(invoke):
     [
         (("run", "benhc"), "did you mean bench"),
         (("leaderboard", "own.toml"), "no run of suite 'own'"),
-        (("records", "own.toml", "--format", "parquet"), "no run of suite"),
+        (("records", "own.toml", "--format", "parquet"), "say where to with --out FILE"),
+        (("log", "own.toml"), "no run of suite 'own'"),
         (("run", "own.toml", "--rule", "best"), "best"),
     ],
 )

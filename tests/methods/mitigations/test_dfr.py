@@ -5,7 +5,7 @@ import torch
 from rrrbench.benchmark.engine.trainer import Trainer
 from rrrbench.datasets.base import generator
 from rrrbench.methods.groups import groups
-from rrrbench.methods.last_layer import features, head_of, held_out, logistic_regression
+from rrrbench.methods.last_layer import features_of_run, head_of, held_out, logistic_regression
 from rrrbench.methods.mitigations.dfr import DFR, balanced_subset
 from small import small_dataset, small_trainer
 from torch.nn import functional as F
@@ -28,7 +28,7 @@ def test_dfrs_head_is_scikit_learns_on_balanced_held_out_inputs():
         labels = draw.train.labels[out]
         group = groups(labels, draw.train.shortcuts[out])[0].numpy()
         subset = balanced_subset(group, generator(draw.seed, "dfr"))
-        hidden = features(trained, fitted, row, 0)[out.numpy()]
+        hidden = features_of_run(trained, fitted, row, 0)[out.numpy()]
         model = logistic_regression().fit(hidden[subset], labels.numpy()[subset])
         logits = F.linear(
             torch.from_numpy(hidden), of_run(fitted, "head.weight", row), of_run(fitted, "head.bias", row)
@@ -40,7 +40,7 @@ def test_dfr_averages_the_heads_of_its_refits():
     trained = trainer((0,))
     draw, out = trained.draws[0], held_out(trained, 0.2)[0]
     fitted = DFR(refits=3).fit(trained)
-    labels, hidden = draw.train.labels[out].numpy(), features(trained, fitted, 0, 0)[out.numpy()]
+    labels, hidden = draw.train.labels[out].numpy(), features_of_run(trained, fitted, 0, 0)[out.numpy()]
     group, rng = groups(draw.train.labels[out], draw.train.shortcuts[out])[0].numpy(), generator(draw.seed, "dfr")
     subsets = [balanced_subset(group, rng) for _ in range(3)]
     weights = [head_of(logistic_regression().fit(hidden[s], labels[s]), 3)[0] for s in subsets]

@@ -11,7 +11,7 @@ from small import small_net_and_batch
 def test_expected_gradients_by_hand():
     mitigation = ExpectedGradients(references=2)
     batch = drawn(mitigation)
-    references, where = batch.draws["references"], batch.draws["where"][..., None]
+    references, where = batch.draws["references"], batch.draws["fractions"][..., None]
     difference = INPUTS[:, None] - references
     attribution = (difference * gradient_at(references + where * difference)).mean(1)
     expected = STRENGTH * (MASKS * attribution).square().sum(1).mean()

@@ -25,7 +25,7 @@ def test_rand_r4_takes_the_largest_of_its_samples():
     box = box_in_mask(batch, 0.5)
 
     def size_at(sample: int) -> torch.Tensor:
-        point = box.lower + batch.draws["where"][:, sample] * (box.upper - box.lower)
+        point = box.lower + batch.draws["fractions"][:, sample] * (box.upper - box.lower)
         gradient, _ = input_gradient(net, point, lambda z: log_prob_true(z, batch))
         return (gradient * batch.masks).square().flatten(1).sum(1)
 
