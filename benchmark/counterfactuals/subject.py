@@ -17,8 +17,7 @@ from torch.nn import functional as F
 
 from ...datasets.base import generator
 from ...datasets.glyphs import SHORTCUT, SIDE, Glyphs, Letters, draw_glyphs
-from ...datasets.sources import data_root
-from ...methods.explainers.counterfactual.base import LatentSpace, decoded, other_class
+from ...methods.explainers.counterfactual.base import Explained, LatentSpace, decoded, other_class
 from ...methods.explainers.counterfactual.informed_search import swapped
 from ..networks import networks
 from ..networks.base import Network
@@ -49,10 +48,11 @@ class Subject:
     accuracy: float
 
     @property
-    def space(self) -> LatentSpace:
-        """What explainers are told."""
+    def explained(self) -> Explained:
+        """The classifier, the generator, and what explainers are told of the latents."""
         fonts = self.glyphs.renderer.font_latents[self.glyphs.class_fonts]
-        return LatentSpace(self.glyphs.train.latents, SHORTCUT, fonts)
+        space = LatentSpace(self.glyphs.train.latents, SHORTCUT, fonts)
+        return Explained(self.classifier, self.glyphs.renderer, space)
 
 
 def subject(glyphs: Glyphs, classifier: nn.Module, n_samples: int) -> Subject:
@@ -84,21 +84,25 @@ def make_glyphs(seed: int, correlation: float, breadth: int, n_samples: int, dev
 
 
 def trained(glyphs: Glyphs, training: Training = TRAINING, folder: Path | None = None) -> Network:
-    """A classifier of these glyphs; a file in `folder` (the data root's `glyphs/`), named by all it depends on, spares
-    training the same one again.
-    """  # fmt: skip
-    folder = folder or data_root() / "glyphs"
+    """A classifier of these glyphs.
+
+    Args:
+        folder: where it is kept, in a file named by all that it depends on, to be read instead of trained again; None
+            keeps none.
+    """
     recipe = f"{glyphs.digest()} {glyphs.seed} {NETWORK} {training.model_dump_json()} torch {torch.__version__}"
-    path = folder / f"{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.pt"
-    classifier = _network(glyphs.seed).to(glyphs.renderer.mean.device)
-    if path.is_file():
-        classifier.load_state_dict(torch.load(path, weights_only=True, map_location=glyphs.renderer.mean.device))
+    path = None if folder is None else folder / f"{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.pt"
+    device = glyphs.renderer.mean.device
+    classifier = _network(glyphs.seed).to(device)
+    if path is not None and path.is_file():
+        classifier.load_state_dict(torch.load(path, weights_only=True, map_location=device))
         return classifier.eval()
     _fit(classifier, glyphs.images(glyphs.train), glyphs.train.labels, training, glyphs.seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=folder, delete=False) as file:
-        torch.save(classifier.state_dict(), file)
-    os.replace(file.name, path)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            torch.save(classifier.state_dict(), file)
+        os.replace(file.name, path)
     return classifier.eval()
 
 
@@ -127,7 +131,7 @@ def _fit(
 
 def _used(found: Subject) -> Bool[Tensor, "n"]:
     target = other_class(found.logits)
-    changed = swapped(found.letters.latents, found.space.class_shortcuts[target], SHORTCUT)
+    changed = swapped(found.letters.latents, found.explained.space.class_shortcuts[target], SHORTCUT)
     crisp = found.glyphs.renderer.crisp
     chunks = (decoded(some, found.classifier, crisp)[0].argmax(2) for some in changed.split(100))
     return (torch.cat(list(chunks)) == target[:, None]).any(1)

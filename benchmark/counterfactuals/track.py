@@ -17,10 +17,10 @@ import pandas as pd
 from tabulate import tabulate
 from tqdm import tqdm
 
+from ..compat.bex.benchmark import Benchmark
+from ..compat.bex.loggers import MlflowLogger, run_key
 from ..ranking.statistics import interval, paired_difference, with_interval
 from ..store.tracking import LOCAL, Tracker, tracking_uri
-from .benchmark import Benchmark
-from .loggers import MlflowLogger, run_key
 from .metrics import METRICS
 
 SETTINGS = tuple(product((0.95, 0.5), (10, 6)))

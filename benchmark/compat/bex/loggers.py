@@ -12,10 +12,10 @@ from typing import ClassVar
 
 from matplotlib.figure import Figure
 
-from ..report.strip import Labelled, counterfactual_strip
-from ..store.tracking import LOCAL, Tracker, tracking_uri
-from ..suite.protocol import PROTOCOL_VERSION
-from .evaluation import Shown
+from ...counterfactuals.evaluation import Shown
+from ...report.strip import Labelled, counterfactual_strip
+from ...store.tracking import LOCAL, Tracker, tracking_uri
+from ...suite.protocol import PROTOCOL_VERSION
 
 RECIPE = 1
 """Of glyphs, classifier and metrics: part of every run key, so a change of it is another number."""
