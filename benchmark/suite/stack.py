@@ -1,4 +1,4 @@
-"""A stack: runs that are trained together, and their keys."""
+"""Stacks: runs that are trained together, and the keys of runs, sweeps and datasets."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ AUTO = "auto:"
 
 @dataclass(frozen=True)
 class Stack:
-    """Runs that differ only in strength and seed: every one of `strengths` with every one of `seeds`.
+    """Runs that differ only in strength and seed: every strength of `strengths` with every seed of `seeds`.
 
     Attributes:
-        auto: strengths are ratios of the right-reason to the right-answer term at initialisation, see `Trainer`.
-        explainers: those that are measured beside the protocol's; part of the key, if there are any.
+        auto: strengths are ratios of the right-reason term to the right-answer term at initialisation, see `Trainer`.
+        explainers: explainers measured in addition to the protocol's; part of the run key, if there are any.
     """
 
     dataset: Recipe
@@ -38,7 +38,7 @@ class Stack:
     explainers: tuple[Explainer, ...] = ()
 
     def configuration(self, strength: float, seed: int) -> dict[str, Any]:
-        """Everything that decides one run's numbers, defaults included: what a record shows."""
+        """Everything that decides a run's numbers, defaults included; records show it."""
         return {
             "protocol": PROTOCOL_VERSION,
             "dataset": self.dataset.resolved(),
@@ -51,10 +51,10 @@ class Stack:
         }
 
     def identity(self, strength: float, seed: int) -> dict[str, Any]:
-        """The configuration without what stands at its default: what a run key is made from.
+        """The configuration without fields at their defaults; the run key is its hash.
 
-        So a field that is added later, with a default, changes no key. A default that changes needs a new `version` of
-        its class, and then the keys change with it.
+        A field that is added later, with a default, therefore changes no key. A class whose default changes needs a new
+        `version`, which changes the keys.
         """
         return {
             "protocol": PROTOCOL_VERSION,
@@ -77,56 +77,59 @@ class Stack:
         return _sha256(self.identity(strength, seed))
 
     def places(self) -> dict[str, tuple[float, int]]:
-        """The (strength, seed) of every run key."""
+        """Maps every run key to its (strength, seed)."""
         return {self.key(strength, seed): (strength, seed) for strength in self.strengths for seed in self.seeds}
 
     @property
     def sweep_key(self) -> str:
-        """Shared by the runs that a reader compares: one dataset, whatever its masks, network and training."""
+        """The key of all runs that a reader compares: the same dataset (whatever its masks), network and training."""
         identity = replace(self, dataset=self.dataset.with_masks()).identity(0.0, 0)
         return _sha256({name: identity[name] for name in ("protocol", "dataset", "network", "training")})
 
     def dataset_key(self, seed: int) -> str:
-        """One draw of the dataset; two digests under one such key are an error."""
+        """The key of a draw of the dataset; two digests under the same dataset key are an error."""
         return _sha256({"dataset": self.dataset.identity(), "seed": seed})
 
     def _strength(self, strength: float) -> float | str:
         return f"{AUTO}{float(strength)!r}" if self.auto else float(strength)
 
     def without(self, finished: Collection[str]) -> Iterator[Stack]:
-        """The runs that are not finished, as stacks again."""
+        """Groups the unfinished runs into stacks."""
         missing = {seed: tuple(s for s in self.strengths if self.key(s, seed) not in finished) for seed in self.seeds}
         for strengths, seeds in groupby(sorted(self.seeds, key=lambda seed: missing[seed]), missing.__getitem__):
             if strengths:
                 yield replace(self, strengths=strengths, seeds=tuple(sorted(seeds)))
 
     def with_passed(self) -> list[Stack]:
-        """This stack and those that its training gives too."""
+        """This stack, and the stacks that its training passes on the way (`Mitigation.passes`)."""
         return [self, *(replace(self, mitigation=mitigation) for mitigation in self.mitigation.passes)]
 
     def runs(self) -> Iterator[Stack]:
-        """Every run as a stack of its own."""
+        """Splits into single runs, each a stack of its own."""
         for seed in self.seeds:
             for strength in self.strengths:
                 yield replace(self, strengths=(strength,), seeds=(seed,))
 
     @property
     def epochs(self) -> int:
-        """Of all its runs and stages: what a progress bar expects."""
+        """Number of epochs of all runs and stages together, for progress bars."""
         return len(self) * self.training.epochs * self.mitigation.stages
 
     def divided(self, parts: int) -> list[Stack]:
-        """At least so many stacks, if there are as many runs; by seeds first: strengths share their seed's batches."""
-        seeds = _chunks(self.seeds, parts)
-        strengths = _chunks(self.strengths, -(-parts // len(seeds)))
-        return [replace(self, seeds=some, strengths=few) for some in seeds for few in strengths]
+        """Splits into at least `parts` stacks (fewer if there are fewer runs).
+
+        Seeds are split before strengths, because the strengths of a seed share its batches.
+        """
+        by_seeds = _chunks(self.seeds, parts)
+        by_strengths = _chunks(self.strengths, -(-parts // len(by_seeds)))
+        return [replace(self, seeds=seeds, strengths=strengths) for seeds in by_seeds for strengths in by_strengths]
 
     def __len__(self) -> int:
         return len(self.strengths) * len(self.seeds)
 
 
 def _chunks(items: tuple[Any, ...], parts: int) -> list[tuple[Any, ...]]:
-    """At most so many chunks, whose sizes differ by one at most."""
+    """Splits into `parts` chunks (fewer if there are fewer items), whose sizes differ by at most 1."""
     parts = min(parts, len(items))
     ends = [round(i * len(items) / parts) for i in range(parts + 1)]
     return [items[start:end] for start, end in pairwise(ends)]

@@ -1,4 +1,4 @@
-"""What a suite file states: sweeps of mitigations over strengths and seeds, validated, as stacks."""
+"""Suites as validated models of their TOML: sweeps of mitigations over strengths and seeds, listed as stacks."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Strength = (
     Annotated[float, Field(ge=0, allow_inf_nan=False)]
     | Annotated[str, Field(pattern=rf"^{AUTO}\d+(\.\d+)?(e[+-]?\d+)?$")]
 )
-"""A number, or "auto:R"."""
+"""A number in the units of its row, or "auto:R" for a ratio R of the terms at initialisation."""
 Measured = Annotated[InstanceOf[Explainer], BeforeValidator(explainers.resolve)]
-"""An explainer; its name, or a table of its name and parameters."""
+"""An explainer, given by its name or by a table of its name and parameters."""
 
 
 class Units(BaseModel):
@@ -53,30 +53,30 @@ class MitigationSweep(BaseModel):
         return self
 
     def converted(self, batch_size: int) -> tuple[float, ...]:
-        """The numbers in rrrbench's unit, sorted, each once; 0 for a mitigation without the axis."""
+        """Converts the numbers to rrrbench's unit, sorted, without duplicates; 0 for a mitigation without strength."""
         ours = {self.in_our_unit(s, batch_size) for s in self.strengths if not isinstance(s, str)}
         return tuple(sorted(ours)) or (() if self.strengths else (0.0,))
 
     def in_our_unit(self, strength: float, batch_size: int) -> float:
-        """A strength as this row gives it, in rrrbench's unit."""
+        """Converts a strength from this row's `units` to rrrbench's unit."""
         if self.units is None:
             return strength
         return from_published(strength, batch_size=batch_size, **self.units.model_dump())
 
     @property
     def ratios(self) -> tuple[float, ...]:
-        """The R of every "auto:R", sorted, each once."""
+        """The R of every "auto:R", sorted, without duplicates."""
         return tuple(sorted({float(s.removeprefix(AUTO)) for s in self.strengths if isinstance(s, str)}))
 
 
 class Sweep(BaseModel):
-    """Mitigations that are compared: on one dataset, with one network, trained one way.
+    """Mitigations that are compared on the same dataset, with the same network and training.
 
     Attributes:
-        label: by which a published number names the sweep that measures it.
-        trials: so many seeds, from 0, instead of the suite's.
-        controls: masks with which those that use masks are trained again: a corruption, or true masks on that many
-            inputs.
+        label: name of the sweep, by which a published number refers to it.
+        trials: number of seeds, counted from 0, instead of the suite's seeds.
+        controls: further masks for the mitigations that use masks: a corruption of the masks, or a number of inputs
+            that keep their true masks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -89,7 +89,7 @@ class Sweep(BaseModel):
     controls: tuple[Corruption | Annotated[int, Field(ge=0)], ...] = ()
 
     def stacks(self, seeds: Sequence[int]) -> Iterator[Stack]:
-        """Each mitigation's, followed by those of its controls."""
+        """Lists the stacks of each mitigation, followed by the stacks of its controls."""
         seeds = sorted(set(seeds)) if self.trials is None else range(self.trials)
         for row in self.mitigations:
             for dataset in [self.dataset, *(self._controls() if "masks" in row.mitigation.needs else ())]:
@@ -106,9 +106,9 @@ class Suite(BaseModel):
     """A named list of sweeps.
 
     Attributes:
-        sweeps: one whose `dataset` is a list is a sweep on each of them.
+        sweeps: a sweep whose `dataset` is a list becomes a sweep on each dataset of the list.
         save_models: keep every run's state dict as an artifact.
-        explainers: to be measured on every network, and ranked: see `explainer_board`.
+        explainers: explainers to measure on every network and to rank, see `explainer_board`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -122,25 +122,25 @@ class Suite(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _on_each_dataset(cls, content: Any) -> Any:
-        def each(sweep: Any) -> list[Any]:
+        def by_dataset(sweep: Any) -> list[Any]:
             several = isinstance(sweep, dict) and isinstance(sweep.get("dataset"), list)
             return [{**sweep, "dataset": dataset} for dataset in sweep["dataset"]] if several else [sweep]
 
         if not isinstance(content, dict) or not isinstance(content.get("sweeps"), list):
-            return content  # and let validation say so
-        return {**content, "sweeps": [one for sweep in content["sweeps"] for one in each(sweep)]}
+            return content  # validation reports the mistake
+        return {**content, "sweeps": [single for sweep in content["sweeps"] for single in by_dataset(sweep)]}
 
     def stacks(self) -> list[Stack]:
-        """All runs of the suite, in the order in which they are trained."""
+        """Lists all runs of the suite as stacks, in the order of training."""
         stacks = [stack for sweep in self.sweeps for stack in sweep.stacks(self.seeds)]
         return [replace(stack, explainers=self.explainers) for stack in stacks] if self.explainers else stacks
 
     def keys(self) -> list[str]:
-        """The key of every run, each once."""
+        """Lists the run keys, without duplicates."""
         return list(dict.fromkeys(key for stack in self.stacks() for key in stack.places()))
 
     def with_seeds(self, most: int) -> Suite:
-        """The same suite with the first so many seeds of each sweep."""
+        """The same suite with at most the first `most` seeds of each sweep."""
         sweeps = [sweep.model_copy(update={"trials": min(sweep.trials, most)}) if sweep.trials else sweep
                   for sweep in self.sweeps]  # fmt: skip
         return self.model_copy(update={"seeds": tuple(sorted(set(self.seeds))[:most]), "sweeps": tuple(sweeps)})

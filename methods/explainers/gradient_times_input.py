@@ -2,7 +2,7 @@
 
     a_d = x_d * dz_t(x) / dx_d
 
-Of a network of linear layers, ReLU and max-pooling without biases, it is complete against a baseline of zeros.
+Complete against a baseline of zeros, if the network has linear layers, ReLU and max-pooling only, without biases.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import ClassVar
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .base import Explainer, Network, explainers
+from .base import Explainer, ForwardFunction, explainers
 from .layers import differentiable
 
 
@@ -24,7 +24,7 @@ class GradientTimesInput(Explainer):
 
     def explain(
         self,
-        network: Network,
+        network: ForwardFunction,
         inputs: Float[Tensor, "batch *features"],
         target: Int[Tensor, "batch"],
         baselines: Float[Tensor, "batch *features"],

@@ -169,7 +169,7 @@ def test_the_baseline_is_zeros_unless_said_otherwise(name):
     plain = explainer.attribute(network, inputs, target)
     assert torch.equal(explainer.attribute(network, inputs, target, torch.zeros_like(inputs)), plain)
     assert not torch.allclose(explainer.attribute(network, inputs, target, torch.ones_like(inputs)), plain)
-    with pytest.raises(ValueError, match="give one each"):
+    with pytest.raises(ValueError, match="give each input its baseline"):
         explainer.attribute(network, inputs, target, torch.zeros_like(inputs[:1]))
 
 
