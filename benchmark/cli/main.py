@@ -90,8 +90,6 @@ class RecordsFormat(StrEnum):
     parquet = "parquet"
 
 
-COUNTERFACTUALS = "counterfactuals"
-"""The one suite that is no TOML file: it explains, and compares no mitigations."""
 DataRoot = Annotated[
     Path | None,
     typer.Option(help="Folder of MNIST/, FashionMNIST/, npz files …; else RRRBENCH_DATA, else a cache."),
@@ -142,7 +140,6 @@ def _entries(kind: Kind) -> Iterator[tuple[str, ...]]:
         case Kind.suites:
             yield "name", "what it runs"
             yield from ((name, first_line(load_suite(name).description)) for name in suites.names())
-            yield COUNTERFACTUALS, "explainers that change letters until the prediction changes; knows why it did"
         case Kind.metrics:
             yield "name", "meaning"
             yield from ((metric.id, metric.meaning) for metric in metrics())
@@ -169,14 +166,6 @@ def run(
     """
     if data_root is not None:
         os.environ["RRRBENCH_DATA"] = str(data_root.absolute())
-    if suite == COUNTERFACTUALS:
-        with _explained():
-            if executor is not ExecutorName.here:
-                raise ValueError(f"{COUNTERFACTUALS} runs in this process: leave out --executor {executor.value}")
-            from ..counterfactuals import track
-
-            typer.echo(track.run(_torch_device(device)))
-        return
     uri = tracking_uri()
     if (summary := finished.recall(suite, uri, rule)) is not None:
         typer.echo(summary)
@@ -367,9 +356,11 @@ def _load(name: str) -> tuple[Suite, pd.DataFrame]:
 
 
 def _ranked(suite: Suite, rows: pd.DataFrame, rule: str) -> Callable[[Format], str]:
-    """A suite's explainers by how they follow reliance, or its mitigations by how they fare, to be rendered."""
-    from ..ranking import explainer_board, leaderboard
+    """A suite's counterfactual explainers, its explainers, or its mitigations by how they fare, to be rendered."""
+    from ..ranking import counterfactual_board, explainer_board, leaderboard
 
+    if suite.counterfactuals:
+        return partial(counterfactual_board.render, counterfactual_board.counterfactual_board(rows))
     if suite.explainers:
         return partial(explainer_board.render, explainer_board.explainer_board(rows), rows)
     board, left_out = leaderboard.leaderboard(rows, rule), leaderboard.unranked(rows, rule)
@@ -388,13 +379,14 @@ def _report(suite: Suite, uri: str, rule: str) -> str:
     for form in ("csv", "md"):
         (LOCAL / f"leaderboard.{form}").write_text(render(form))
     lines = [render("table")]
-    if (rows.status == "finished").any():
+    drawn = bool(suite.sweeps) and bool((rows.status == "finished").any())  # else nothing is over strengths
+    if drawn:
         save(sweep_figure(rows, f"{suite.name}: mean and 95 % bootstrap interval over seeds"), LOCAL / suite.name)
         _summarise(suite, uri, rows, rule)
     done = int((rows.status != "failed").sum())
     lines.append(
         f"{done} of {len(suite.keys())} runs recorded in {uri}\n"
-        f"wrote {LOCAL}/leaderboard.csv, {LOCAL}/leaderboard.md and {LOCAL}/{suite.name}.png"
+        f"wrote {LOCAL}/leaderboard.csv, {LOCAL}/leaderboard.md" + (f" and {LOCAL}/{suite.name}.png" if drawn else "")
     )
     return "\n".join(lines)
 
@@ -407,7 +399,7 @@ def _summarise(suite: Suite, uri: str, rows: pd.DataFrame, rule: str) -> None:
     from ..report.curves import save, sweep_figure
     from ..report.points import settings
 
-    keys = {(stack.dataset.with_masks().id, stack.network.id): stack.sweep_key for stack in suite.stacks()}
+    keys = {(stack.names["dataset"], stack.names["network"]): stack.sweep_key for stack in suite.stacks()}
     tracker = Tracker(uri, suite.name)
     with suppress(MlflowException), TemporaryDirectory() as folder:
         tracker.describe(suite.description)

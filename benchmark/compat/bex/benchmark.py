@@ -13,12 +13,18 @@ import pandas as pd
 import torch
 from torch import nn
 
+from ....datasets.glyphs import VALIDATION, draw_glyphs
 from ...counterfactuals.evaluation import Shown, evaluate
 from ...counterfactuals.metrics import Verdicts, scores
-from ...counterfactuals.subject import NETWORK, TRAINING, Subject, make_glyphs, subject, trained
+from ...counterfactuals.subject import Subject, subject, trained
+from ...networks import networks
+from ...suite.training import Training
 from .explainers import Answers, ExplainerBase, explainer_class
 from .loggers import BasicLogger, MlflowLogger, default_path
 
+NETWORK = "lenet"
+TRAINING = Training(epochs=8, batch_size=100)
+"""As in the suite `counterfactuals`."""
 MakeLogger = Callable[[Mapping[str, object], Path], BasicLogger]
 
 
@@ -74,8 +80,12 @@ class Benchmark:
     @cached_property
     def subject(self) -> Subject:
         """What is explained."""
-        glyphs = make_glyphs(self.seed, self.corr_level, self.n_corr, self.n_samples, self.device)
-        classifier = trained(glyphs, TRAINING, self._folder) if self._given is None else self._given.to(self.device)
+        validation = max(VALIDATION, self.n_samples)
+        glyphs = draw_glyphs(self.seed, self.corr_level, self.n_corr, validation=validation).to(self.device)
+        if self._given is None:
+            classifier = trained(glyphs, networks.resolve(NETWORK), TRAINING, self._folder)
+        else:
+            classifier = self._given.to(self.device)
         return subject(glyphs, classifier, self.n_samples)
 
     def run(

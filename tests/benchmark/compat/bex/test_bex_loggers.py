@@ -53,10 +53,10 @@ def test_mlflow_has_configuration_metrics_and_picture(uri, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     bn = benchmark(logger=bex.MlflowLogger)
     numbers = bn.run("is", **FAST)
-    ((tags, parameters, metrics),) = Tracker(uri, "counterfactuals").flat("counterfactual")
-    assert tags["run_key"] == run_key(bn.attributes("is", **FAST))
-    assert parameters["corr_level"] == "0.95"
-    assert metrics["success"] == pytest.approx(numbers["success"])
-    tracker = Tracker(uri, "counterfactuals")
-    (run,) = tracker.client.search_runs([tracker.experiment_id])
-    assert [file.path for file in tracker.client.list_artifacts(run.info.run_id)] == ["counterfactuals.png"]
+    client = Tracker(uri, "bex").client
+    (run,) = client.search_runs([client.get_experiment_by_name("bex").experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["run_key"] == run_key(bn.attributes("is", **FAST))
+    assert run.data.params["corr_level"] == "0.95"
+    assert run.data.metrics["success"] == pytest.approx(numbers["success"])
+    assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["counterfactuals.png"]
