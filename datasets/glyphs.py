@@ -21,20 +21,22 @@ gradient, and nothing is trained or downloaded.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
 from string import ascii_uppercase
-from typing import NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .base import generator
+from .registry import Named
 
 CHARACTERS = ascii_uppercase
 FONTS = (
@@ -47,6 +49,8 @@ FONTS = (
 NUISANCES = ("ink", "scale", "x", "y", "rotation")
 CORE, SHORTCUT, NUISANCE = slice(0, 3), slice(3, 6), slice(6, 11)
 SIDE = 24
+VALIDATION = 1000
+"""Validation letters of a recipe's draw, if no more are explained."""
 WIDTH = 0.35
 """Standard deviation of a point's neighbourhood; the next point is at distance 1."""
 REACH = 1.25
@@ -154,6 +158,13 @@ class Glyphs:
         crisp = torch.cat([self.renderer.crisp(chunk) for chunk in self.validation.latents.split(1000)])
         return ((self.images(self.validation) - crisp).abs().mean() / crisp.mean()).item()
 
+    def to(self, device: torch.device | str) -> Glyphs:
+        """The same draw on another device."""
+        parts = (Letters(*(tensor.to(device) for tensor in letters)) for letters in (self.train, self.validation))
+        train, validation = parts
+        fonts = self.class_fonts.to(device)
+        return replace(self, renderer=self.renderer.to(device), class_fonts=fonts, train=train, validation=validation)
+
     def digest(self) -> str:
         """SHA-256 over glyphs, points, latents, labels and fonts: 64 hexadecimal digits."""
         sha = hashlib.sha256()
@@ -163,8 +174,23 @@ class Glyphs:
         return sha.hexdigest()
 
 
+class GlyphsRecipe(Named):
+    """Letters whose fonts agree with their labels; (parameters, seed) alone decide every pixel."""
+
+    name: ClassVar[str] = "glyphs"
+    correlation: Annotated[float, Field(ge=0, le=1, description="probability of a font of the input's label")] = 0.95
+    breadth: Annotated[
+        int, Field(ge=2, le=len(FONTS), multiple_of=2, description="fonts of both labels together, half for each")
+    ] = 10
+    inputs: Annotated[int, Field(ge=1, description="validation letters that are explained")] = 20
+
+    def make(self, seed: int) -> Glyphs:
+        """A draw with at least as many validation letters as are explained."""
+        return draw_glyphs(seed, self.correlation, self.breadth, validation=max(VALIDATION, self.inputs))
+
+
 def draw_glyphs(
-    seed: int, correlation: float = 0.95, breadth: int = 10, train: int = 1000, validation: int = 1000
+    seed: int, correlation: float = 0.95, breadth: int = 10, train: int = 1000, validation: int = VALIDATION
 ) -> Glyphs:
     """Draws letters whose fonts agree with their labels.
 

@@ -25,7 +25,7 @@ from ...datasets.sources import MissingData
 from ..metrics.base import metric
 from ..store.provenance import provenance
 from ..suite.loading import load_suite
-from ..suite.stack import Stack
+from ..suite.stack import MitigationStack
 from ..suite.sweep import Suite
 from .selection import RULES, NoEligibleStrength, select
 from .verdict import DIGITS, REPRODUCED, Provenance, Verdict, point, prediction_interval, verdict
@@ -141,7 +141,7 @@ def available(suite: Suite) -> tuple[Suite | None, dict[str, str]]:
     return (suite.model_copy(update={"sweeps": there}) if there else None), absent
 
 
-def stack_of(row: Published, suite: Suite) -> Stack | None:
+def stack_of(row: Published, suite: Suite) -> MitigationStack | None:
     """The runs that measure a published number: at its strength, or at those from which its rule chooses one.
 
     Returns:

@@ -88,7 +88,14 @@ def write_site(recordings: Sequence[Recorded], out: Path, results: Path) -> None
 
     Raises:
         OSError: the folder cannot be written.
+        ValueError: a suite without any of the metrics that pages draw, such as a suite of counterfactual explainers.
     """
+    for recording in recordings:
+        if not any(metric in recording.runs for metric in PICTURED):
+            raise ValueError(
+                f"suite {recording.name!r} has no pages: its runs have none of {', '.join(PICTURED)}; its table is "
+                f"`rrrbench leaderboard {recording.name}`"
+            )
     for name in ("settings", "runs", "figures", "data", "static"):
         (out / name).mkdir(parents=True, exist_ok=True)
     _write_static(out)

@@ -15,7 +15,7 @@ from ..engine.trainer import CHUNK, Fitted, Trainer
 from ..metrics import accuracy, randomisation, reliance, saliency
 from ..metrics.swap import swapped
 from ..store.record import Record, Status
-from ..suite.stack import Stack
+from ..suite.stack import MitigationStack
 
 EXPLAINERS = ("input_gradient", "input_gradient_predicted", "integrated_gradients")
 SALIENCY_INPUTS = 100
@@ -26,7 +26,7 @@ FLIPS = 6
 """Twins that a record names, of those on which the prediction flips."""
 
 
-def records(stack: Stack, trainer: Trainer, fitted: Fitted, seconds: float) -> Iterator[Record]:
+def records(stack: MitigationStack, trainer: Trainer, fitted: Fitted, seconds: float) -> Iterator[Record]:
     """The record of every run of a stack whose training took so many seconds, all its stages."""
     for row, draw in enumerate(trainer.draws):
         nets = [_net(trainer, fitted, row, column) for column in range(len(stack.strengths))]
@@ -57,7 +57,7 @@ def records(stack: Stack, trainer: Trainer, fitted: Fitted, seconds: float) -> I
             )
 
 
-def _status(stack: Stack, draw: ShortcutDataset, fitted: Fitted, place: tuple[int, int]) -> Status:
+def _status(stack: MitigationStack, draw: ShortcutDataset, fitted: Fitted, place: tuple[int, int]) -> Status:
     """`inert`: at strength > 0, with masks to use if it uses masks, the right-reason term moved nothing."""
     if bool(fitted.diverged[place]):
         return "diverged"

@@ -37,7 +37,7 @@ from ..engine.trainer import Part, Place, Trainer
 from ..networks import NetworkRecipe, networks
 from ..running.executors import Settings, Task
 from ..running.executors.processes import Processes
-from ..suite.stack import Stack
+from ..suite.stack import MitigationStack
 from ..suite.training import Training
 
 ROUNDS = 7
@@ -206,7 +206,7 @@ def suite_figures() -> Iterator[Figure]:
 def side_by_side_figure(draw: ShortcutDataset) -> Iterator[Figure]:
     """16 trainings of lenet in two processes of one thread each, against the plain loop with all threads."""
     epochs, network = 10, networks.resolve("lenet")
-    stack = Stack(decoy, network, RRR, Training(epochs=epochs), STRENGTHS, (0, 1))
+    stack = MitigationStack(decoy, network, RRR, Training(epochs=epochs), STRENGTHS, (0, 1))
     results = Processes(2).results([Task(stack)], Settings(engine="single"), lambda _: None)
     trained = sum(record.metrics["seconds"] for _, result in results for record in result.records) / 2
     steps = len(stack) * epochs * math.ceil(len(draw.train) / 256)

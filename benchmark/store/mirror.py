@@ -152,8 +152,8 @@ class Mirror:
             for name, value in tags.items():
                 self.client.set_experiment_tag(self.experiment_id, name, value)
 
-    def summarise(self, sweep_key: str, table: str, figure: Path) -> None:
-        """Puts a Markdown table on the page of a sweep's run, and a figure among its artifacts.
+    def summarise(self, sweep_key: str, table: str, figure: Path | None) -> None:
+        """Puts a Markdown table on the page of a sweep's run, and a figure, if there is one, among its artifacts.
 
         Raises:
             Away: the server cannot be used.
@@ -161,7 +161,8 @@ class Mirror:
         with away(self.uri):
             for run in self.search(f"tags.sweep_key = '{sweep_key}' and tags.kind = 'sweep'"):
                 self.client.set_tag(run.info.run_id, "mlflow.note.content", table)
-                self.client.log_artifact(run.info.run_id, str(figure), "summary")
+                if figure is not None:
+                    self.client.log_artifact(run.info.run_id, str(figure), "summary")
 
     def search(self, query: str) -> list[Run]:
         """The runs that match, of all experiments."""

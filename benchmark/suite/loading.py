@@ -8,8 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from ...datasets.glyphs import GlyphsRecipe
 from ...datasets.registry import UnknownName, nearest
 from .. import suites
+from .explanation import CounterfactualSweep
 from .sweep import MitigationSweep, Suite, Sweep, Units
 from .training import Training
 
@@ -71,7 +73,10 @@ def _problem(detail: Any) -> str:
 
 def _known_keys(location: Sequence[str | int]) -> list[str]:
     model: type[BaseModel] = Suite
-    nested = {"sweeps": Sweep, "mitigations": MitigationSweep, "training": Training, "units": Units}
+    nested: dict[str, type[BaseModel]] = {
+        **{"sweeps": Sweep, "mitigations": MitigationSweep, "training": Training, "units": Units},
+        **{"counterfactuals": CounterfactualSweep, "dataset": GlyphsRecipe},
+    }
     for part in location[:-1]:
         model = nested.get(str(part), model)
     return list(model.model_fields)

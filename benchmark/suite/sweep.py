@@ -13,7 +13,8 @@ from ...methods.base import Mitigation, mitigations
 from ...methods.explainers.base import Explainer, explainers
 from ...methods.published import Reduction, from_published
 from ..networks import NetworkRecipe, networks
-from .stack import AUTO, Stack
+from .explanation import CounterfactualSweep
+from .stack import AUTO, MitigationStack, Stack
 from .training import Training
 
 Strength = (
@@ -88,14 +89,15 @@ class Sweep(BaseModel):
     trials: Annotated[int, Field(ge=1)] | None = None
     controls: tuple[Corruption | Annotated[int, Field(ge=0)], ...] = ()
 
-    def stacks(self, seeds: Sequence[int]) -> Iterator[Stack]:
+    def stacks(self, seeds: Sequence[int]) -> Iterator[MitigationStack]:
         """Lists the stacks of each mitigation, followed by the stacks of its controls."""
         seeds = sorted(set(seeds)) if self.trials is None else range(self.trials)
         for row in self.mitigations:
             for dataset in [self.dataset, *(self._controls() if "masks" in row.mitigation.needs else ())]:
                 for strengths, auto in ((row.converted(self.training.batch_size), False), (row.ratios, True)):
                     if strengths:
-                        yield Stack(dataset, self.network, row.mitigation, self.training, strengths, tuple(seeds), auto)
+                        given = dataset, self.network, row.mitigation, self.training
+                        yield MitigationStack(*given, strengths, tuple(seeds), auto)
 
     def _controls(self) -> Iterator[Recipe]:
         for masks in self.controls:
@@ -103,10 +105,11 @@ class Sweep(BaseModel):
 
 
 class Suite(BaseModel):
-    """A named list of sweeps.
+    """A named list of sweeps, either of mitigations or of counterfactual explainers.
 
     Attributes:
         sweeps: a sweep whose `dataset` is a list becomes a sweep on each dataset of the list.
+        counterfactuals: sweeps of counterfactual explainers; a list as `dataset` likewise.
         save_models: keep every run's state dict as an artifact.
         explainers: explainers to measure on every network and to rank, see `explainer_board`.
     """
@@ -117,7 +120,8 @@ class Suite(BaseModel):
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
     save_models: bool = False
     explainers: tuple[Measured, ...] = ()
-    sweeps: Annotated[tuple[Sweep, ...], Field(min_length=1)]
+    sweeps: tuple[Sweep, ...] = ()
+    counterfactuals: tuple[CounterfactualSweep, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -126,14 +130,27 @@ class Suite(BaseModel):
             several = isinstance(sweep, dict) and isinstance(sweep.get("dataset"), list)
             return [{**sweep, "dataset": dataset} for dataset in sweep["dataset"]] if several else [sweep]
 
-        if not isinstance(content, dict) or not isinstance(content.get("sweeps"), list):
+        if not isinstance(content, dict):
             return content  # validation reports the mistake
-        return {**content, "sweeps": [single for sweep in content["sweeps"] for single in by_dataset(sweep)]}
+        lists = {kind: content[kind] for kind in ("sweeps", "counterfactuals") if isinstance(content.get(kind), list)}
+        expanded = {
+            kind: [single for sweep in sweeps for single in by_dataset(sweep)] for kind, sweeps in lists.items()
+        }
+        return {**content, **expanded}
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Suite:
+        if not self.sweeps and not self.counterfactuals:
+            raise ValueError("a suite needs [[sweeps]], or [[counterfactuals]] for counterfactual explainers")
+        if self.counterfactuals and (self.sweeps or self.explainers):
+            raise ValueError("[[counterfactuals]] cannot be beside sweeps or explainers: their boards differ; split it")
+        return self
 
     def stacks(self) -> list[Stack]:
         """Lists all runs of the suite as stacks, in the order of training."""
-        stacks = [stack for sweep in self.sweeps for stack in sweep.stacks(self.seeds)]
-        return [replace(stack, explainers=self.explainers) for stack in stacks] if self.explainers else stacks
+        explained = [stack for sweep in self.counterfactuals for stack in sweep.stacks(self.seeds)]
+        trained = [stack for sweep in self.sweeps for stack in sweep.stacks(self.seeds)]
+        return [*(replace(stack, explainers=self.explainers) for stack in trained), *explained]
 
     def keys(self) -> list[str]:
         """Lists the run keys, without duplicates."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from rrrbench.datasets import glyphs as module
-from rrrbench.datasets.glyphs import CORE, FONTS, NUISANCE, SHORTCUT, SIDE, Renderer, draw_glyphs
+from rrrbench.datasets.glyphs import CORE, FONTS, NUISANCE, SHORTCUT, SIDE, GlyphsRecipe, Renderer, draw_glyphs
 
 
 @pytest.fixture(scope="module")
@@ -128,3 +128,22 @@ def test_glyphs_are_rendered_once(monkeypatch):
     monkeypatch.setattr(module, "generator", lambda *_: pytest.fail("drawn again"))
     assert module._glyphs() is module._glyphs()
     assert np.isfinite(module._glyphs()).all()
+
+
+def test_a_recipe_is_a_draw_with_enough_letters_to_explain():
+    drawn = GlyphsRecipe(correlation=0.5, breadth=6).make(3)
+    assert drawn.digest() == draw_glyphs(3, 0.5, 6).digest()
+    assert len(GlyphsRecipe(inputs=1200).make(0).validation.labels) == 1200
+    assert GlyphsRecipe(breadth=6).id == "glyphs[breadth=6]"
+
+
+@pytest.mark.parametrize("change", [{"breadth": 7}, {"breadth": 24}, {"correlation": 1.5}, {"inputs": 0}])
+def test_a_recipe_s_parameters_are_checked(change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        GlyphsRecipe(**change)
+
+
+def test_a_draw_moves_to_a_device_whole():
+    moved = draw_glyphs(0, train=10, validation=10).to("meta")
+    tensors = [*moved.renderer.buffers(), moved.class_fonts, *moved.train, *moved.validation]
+    assert {tensor.device.type for tensor in tensors} == {"meta"}

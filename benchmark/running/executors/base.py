@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, singledispatch
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from ....methods.network import Net
 from ...engine.trainer import Engine, Fitted, Trainer
 from ...report.panel import saliency_panel
 from ...store.record import Record
-from ...suite.stack import Stack
+from ...suite.stack import MitigationStack, Stack
 from .. import evaluate
 
 PANEL_INPUTS = 5
@@ -91,13 +91,23 @@ def run_stack(
     Raises:
         OSError, ValueError: the data cannot be had, or differ from what was recorded; that is no single run's failure.
     """
-    stack, settings = task.stack, settings or Settings()
+    return run_kind(task.stack, task, settings or Settings(), progress)
+
+
+@singledispatch
+def run_kind(stack: Stack, task: Task, settings: Settings, progress: Callable[[int], object]) -> Result:
+    """`run_stack` of a kind of stack; a module of this package registers it."""
+    raise NotImplementedError(f"no executor knows how to run a {type(stack).__name__}: register it with run_kind")
+
+
+@run_kind.register(MitigationStack)
+def _(stack: MitigationStack, task: Task, settings: Settings, progress: Callable[[int], object]) -> Result:
     draws = [draw(stack.dataset, seed) for seed in stack.seeds]
     for one in draws:
         check_digest(one.id, one.seed, one.digest(), task.digests.get(stack.dataset_key(one.seed)))
     obstacles = {one.seed: _obstacle(stack, one) for one in draws}
     if any(obstacles.values()):
-        return _beside_obstacles(task, draws, obstacles, settings, progress)
+        return _beside_obstacles(stack, task, draws, obstacles, settings, progress)
     counted = 0
 
     def count(epochs: int) -> None:
@@ -106,7 +116,7 @@ def run_stack(
         progress(epochs)
 
     try:
-        result = _trained(task, draws, settings, count)
+        result = _trained(stack, task, draws, settings, count)
         progress(stack.epochs - counted)  # a stage may train one run for all strengths
         return result
     except Exception:
@@ -139,7 +149,7 @@ def check_digest(dataset: str, seed: int, digest: str, recorded: str | None) -> 
         )
 
 
-def _obstacle(stack: Stack, draw: ShortcutDataset) -> str:
+def _obstacle(stack: MitigationStack, draw: ShortcutDataset) -> str:
     """Why the mitigation has nothing to work with; empty if it has."""
     if stack.mitigation.needs_convolutions:
         layers = stack.network.build(draw, draw.seed).modules()
@@ -149,6 +159,7 @@ def _obstacle(stack: Stack, draw: ShortcutDataset) -> str:
 
 
 def _beside_obstacles(
+    stack: MitigationStack,
     task: Task,
     draws: list[ShortcutDataset],
     reasons: Mapping[int, str],
@@ -156,7 +167,6 @@ def _beside_obstacles(
     progress: Callable[[int], object],
 ) -> Result:
     """The seeds whose data the mitigation can work with, trained; the others with the reason why it cannot."""
-    stack = task.stack
     able = replace(stack, seeds=tuple(seed for seed in stack.seeds if not reasons[seed]))
     progress(stack.epochs - able.epochs)
     hindered = [
@@ -178,8 +188,13 @@ def failed(stack: Stack, error: str) -> Result:
     return Result([Record.of(of, strength, seed, "failed", error=error) for of, strength, seed in runs])
 
 
-def _trained(task: Task, draws: list[ShortcutDataset], settings: Settings, progress: Callable[[int], object]) -> Result:
-    stack = task.stack
+def _trained(
+    stack: MitigationStack,
+    task: Task,
+    draws: list[ShortcutDataset],
+    settings: Settings,
+    progress: Callable[[int], object],
+) -> Result:
     trainer = Trainer(
         stack.network,
         draws,
@@ -209,14 +224,14 @@ def draw(recipe: Recipe, seed: int) -> ShortcutDataset:
     return recipe.make(seed)
 
 
-def _state_dicts(stack: Stack, fitted: Fitted) -> Iterator[tuple[str, dict[str, Tensor]]]:
+def _state_dicts(stack: MitigationStack, fitted: Fitted) -> Iterator[tuple[str, dict[str, Tensor]]]:
     for row, seed in enumerate(stack.seeds):
         for column, strength in enumerate(stack.strengths):
             parameters = {name: value[row, column].cpu().clone() for name, value in fitted.parameters.items()}
             yield stack.key(strength, seed), parameters
 
 
-def _panel(stack: Stack, trainer: Trainer, fitted: Fitted) -> bytes:
+def _panel(stack: MitigationStack, trainer: Trainer, fitted: Fitted) -> bytes:
     """Input, mask, and input gradient at the least, the middle and the greatest strength of the first seed.
 
     Where a suite ranks explainers, all of these instead, at the middle strength.

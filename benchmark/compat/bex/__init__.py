@@ -10,18 +10,9 @@
 Written anew over rrrbench's own explainers and generator; no code of bex (`dvd42/Bex`, 0.1) is in here.
 """
 
-from ...methods.explainers.counterfactual import (
-    LCF,
-    Dice,
-    Dive,
-    ExplainerBase,
-    GrowingSpheres,
-    InformedSearch,
-    Stylex,
-    Xgem,
-)
-from ..counterfactuals.benchmark import Benchmark
-from ..counterfactuals.loggers import BasicLogger, MlflowLogger
+from .benchmark import Benchmark
+from .explainers import LCF, Dice, Dive, ExplainerBase, GrowingSpheres, InformedSearch, Stylex, Xgem
+from .loggers import BasicLogger, MlflowLogger
 
 __all__ = [
     "LCF",

@@ -13,12 +13,18 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ...methods.explainers.counterfactual import ExplainerBase, explainer_class
-from .evaluation import Shown, evaluate
+from ....datasets.glyphs import VALIDATION, draw_glyphs
+from ...counterfactuals.evaluation import Shown, evaluate
+from ...counterfactuals.metrics import Verdicts, scores
+from ...counterfactuals.subject import Subject, subject, trained
+from ...networks import networks
+from ...suite.training import Training
+from .explainers import Answers, ExplainerBase, explainer_class
 from .loggers import BasicLogger, MlflowLogger, default_path
-from .metrics import Verdicts, scores
-from .subject import NETWORK, TRAINING, Subject, make_glyphs, subject, trained
 
+NETWORK = "lenet"
+TRAINING = Training(epochs=8, batch_size=100)
+"""As in the suite `counterfactuals`."""
 MakeLogger = Callable[[Mapping[str, object], Path], BasicLogger]
 
 
@@ -33,7 +39,7 @@ class Benchmark:
         n_corr: how many fonts go with a label: 10 or 6, or any even number up to 22.
         seed: of the data, the classifier, and the explainers' draws.
         logger: a class as `BasicLogger` is; None for none.
-        data_path: folder in which trained classifiers are kept.
+        data_path: folder in which trained classifiers are kept, to be found again; none is kept if not given.
         download: has no effect: nothing is downloaded.
         classifier: of your own, from (n, 1, 24, 24) to two logits; one is trained if not given.
         device: where everything runs.
@@ -74,8 +80,12 @@ class Benchmark:
     @cached_property
     def subject(self) -> Subject:
         """What is explained."""
-        glyphs = make_glyphs(self.seed, self.corr_level, self.n_corr, self.n_samples, self.device)
-        classifier = trained(glyphs, TRAINING, self._folder) if self._given is None else self._given.to(self.device)
+        validation = max(VALIDATION, self.n_samples)
+        glyphs = draw_glyphs(self.seed, self.corr_level, self.n_corr, validation=validation).to(self.device)
+        if self._given is None:
+            classifier = trained(glyphs, networks.resolve(NETWORK), TRAINING, self._folder)
+        else:
+            classifier = self._given.to(self.device)
         return subject(glyphs, classifier, self.n_samples)
 
     def run(
@@ -113,7 +123,7 @@ class Benchmark:
             if logger is not None:
                 logger.accumulate(scores(verdicts), shown)
 
-        verdicts = evaluate(made, subject, self.batch_size, self.seed, watch)
+        verdicts = evaluate(Answers(made, self.seed), subject, self.batch_size, self.seed, watch)
         results = {**scores(verdicts), "accuracy": subject.accuracy, "blend": subject.glyphs.blend()}
         self._rows.append({**attributes, **results})
         if logger is not None:
@@ -138,7 +148,7 @@ class Benchmark:
         changed = {name: value for name, value in parameters.items() if defaults.get(name) != value}
         inner = ",".join(f"{name}={changed[name]}" for name in sorted(changed))
         return {
-            "explainer": (kind.name or kind.__name__) + (f"[{inner}]" if inner else ""),
+            "explainer": vars(kind).get("name", kind.__name__) + (f"[{inner}]" if inner else ""),
             "parameters": json.dumps({**defaults, **parameters}, sort_keys=True, default=str),
             "corr_level": self.corr_level,
             "n_corr": self.n_corr,

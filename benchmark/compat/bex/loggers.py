@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,15 +13,16 @@ from typing import ClassVar
 
 from matplotlib.figure import Figure
 
-from ..report.strip import Labelled, counterfactual_strip
-from ..store.home import home
-from ..suite.protocol import PROTOCOL_VERSION
-from .evaluation import Shown
+from ...counterfactuals.evaluation import Shown
+from ...counterfactuals.picture import picture
+from ...store.home import home
+from ...store.mirror import Mirror
+from ...store.records import RecordStore
+from ...store.server import tracking_uri
+from ...suite.protocol import PROTOCOL_VERSION
 
 RECIPE = 1
 """Of glyphs, classifier and metrics: part of every run key, so a change of it is another number."""
-COLUMNS = 4
-ROWS = 4
 TITLE = ("explainer", "corr_level", "n_corr", "seed")
 
 
@@ -73,40 +76,29 @@ class BasicLogger:
 
     def create_cf_figure(self) -> Figure:
         """The first inputs as they come, with their counterfactuals: hits first, then other flips."""
-        rows = [row for shown in self._shown for row in _rows(shown)][:ROWS]
         title = " ".join(f"{name} {value}" for name, value in self.attributes.items() if name in TITLE)
-        return counterfactual_strip(
-            rows, f"{title}\nink: grey stayed, red put, blue taken away; green frame: shortcut hit", COLUMNS
-        )
+        return picture(self._shown, title)
 
 
 class MlflowLogger(BasicLogger):
-    """One MLflow run in the experiment `counterfactuals`: configuration, metrics, and the picture."""
+    """An MLflow run in the experiment `bex`: configuration, metrics, and the picture."""
 
-    experiment: ClassVar[str] = "counterfactuals"
+    experiment: ClassVar[str] = "bex"
 
     def log(self) -> None:
+        from mlflow.entities import Metric, Param
+
+        folder, now = home(), int(time.time() * 1000)
+        mirror = Mirror(tracking_uri(folder), self.experiment, RecordStore(folder))
+        client, name = mirror.client, str(self.attributes["explainer"])
         tags = {"kind": "counterfactual", "run_key": run_key(self.attributes), **self.notes}
-        figures = {"counterfactuals.png": self.create_cf_figure()}
-        self.tracker.log_flat(str(self.attributes["explainer"]), tags, self.attributes, self.results, figures)
+        run = client.create_run(mirror.experiment_id, run_name=name, tags=tags).info.run_id
+        values = [Metric(key, value, now, 0) for key, value in self.results.items() if not math.isnan(value)]
+        client.log_batch(run, values, [Param(key, str(value)) for key, value in self.attributes.items()])
+        client.log_figure(run, self.create_cf_figure(), "counterfactuals.png", save_kwargs={"dpi": 110})
+        client.set_terminated(run)
 
 
 def default_path(attributes: Mapping[str, object]) -> Path:
     """Below the working directory, by explainer and run key."""
     return home() / "counterfactuals" / f"{attributes['explainer']}-{run_key(attributes)[:8]}"
-
-
-def _rows(shown: Shown) -> list[tuple[Labelled, list[Labelled]]]:
-    """Each input with its counterfactuals, none of them twice."""
-    rows = []
-    for i, image in enumerate(shown.images):
-        before, answers = int(shown.predicted[i]), shown.predictions[i].tolist()
-        order = (2 * shown.hits[i].int() + (shown.predictions[i] != before).int()).argsort(descending=True, stable=True)
-        changed: list[Labelled] = []
-        for j in order.tolist():
-            below = "\n".join([f"class {before} → {answers[j]}", *shown.changes[i][j]])
-            other = Labelled(shown.counterfactuals[i, j], below, shown.hits[i, j])
-            if not any(other.image.equal(earlier.image) for earlier in changed):
-                changed.append(other)
-        rows.append((Labelled(image, f"class {before}"), changed[:COLUMNS]))
-    return rows
