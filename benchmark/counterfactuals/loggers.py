@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from matplotlib.figure import Figure
 
-from ..report.strip import Labelled, counterfactual_strip
+from ..figures.strip import Labelled, counterfactual_strip
 from ..store.tracking import LOCAL, Tracker, tracking_uri
 from ..suite.protocol import PROTOCOL_VERSION
 from .evaluation import Shown

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from rrrbench.benchmark.report.strip import HIT, Labelled, counterfactual_strip
+from rrrbench.benchmark.figures.strip import HIT, Labelled, counterfactual_strip
 
 
 def image(*pixels):
