@@ -144,8 +144,9 @@ def _entries(kind: Kind) -> Iterator[tuple[str, ...]]:
             yield from ((name, first_line(load_suite(name).description)) for name in suites.names())
             yield COUNTERFACTUALS, "explainers that change letters until the prediction changes; knows why it did"
         case Kind.metrics:
-            yield "name", "meaning"
-            yield from ((metric.id, metric.meaning) for metric in metrics())
+            yield "id", "better", "range", "chance", "meaning"
+            for metric in metrics:
+                yield metric.id, metric.better, f"{metric.low} to {metric.high}", metric.chance, metric.meaning
         case _:
             registry = {"datasets": datasets, "networks": networks, "explainers": explainers}[kind.value]
             yield "name", "what it is"

@@ -17,7 +17,7 @@ from tiny import tiny_suite
 def some_records(status="finished", **measured) -> list[Record]:
     stack = tiny_suite().stacks()[1]
     measured = {"metrics": {"accuracy/random": 0.5}, "digest": "0" * 64, **measured}
-    return [Record.of(stack, strength, seed, status, **measured) for strength, seed in stack.places().values()]
+    return [Record.for_run(stack, strength, seed, status, **measured) for strength, seed in stack.places().values()]
 
 
 def statuses(tracker: Tracker) -> dict[str, list[str]]:
