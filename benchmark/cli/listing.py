@@ -47,8 +47,9 @@ def _entries(kind: Kind) -> Iterator[tuple[str, ...]]:
             yield "name", "what it runs"
             yield from ((name, _first_line(load_suite(name).description)) for name in suites.names())
         case "metrics":
-            yield "name", "meaning"
-            yield from ((metric.id, metric.meaning) for metric in metrics())
+            yield "id", "better", "range", "chance", "meaning"
+            for metric in metrics:
+                yield metric.id, metric.better, f"{metric.low} to {metric.high}", metric.chance, metric.meaning
         case _:
             registries = {"datasets": datasets, "networks": networks, "explainers": explainers, "executors": executors}
             registry = registries[kind]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple, get_args
+from functools import cache
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from tabulate import tabulate
 
+from ..metrics.column import Column
 from .selection import SHIFTED, NoEligibleStrength, headline, rule_named, select
 from .statistics import interval, with_interval
 
@@ -24,40 +26,12 @@ INDEPENDENT = "mask-independent"
 _WIDTH = 150
 
 
-class Shown(NamedTuple):
-    """A metric's column in a table."""
+@cache
+def columns() -> tuple[Column, ...]:
+    """The metrics' columns, from left to right."""
+    from ..metrics.base import metrics  # and torch, which a leaderboard does without until it is rendered
 
-    id: str
-    title: str
-    legend: str = ""
-    decimals: int = 3
-    interval: bool = True
-
-
-SHOWN = (
-    *(Shown(accuracy, accuracy) for accuracy in SHIFTED),
-    Shown("flip_rate", "flip_rate"),
-    Shown(
-        "mass_abs_over_chance/input_gradient",
-        "mask saliency\nover chance",
-        "mass_abs_over_chance/input_gradient; 1: the mask has no more than its area's share",
-        decimals=2,
-    ),
-    Shown(
-        "mask_effect",
-        "mask effect",
-        f"headline accuracy with true masks minus that with wrong ones, by seed, at the same strength; {INDEPENDENT}: "
-        "its interval reaches 0",
-    ),
-    Shown("regret", "regret", "headline accuracy lost to the oracle's choice, which is a bound, never a result"),
-    Shown(
-        "seconds_over_erm",
-        "cost",
-        "mean seconds of a run over erm's; a wide stack shares its work",
-        decimals=1,
-        interval=False,
-    ),
-)
+    return metrics.columns()
 
 
 def leaderboard(records: pd.DataFrame, rule: str) -> pd.DataFrame:
@@ -223,14 +197,14 @@ def _tabulated(cells: pd.DataFrame, style: str, names: int, room: int | None = N
     )
 
 
-def _shown(rows: pd.DataFrame) -> list[Shown]:
+def _shown(rows: pd.DataFrame) -> list[Column]:
     """The table's metrics that some row has; of the shifted accuracies only the headline."""
-    present = [shown for shown in SHOWN if shown.id in rows and rows[shown.id].notna().any()]
+    present = [shown for shown in columns() if shown.id in rows and rows[shown.id].notna().any()]
     shifted = [shown.id for shown in present if shown.id in SHIFTED]
     return [shown for shown in present if shown.id not in shifted[1:]]
 
 
-def cell(shown: Shown, mean: float, low: float, high: float) -> str:
+def cell(shown: Column, mean: float, low: float, high: float) -> str:
     """A mean with its interval, if the column shows it, in the metric's decimals."""
     ends = (low, high) if shown.interval else (np.nan, np.nan)
     return with_interval(mean, *ends, shown.decimals)

@@ -69,7 +69,7 @@ class Record(BaseModel):
         return str(self.configuration["protocol"])
 
     @classmethod
-    def of(cls, stack: Stack, strength: float, seed: int, status: Status, **measured: Any) -> Record:
+    def for_run(cls, stack: Stack, strength: float, seed: int, status: Status, **measured: Any) -> Record:
         """The record of one run of a stack."""
         return cls(
             run_key=stack.key(strength, seed),

@@ -65,7 +65,7 @@ def made_up(stack, strength, seed) -> Record:
     metrics = dict(zip(METRICS, rng.random(len(METRICS)).tolist(), strict=True))
     last = {name: curve[-1] for name, curve in curves.items()}
     digest = f"{seed:064x}"
-    return Record.of(stack, strength, seed, "finished", metrics=metrics | last, curves=curves, digest=digest)
+    return Record.for_run(stack, strength, seed, "finished", metrics=metrics | last, curves=curves, digest=digest)
 
 
 def seconds_of(*words: str, folder: Path, uri: str) -> float:

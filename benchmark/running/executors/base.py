@@ -12,15 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from ....datasets.base import Recipe, ShortcutDataset
-from ....methods.explainers.base import Explainer, explainers
-from ....methods.network import Net
 from ...engine.trainer import Engine, Fitted, Trainer
-from ...report.panel import saliency_panel
+from ...metrics.evaluation import evaluations
 from ...store.record import Record
 from ...suite.stack import MitigationStack, Stack
-from .. import evaluate
-
-PANEL_INPUTS = 5
+from ..picture import picture
+from ..records import records
 
 
 class DigestMismatch(ValueError):
@@ -123,8 +120,8 @@ def _(stack: MitigationStack, task: Task, settings: Settings, progress: Callable
         progress(-counted)
         if len(stack) > 1:
             return _joined(run_stack(Task(run, panel=False), settings, progress) for run in stack.runs())
-        one, *passed = stack.with_passed()
-        why = Result([Record.of(one, one.strengths[0], one.seeds[0], "failed", error=traceback.format_exc())])
+        run, *passed = stack.with_passed()
+        why = Result([Record.for_run(run, run.strengths[0], run.seeds[0], "failed", error=traceback.format_exc())])
         if not passed:
             progress(stack.epochs)
             return why
@@ -170,11 +167,11 @@ def _beside_obstacles(
     able = replace(stack, seeds=tuple(seed for seed in stack.seeds if not reasons[seed]))
     progress(stack.epochs - able.epochs)
     hindered = [
-        Record.of(of, strength, one.seed, "inapplicable", error=reasons[one.seed], digest=one.digest())
-        for of in stack.with_passed()
-        for one in draws
-        if reasons[one.seed]
-        for strength in of.strengths
+        Record.for_run(own, strength, draw.seed, "inapplicable", error=reasons[draw.seed], digest=draw.digest())
+        for own in stack.with_passed()
+        for draw in draws
+        if reasons[draw.seed]
+        for strength in own.strengths
     ]
     if not able.seeds:
         return Result(hindered)
@@ -184,8 +181,14 @@ def _beside_obstacles(
 
 def failed(stack: Stack, error: str) -> Result:
     """Every run of a stack, and of those that would have come with it, as failed, for this reason."""
-    runs = [(of, strength, seed) for of in stack.with_passed() for seed in of.seeds for strength in of.strengths]
-    return Result([Record.of(of, strength, seed, "failed", error=error) for of, strength, seed in runs])
+    return Result(
+        [
+            Record.for_run(own, strength, seed, "failed", error=error)
+            for own in stack.with_passed()
+            for seed in own.seeds
+            for strength in own.strengths
+        ]
+    )
 
 
 def _trained(
@@ -210,12 +213,14 @@ def _trained(
     fitted = stack.mitigation.fit(trainer)
     per_stage = (time.perf_counter() - begin - trainer.clock.setup) / stack.mitigation.stages
     trained = list(zip(stack.with_passed(), (fitted, *fitted.passed), strict=True))
-    records = [
-        record for of, one in trained for record in evaluate.records(of, trainer, one, per_stage * of.mitigation.stages)
+    recorded = [
+        record
+        for own, networks in trained
+        for record in records(own, evaluations(own, trainer, networks, per_stage * own.mitigation.stages))
     ]
     models = dict(item for pair in trained for item in _state_dicts(*pair)) if settings.save_models else {}
     pictured = task.panel and (stack.mitigation.has_strength or bool(stack.explainers))
-    return Result(records, models, _panel(stack, trainer, fitted) if pictured else None)
+    return Result(recorded, models, picture(stack, trainer, fitted) if pictured else None)
 
 
 @lru_cache(maxsize=8)
@@ -229,28 +234,3 @@ def _state_dicts(stack: MitigationStack, fitted: Fitted) -> Iterator[tuple[str, 
         for column, strength in enumerate(stack.strengths):
             parameters = {name: value[row, column].cpu().clone() for name, value in fitted.parameters.items()}
             yield stack.key(strength, seed), parameters
-
-
-def _panel(stack: MitigationStack, trainer: Trainer, fitted: Fitted) -> bytes:
-    """Input, mask, and input gradient at the least, the middle and the greatest strength of the first seed.
-
-    Where a suite ranks explainers, all of these instead, at the middle strength.
-    """
-    one = trainer.draws[0]
-    batch = (one.environments.get("random") or one.test("aligned")).batch(slice(0, PANEL_INPUTS))
-    inputs = batch.inputs.to(trainer.device)
-    last = len(stack.strengths) - 1
-
-    def attributed(explainer: Explainer, column: int) -> Tensor:
-        net = Net(trainer.modules[0], {name: value[0, column] for name, value in fitted.parameters.items()})
-        return torch.nan_to_num(explainer.attribute(net, inputs, net(inputs).argmax(-1).detach()))
-
-    setting = f"{stack.dataset.id}, {stack.network.id}, {stack.label}"
-    if stack.explainers:
-        able = [explainer for explainer in stack.explainers if not explainer.obstacle(trainer.modules[0])]
-        maps = {explainer.id.replace("_", "\n"): attributed(explainer, last // 2) for explainer in able}
-        at = f", strength {stack.strengths[last // 2]:.3g}" if stack.mitigation.has_strength else ""
-        return saliency_panel(inputs, batch.masks, maps, f"{setting}{at}: |attribution| of the predicted class")
-    gradient = explainers.resolve("input_gradient")
-    maps = {f"strength {stack.strengths[i]:.3g}": attributed(gradient, i) for i in sorted({0, last // 2, last})}
-    return saliency_panel(inputs, batch.masks, maps, f"{setting}: |input gradient|")

@@ -35,7 +35,7 @@ def explained(stack: ExplanationStack, task: Task, settings: Settings, progress:
         try:
             record, model, batches = _explained(stack, seed, digest, settings)
         except Exception:
-            records.append(Record.of(stack, 0.0, seed, "failed", error=traceback.format_exc(), digest=digest))
+            records.append(Record.for_run(stack, 0.0, seed, "failed", error=traceback.format_exc(), digest=digest))
         else:
             records.append(record)
             models |= {record.run_key: model} if settings.save_models else {}
@@ -60,7 +60,7 @@ def _explained(
     seconds = time.perf_counter() - begin
     measured = {**scores(verdicts), "accuracy": subject.accuracy, "blend": subject.glyphs.blend(), "seconds": seconds}
     metrics = {name: value for name, value in measured.items() if not math.isnan(value)}  # a share of nothing
-    record = Record.of(stack, 0.0, seed, "finished", metrics=metrics, digest=digest)
+    record = Record.for_run(stack, 0.0, seed, "finished", metrics=metrics, digest=digest)
     return record, {name: value.cpu().clone() for name, value in subject.classifier.state_dict().items()}, batches
 
 

@@ -8,10 +8,9 @@ import pandas as pd
 import pytest
 import torch
 from rrrbench.benchmark.engine.trainer import Trainer
-from rrrbench.benchmark.metrics import saliency
+from rrrbench.benchmark.metrics import evaluation, saliency
 from rrrbench.benchmark.networks import networks
 from rrrbench.benchmark.ranking import explainer_board
-from rrrbench.benchmark.running import evaluate
 from rrrbench.benchmark.running.executors.base import Settings, Task, run_stack
 from rrrbench.benchmark.suite.loading import load_suite, parse_suite
 from rrrbench.benchmark.suite.training import Training
@@ -113,7 +112,7 @@ def test_an_unknown_explainer_is_named():
 def test_a_record_has_the_protocol_s_explainers_and_those_that_are_able():
     result = run_stack(Task(suite_with().stacks()[0]))
     measured = result.records[0].metrics
-    assert {f"mass_abs/{name}" for name in (*evaluate.EXPLAINERS, "gradient_times_input")} <= measured.keys()
+    assert {f"mass_abs/{name}" for name in (*evaluation.EXPLAINERS, "gradient_times_input")} <= measured.keys()
     assert "mass_abs/gradcam" not in measured  # a dense network has no convolution
     assert measured["untrained_rank_correlation/random_attribution"] == 1
     assert measured["untrained_rank_correlation/input_gradient"] < 0.9

@@ -5,7 +5,8 @@ import pytest
 from letters import Ink
 from rrrbench.benchmark.compat import bex
 from rrrbench.benchmark.compat.bex.loggers import run_key
-from rrrbench.benchmark.store.tracking import Tracker
+from rrrbench.benchmark.store.mirror import Mirror
+from rrrbench.benchmark.store.records import RecordStore
 
 FAST = {"num_explanations": 3}
 
@@ -49,11 +50,11 @@ def test_a_logger_of_one_s_own():
     assert logged[1][2] == (3, 3, 1, 24, 24)
 
 
-def test_mlflow_has_configuration_metrics_and_picture(uri, monkeypatch):
+def test_mlflow_has_configuration_metrics_and_picture(uri, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     bn = benchmark(logger=bex.MlflowLogger)
     numbers = bn.run("is", **FAST)
-    client = Tracker(uri, "bex").client
+    client = Mirror(uri, "bex", RecordStore(tmp_path)).client
     (run,) = client.search_runs([client.get_experiment_by_name("bex").experiment_id])
     assert run.info.status == "FINISHED"
     assert run.data.tags["run_key"] == run_key(bn.attributes("is", **FAST))
