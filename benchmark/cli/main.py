@@ -119,7 +119,7 @@ def list_known(kind: Annotated[Kind | None, typer.Argument(help="Only these.")] 
 
 def _entries(kind: Kind) -> Iterator[tuple[str, ...]]:
     """A header, then a row an entry."""
-    from ...datasets.base import datasets
+    from ...datasets.recipe import datasets
     from ...methods.base import mitigations
     from ...methods.explainers.base import explainers
     from .. import suites

@@ -31,7 +31,8 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from ...datasets.base import ShortcutDataset, Split, datasets, make
+from ...datasets.base import ShortcutDataset, Split
+from ...datasets.recipe import datasets, make
 from ...methods.base import Mitigation, mitigations
 from ..engine.trainer import Part, Place, Trainer
 from ..networks import NetworkRecipe, networks

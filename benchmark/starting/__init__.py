@@ -17,7 +17,7 @@ def write(kind: Kind, name: str, folder: Path) -> Path:
         ValueError: a name that no module can have, or that is taken.
         FileExistsError: there is such a file.
     """
-    from ...datasets.base import datasets
+    from ...datasets.recipe import datasets
     from ...methods.base import mitigations
 
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Any
 
-from ...datasets.base import Recipe
+from ...datasets.recipe import Recipe
 from ...methods.base import Mitigation
 from ...methods.explainers.base import Explainer
 from ..networks import NetworkRecipe

@@ -11,7 +11,8 @@ import torch
 from rrrbench.benchmark.engine.trainer import Trainer
 from rrrbench.benchmark.networks import networks
 from rrrbench.benchmark.suite.training import Training
-from rrrbench.datasets.base import ShortcutDataset, Split, datasets
+from rrrbench.datasets.base import ShortcutDataset, Split
+from rrrbench.datasets.recipe import datasets
 from rrrbench.methods.base import mitigations
 from rrrbench.methods.network import Net
 from small import bound

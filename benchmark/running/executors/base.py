@@ -12,7 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from ....datasets.base import Recipe, ShortcutDataset
+from ....datasets.base import ShortcutDataset
+from ....datasets.recipe import Recipe
 from ....methods.explainers.base import Explainer, explainers
 from ....methods.network import Net
 from ...engine.trainer import Engine, Fitted, Trainer

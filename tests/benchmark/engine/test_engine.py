@@ -83,7 +83,7 @@ def test_auto_picks_by_a_trial_and_remembers_it():
 
 @pytest.mark.slow
 def test_law_4_for_convolutions():
-    from rrrbench.datasets.base import make
+    from rrrbench.datasets.recipe import make
 
     draws = [make("colored-patch", seed, base="digits", validation=1281) for seed in (0, 1)]
     strengths = torch.tensor([[0.0, 0.01]] * 2)
@@ -126,7 +126,7 @@ def test_a_softmax_mlp_gives_the_mlps_probabilities_alone_and_in_a_stack():
 
 
 def test_the_mlp_has_rosss_initialisation():
-    from rrrbench.datasets.base import make
+    from rrrbench.datasets.recipe import make
 
     module = networks.resolve("mlp").build(make("decoy", 0), 0)
     weights = torch.cat([p.flatten() for p in module.parameters()])
@@ -135,7 +135,7 @@ def test_the_mlp_has_rosss_initialisation():
 
 
 def test_native_pixels_are_a_fixed_first_layer():
-    from rrrbench.datasets.base import make
+    from rrrbench.datasets.recipe import make
 
     draw = make("decoy", 0)
     unit, native = (networks.resolve({"name": "mlp", "pixel_range": p}).build(draw, 0) for p in ("unit", "native"))

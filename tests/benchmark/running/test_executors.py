@@ -26,7 +26,7 @@ from rrrbench.benchmark.running.session import Choices, Session
 from rrrbench.benchmark.store.tracking import finished_keys
 from rrrbench.benchmark.suite.loading import load_suite
 from rrrbench.benchmark.suite.sweep import Suite
-from rrrbench.datasets.base import Recipe
+from rrrbench.datasets.recipe import Recipe
 from rrrbench.methods.base import mitigations
 from rrrbench.methods.mitigations.rrr import RRR
 from tiny import tiny_suite
