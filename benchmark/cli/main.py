@@ -123,6 +123,7 @@ def _entries(kind: Kind) -> Iterator[tuple[str, ...]]:
     from ...methods.base import mitigations
     from ...methods.explainers.base import explainers
     from .. import suites
+    from ..conformance.small import needs_convolutions
     from ..metrics.base import metrics
     from ..networks import networks
     from ..suite.loading import load_suite
@@ -136,7 +137,7 @@ def _entries(kind: Kind) -> Iterator[tuple[str, ...]]:
             for name in mitigations.names():
                 entry = mitigations.resolve(name)
                 needs = [*sorted(entry.needs)]
-                needs += [need for need, needed in (("convolutions", entry.needs_convolutions),
+                needs += [need for need, needed in (("convolutions", needs_convolutions(entry)),
                                                     ("a minority", entry.needs_minority)) if needed]  # fmt: skip
                 yield name, entry.paper, ", ".join(needs), str(entry.stages), first_line(type(entry).__doc__)
         case Kind.suites:

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from ...datasets.base import Environment, ShortcutDataset, Split, generator
 from ...methods.explainers.base import Explainer, explainers
+from ...methods.fitting import Fitted
 from ...methods.network import Net
-from ..engine.trainer import CHUNK, Fitted, Trainer
+from ..engine.stacking import CHUNK
+from ..engine.trainer import Trainer
 from ..metrics import accuracy, randomisation, reliance, saliency
 from ..metrics.swap import swapped
 from ..store.record import Record, Status

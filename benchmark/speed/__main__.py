@@ -34,7 +34,9 @@ from tqdm import tqdm
 from ...datasets.base import ShortcutDataset, Split
 from ...datasets.recipe import datasets, make
 from ...methods.base import Mitigation, mitigations
-from ..engine.trainer import Part, Place, Trainer
+from ..engine.part import Part, parts_of
+from ..engine.places import Place
+from ..engine.trainer import Trainer
 from ..networks import NetworkRecipe, networks
 from ..running.executors import Settings, Task
 from ..running.executors.processes import Processes
@@ -106,7 +108,7 @@ def trainer(
 def part_of(whole: Trainer, mitigation: Mitigation, place: Place | None = None, *, compiled: bool = False) -> Part:
     """The stack, or one place of it, ready to step."""
     rows, columns = whole.strengths.shape
-    return whole.parts(mitigation, compiled=compiled)(place or (slice(0, rows), slice(0, columns)))
+    return parts_of(mitigation, whole.runs(), compiled=compiled)(place or (slice(0, rows), slice(0, columns)))
 
 
 def traced_step(part: Part) -> Step:

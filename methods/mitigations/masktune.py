@@ -17,7 +17,7 @@ where the shortcut is random, ERM 0.75.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 from jaxtyping import Bool, Float
 from pydantic import Field
@@ -25,12 +25,10 @@ from torch import Tensor
 
 from ...datasets.base import Batch
 from ..base import Mitigation, Terms, cross_entropy, mitigations
+from ..fitting import Fitted, Trainer
 from ..gradients import input_gradient, log_odds
 from ..network import Net
 from .erm import ERM
-
-if TYPE_CHECKING:
-    from ...benchmark.engine.trainer import Fitted, Trainer
 
 
 @mitigations.register

@@ -10,13 +10,15 @@ from functools import lru_cache
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ....datasets.base import ShortcutDataset
 from ....datasets.recipe import Recipe
 from ....methods.explainers.base import Explainer, explainers
+from ....methods.fitting import Fitted
 from ....methods.network import Net
-from ...engine.trainer import Engine, Fitted, Trainer
+from ...engine.plan import Engine
+from ...engine.trainer import Trainer
 from ...report.panel import saliency_panel
 from ...store.record import Record
 from ...suite.stack import Stack
@@ -114,9 +116,6 @@ def run_stack(
     draws = [draw(stack.dataset, seed) for seed in stack.seeds]
     for one in draws:
         check_digest(one.id, one.seed, one.digest(), task.digests.get(stack.dataset_key(one.seed)))
-    obstacles = {one.seed: _obstacle(stack, one) for one in draws}
-    if any(obstacles.values()):
-        return _beside_obstacles(task, draws, obstacles, settings, progress)
     counted = 0
 
     def count(epochs: int) -> None:
@@ -125,6 +124,9 @@ def run_stack(
         progress(epochs)
 
     try:
+        obstacles = {one.seed: stack.mitigation.obstacle(one, stack.network.build(one, one.seed)) for one in draws}
+        if any(obstacles.values()):
+            return _beside_obstacles(task, draws, obstacles, settings, progress)
         result = _trained(task, draws, settings, count)
         progress(stack.epochs - counted)  # a stage may train one run for all strengths
         return result
@@ -156,15 +158,6 @@ def check_digest(dataset: str, seed: int, digest: str, recorded: str | None) -> 
             f"{dataset}, seed {seed}, differs from the data of finished runs: SHA-256 {digest[:12]}… now, "
             f"{recorded[:12]}… then. Restore the data, delete the old runs, or rename the changed data"
         )
-
-
-def _obstacle(stack: Stack, draw: ShortcutDataset) -> str:
-    """Why the mitigation has nothing to work with; empty if it has."""
-    if stack.mitigation.needs_convolutions:
-        layers = stack.network.build(draw, draw.seed).modules()
-        if not any(isinstance(layer, nn.Conv2d) for layer in layers):
-            return f"{stack.network.id} has no convolution, whose feature maps {stack.mitigation.id} looks at"
-    return stack.mitigation.obstacle(draw)
 
 
 def _beside_obstacles(

@@ -164,9 +164,10 @@ def test_the_oracle_is_erm_on_the_clean_twins():
 
 
 def test_the_oracle_needs_twins():
-    draw = small_dataset()
-    assert OracleClean().obstacle(draw) == ""
-    assert OracleClean().obstacle(replace(draw, clean_train=None)) == "small cannot be rendered without its shortcut"
+    draw, module = small_dataset(), small_trainer().modules[0]
+    assert OracleClean().obstacle(draw, module) == ""
+    without = replace(draw, clean_train=None)
+    assert OracleClean().obstacle(without, module) == "small cannot be rendered without its shortcut"
 
 
 def test_l2_is_the_squared_norm_of_all_parameters():
@@ -197,6 +198,6 @@ def needing_a_minority() -> list[str]:
 
 @pytest.mark.parametrize("name", needing_a_minority())
 def test_without_a_minority_there_is_nothing_to_learn_from(name):
-    mitigation = mitigations.resolve(name)
-    assert "there is no minority group" in mitigation.obstacle(small_dataset(correlation=1.0))
-    assert mitigation.obstacle(small_dataset(correlation=0.5)) == ""
+    mitigation, module = mitigations.resolve(name), small_trainer().modules[0]
+    assert "there is no minority group" in mitigation.obstacle(small_dataset(correlation=1.0), module)
+    assert mitigation.obstacle(small_dataset(correlation=0.5), module) == ""
