@@ -37,7 +37,7 @@ test-browser: .venv/ready ## the leaderboard's pages in Chromium (Debian: apt-ge
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser -rs tests/browser
 
 docs: .venv/ready ## the API reference, in results/docs, from the docstrings
-	$(BIN)/pdoc --docformat google --output-directory results/docs rrrbench.datasets.base rrrbench.methods.base \
+	$(BIN)/pdoc --docformat google --output-directory results/docs rrrbench.datasets.base rrrbench.datasets.recipe rrrbench.methods.base rrrbench.methods.fitting \
 		rrrbench.methods.network rrrbench.methods.gradients rrrbench.methods.own_loop rrrbench.benchmark.suite.stack \
 		rrrbench.benchmark.store.record rrrbench.benchmark.ranking.selection rrrbench.benchmark.ranking.statistics rrrbench.benchmark.ranking.leaderboard \
 		rrrbench.benchmark.conformance.laws rrrbench.benchmark.metrics.base

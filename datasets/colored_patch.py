@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 from pydantic import Field
 
-from .base import Environment, datasets
+from .base import Environment
 from .planted import Images, Masks, Planted, squares
+from .recipe import datasets
 from .registry import BadParameters
 
 

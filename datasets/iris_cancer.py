@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from pydantic import Field
 
-from .base import Recipe, ShortcutDataset, Split, datasets, generator
+from .base import ShortcutDataset, Split, generator
 from .exchange import as_split, exchange
+from .recipe import Recipe, datasets
 
 IRIS = 4  # columns of a flower
 ROWS = 50  # of each class

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool
 
-from .base import Corruption, Split
+from .base import Split
 from .registry import BadParameters
 
+Corruption = Literal["true", "wrong", "half", "shifted", "dilated", "all_ones", "random"]
 Masks = Bool[np.ndarray, "n *features"]
 Corrupt = Callable[[Masks, np.random.Generator], Masks]
 

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Bool, Int, UInt8
 from pydantic import Field, field_validator
 
-from .base import ENVIRONMENTS, Environment, Recipe, ShortcutDataset, Split, draw_shortcuts, generator
+from .base import ENVIRONMENTS, Environment, ShortcutDataset, Split, draw_shortcuts, generator
+from .recipe import Recipe
 from .sources import hold_out, known, load
 
 Images = UInt8[np.ndarray, "n channels height width"]

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Bool, Int, UInt8
 from pydantic import Field
 
-from .base import Recipe, ShortcutDataset, Split, datasets, generator
+from .base import ShortcutDataset, Split, generator
 from .exchange import as_split, exchange
+from .recipe import Recipe, datasets
 
 PALETTE = np.array([(255, 0, 0), (0, 255, 0), (0, 128, 255), (128, 0, 255)], dtype=np.uint8)
 MIDDLE = slice(1, 4)  # columns of the top row

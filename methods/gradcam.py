@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import grad
 
 from .gradients import Target
-from .network import BoundLayer, Net
+from .network import BoundLayer, Net, layers_of
 
 EPSILON = 1e-8
 
@@ -57,22 +57,31 @@ def split_at_last_maps(net: Net) -> tuple[list[BoundLayer], list[BoundLayer]]:
         ValueError: no layer has a convolution.
     """
 
-    def has_no_convolution(layer: BoundLayer) -> bool:
-        return not any(isinstance(module, nn.Conv2d) for module in layer.module.modules())
-
     def keeps_maps(layer: BoundLayer) -> bool:
         return not isinstance(layer.module, nn.Flatten | nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d)
 
+    if obstacle := without_maps(net.module):
+        raise ValueError(obstacle)
     layers = list(net.layers)
-    after_convolutions = list(takewhile(has_no_convolution, reversed(layers)))[::-1]
-    if len(after_convolutions) == len(layers):
-        raise ValueError(
-            f"Grad-CAM needs a convolution's feature maps, and {type(net.module).__name__} has no convolution among "
-            f"{', '.join(type(layer.module).__name__ for layer in layers)}: use lenet or resnet18, "
-            "or a mitigation that needs no convolutions, such as rrr"
-        )
+    after_convolutions = list(takewhile(lambda layer: not _has_convolution(layer.module), reversed(layers)))[::-1]
     above = list(dropwhile(keeps_maps, after_convolutions))
     return layers[: len(layers) - len(above)], above
+
+
+def without_maps(module: nn.Module) -> str:
+    """Why Grad-CAM has nothing to look at in this network; empty if the network has a convolution."""
+    layers = layers_of(module)
+    if any(map(_has_convolution, layers)):
+        return ""
+    return (
+        f"Grad-CAM needs a convolution's feature maps, which {type(module).__name__} of "
+        f"{', '.join(type(layer).__name__ for layer in layers)} has not: use lenet or resnet18, "
+        "or a mitigation that needs no convolutions, such as rrr"
+    )
+
+
+def _has_convolution(layer: nn.Module) -> bool:
+    return any(isinstance(part, nn.Conv2d) for part in layer.modules())
 
 
 def enlarged(cam: Float[Tensor, "batch rows columns"], size: torch.Size) -> Float[Tensor, "batch high wide"]:

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.func import vjp
 from torch.nn import functional as F
 
-from .network import BoundLayer, Net
+from .network import AFFINE, BoundLayer, Net, without_rule
 
 INCREASING = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten)
+"""Layers whose every output does not fall when an input rises."""
 AVERAGING = (nn.Flatten, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
 """Linear layers without negative weights."""
 
@@ -82,11 +83,11 @@ def forward(layer: BoundLayer, box: Interval) -> Interval:
     Raises:
         ValueError: no rule for a layer of this kind.
     """
+    if not has_forward_rule(layer.module):
+        raise ValueError(_no_rule(layer.module))
     if layer.is_affine:
         return around(layer(box.center), layer.linear(box.radius, absolute=True))
-    if isinstance(layer.module, INCREASING):
-        return box.map(layer)
-    raise _no_rule(layer)
+    return box.map(layer)
 
 
 def backward(layer: BoundLayer, box: Interval, gradient: Interval) -> Interval:
@@ -95,6 +96,8 @@ def backward(layer: BoundLayer, box: Interval, gradient: Interval) -> Interval:
     Raises:
         ValueError: no rule for a layer of this kind.
     """
+    if not has_backward_rule(layer.module):
+        raise ValueError(_no_rule(layer.module))
     if layer.is_affine:
         (center,) = vjp(layer.linear, box.lower)[1](gradient.center)
         (radius,) = vjp(lambda hidden: layer.linear(hidden, absolute=True), box.lower)[1](gradient.radius)
@@ -104,10 +107,31 @@ def backward(layer: BoundLayer, box: Interval, gradient: Interval) -> Interval:
             return _gated(gradient, surely=box.lower > 0, maybe=box.upper > 0)
         case nn.MaxPool2d() as pool:
             return _from_windows(pool, box, gradient)
-        case module if isinstance(module, AVERAGING):
+        case _:
             transpose = vjp(layer, box.lower)[1]
             return gradient.map(lambda bound: transpose(bound)[0])
-    raise _no_rule(layer)
+
+
+def has_forward_rule(layer: nn.Module) -> bool:
+    return isinstance(layer, (*AFFINE, *INCREASING))
+
+
+def has_backward_rule(layer: nn.Module) -> bool:
+    if isinstance(layer, nn.MaxPool2d):
+        return _tiles(layer)
+    return isinstance(layer, (*AFFINE, *AVERAGING, nn.ReLU))
+
+
+def without_logit_bounds(module: nn.Module) -> str:
+    """Why `logit_bounds` has no bounds for this network; empty if it has."""
+    missing = without_rule(module, has_forward_rule)
+    return _no_rule(missing) if missing else ""
+
+
+def without_gradient_bounds(module: nn.Module) -> str:
+    """Why `input_gradient_bounds` has no bounds for this network; empty if it has."""
+    missing = without_rule(module, lambda layer: has_forward_rule(layer) and has_backward_rule(layer))
+    return _no_rule(missing) if missing else ""
 
 
 def _gated(gradient: Interval, surely: Tensor, maybe: Tensor) -> Interval:
@@ -118,12 +142,7 @@ def _gated(gradient: Interval, surely: Tensor, maybe: Tensor) -> Interval:
 
 def _from_windows(pool: nn.MaxPool2d, box: Interval, gradient: Interval) -> Interval:
     """Bounds at a max-pool's input: an entry passes its window's gradient if it is the greatest entry of the window."""
-    size = pool.kernel_size
-    if not isinstance(size, int) or pool.stride != size or pool.padding != 0 or pool.dilation != 1:
-        raise ValueError(
-            f"{pool}: interval arithmetic needs square windows that tile the image: give kernel_size as a number, "
-            "the same stride, no padding and no dilation"
-        )
+    size: int = pool.kernel_size  # pyrefly: ignore
     lower, upper = (_windows(bound, size) for bound in box)
     first, second = upper.topk(2, -1).values.split(1, -1)
     rival = torch.where(upper == first, second, first)
@@ -134,6 +153,12 @@ def _from_windows(pool: nn.MaxPool2d, box: Interval, gradient: Interval) -> Inte
     )
     rows, columns = box.lower.shape[-2:]
     return passed.map(lambda windows: _tiled(windows, size, rows, columns))
+
+
+def _tiles(pool: nn.MaxPool2d) -> bool:
+    """Whether the pool's windows are squares that tile the image."""
+    size = pool.kernel_size
+    return isinstance(size, int) and pool.stride == size and pool.padding == 0 and pool.dilation == 1
 
 
 def _windows(image: Float[Tensor, "... rows columns"], size: int) -> Float[Tensor, "... down across window"]:
@@ -149,8 +174,7 @@ def _tiled(windows: Float[Tensor, "... down across window"], size: int, rows: in
     return F.pad(whole, (0, columns - whole.shape[-1], 0, rows - whole.shape[-2]))
 
 
-def _no_rule(layer: BoundLayer) -> ValueError:
-    return ValueError(
-        f"interval arithmetic has no rule for {type(layer.module).__name__}: use the mlp or lenet, "
-        "or add a rule for it to methods/intervals.py"
-    )
+def _no_rule(layer: nn.Module) -> str:
+    """The sentence that says which layer has no rule, and the way out."""
+    name = f"{layer}, whose windows do not tile the image" if isinstance(layer, nn.MaxPool2d) else type(layer).__name__
+    return f"interval arithmetic has no rule for {name}: use the mlp or lenet, or add a rule to methods/intervals.py"

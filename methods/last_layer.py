@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..datasets.base import Batch, ShortcutDataset, generator
 from .base import Mitigation, Terms, weighted_cross_entropy
+from .fitting import Fitted, Trainer
 from .network import Net
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-    from ..benchmark.engine.trainer import Fitted, Trainer
 
 Head = tuple[Float[np.ndarray, "classes width"], Float[np.ndarray, "classes"]]
 """Weight and bias of a last layer."""
@@ -48,6 +48,9 @@ class LastLayerRetraining(Mitigation):
     def stages(self) -> int:
         return 2
 
+    def obstacle(self, dataset: ShortcutDataset, module: nn.Module) -> str:
+        return super().obstacle(dataset, module) or without_linear_head(module)
+
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
         right_answer = weighted_cross_entropy(net(batch.inputs), batch.labels, batch.draws["weights"])
         return Terms(right_answer, right_reason=right_answer.new_zeros(()))
@@ -65,9 +68,17 @@ class LastLayerRetraining(Mitigation):
         return with_new_heads(trainer, first, new_head)
 
 
+def without_linear_head(module: nn.Module) -> str:
+    """Why the last layer of this network cannot be replaced; empty if it can."""
+    head = module.head
+    if isinstance(head, nn.Linear) and head.bias is not None:
+        return ""
+    return f"the last layer is {head}, not linear with a bias, so that it cannot be fitted to features: use the mlp"
+
+
 def held_out(trainer: Trainer, share: float) -> Bool[Tensor, "seeds n"]:
     """Draws by the seed the `share` of the training inputs that stage 1 does not see."""
-    n = len(trainer.train_data)
+    n = trainer.labels.shape[1]
     out = torch.zeros(len(trainer.draws), n, dtype=torch.bool)
     for row, draw in enumerate(trainer.draws):
         out[row, generator(draw.seed, "held-out").permutation(n)[: round(share * n)]] = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -14,6 +14,9 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from .convolution import convolve
+
+Parameters = Mapping[str, Tensor]
+"""Parameters by the names of `module.named_parameters()`; of a stack, with leading axes of seeds and strengths."""
 
 
 class PixelRange(nn.Module):
@@ -73,12 +76,16 @@ class _SharedProduct(torch.autograd.Function):
         return product.unflatten(-1, wide.shape[:2]).movedim(-2, 0), 0
 
 
+AFFINE = (PixelRange, nn.Linear, nn.Conv2d)
+"""Layers that are W h + b with a W that `BoundLayer.linear` applies."""
+
+
 @dataclass(frozen=True)
 class BoundLayer:
     """A layer and its parameters, for methods that go layer by layer (intervals, contextual decomposition)."""
 
     module: nn.Module
-    parameters: Mapping[str, Tensor]
+    parameters: Parameters
 
     def __call__(self, hidden: Tensor) -> Tensor:
         match self.module:  # functional_call costs more than a small layer, so common layers avoid it
@@ -96,7 +103,7 @@ class BoundLayer:
     @property
     def is_affine(self) -> bool:
         """Whether the layer computes W h + b with a matrix W that `linear` can apply."""
-        return isinstance(self.module, PixelRange | nn.Linear | nn.Conv2d)
+        return isinstance(self.module, AFFINE)
 
     def linear(self, hidden: Tensor, *, absolute: bool = False) -> Tensor:
         """W h of an affine layer W h + b, without the bias; |W| h if `absolute`."""
@@ -125,7 +132,7 @@ class Net:
         parameters: by the names of `module.named_parameters()`.
     """
 
-    def __init__(self, module: nn.Module, parameters: Mapping[str, Tensor]) -> None:
+    def __init__(self, module: nn.Module, parameters: Parameters) -> None:
         self.module = module
         self.parameters = parameters
 
@@ -153,6 +160,16 @@ class Net:
 
     def _of(self, prefix: str) -> dict[str, Tensor]:
         return {k[len(prefix) :]: v for k, v in self.parameters.items() if k.startswith(prefix)}
+
+
+def layers_of(module: nn.Module) -> list[nn.Module]:
+    """The layers that a `Net` of this module has: those of `features` in order, then the head."""
+    return [*module.features.children(), module.head]  # pyrefly: ignore
+
+
+def without_rule(module: nn.Module, has_rule: Callable[[nn.Module], bool]) -> nn.Module | None:
+    """The first layer that a layer-by-layer method has no rule for; None if it has a rule for each."""
+    return next((layer for layer in layers_of(module) if not has_rule(layer)), None)
 
 
 def nudged(

@@ -14,8 +14,7 @@ from torch import Tensor
 from ...methods.base import Mitigation
 from ...methods.mitigations.erm import ERM
 from ...methods.network import Net
-from ..engine.stacking import of_seed
-from ..engine.trainer import Engine
+from ..engine.plan import Engine
 from .small import small_dataset, small_network, small_trainer, trainer_for, without_masks
 
 
@@ -68,7 +67,7 @@ def the_batch_size_does_not_matter(mitigation: Mitigation) -> None:
     module, coins = trainer.modules[0], torch.Generator().manual_seed(1)
     own = {name: value.double() for name, value in mitigation.parameters(module, trainer.draws[0]).items()}
     net = Net(module, {**dict(module.named_parameters()), **own})
-    batch = of_seed(trainer.train_data.batch(slice(0, 24), torch.float64), 0)
+    batch = trainer.train_data.batch(slice(0, 24), torch.float64).of_seed(0)
     batch = batch._replace(draws={name: torch.rand(24, generator=coins).round() for name in mitigation.carries})
     batch = mitigation.augment(batch, 3, torch.Generator().manual_seed(0))
     strength = torch.tensor(0.5, dtype=torch.float64)

@@ -13,7 +13,8 @@ from torch import nn
 
 from ...datasets.base import ENVIRONMENTS, Environment, ShortcutDataset, Split, draw_shortcuts, generator
 from ...methods.base import Mitigation
-from ..engine.trainer import Engine, Trainer
+from ..engine.plan import Engine
+from ..engine.trainer import Trainer
 from ..networks import NetworkRecipe, networks
 from ..suite.training import Training
 
@@ -74,11 +75,23 @@ class SmallConvolutional(NetworkRecipe):
         return layers, nn.Linear(6, classes)
 
 
+def needs_convolutions(mitigation: Mitigation) -> bool:
+    """Whether a dense network is an obstacle to the mitigation, and a convolutional network is none."""
+    draw = small_dataset(correlation=0.5)
+    dense, convolutional = (
+        mitigation.obstacle(draw, network.build(draw, 0)) for network in (small_mlp(), SmallConvolutional())
+    )
+    return bool(dense) and not convolutional
+
+
+def small_mlp(**parameters: Any) -> NetworkRecipe:
+    """The smallest network."""
+    return networks.resolve({"name": "mlp", "hidden": [7, 5], "init": "torch", **parameters})
+
+
 def small_network(mitigation: Mitigation, **parameters: Any) -> NetworkRecipe:
     """Makes the smallest network that the mitigation can train."""
-    if mitigation.needs_convolutions:
-        return SmallConvolutional(**parameters)
-    return networks.resolve({"name": "mlp", "hidden": [7, 5], "init": "torch", **parameters})
+    return (SmallConvolutional if needs_convolutions(mitigation) else small_mlp)(**parameters)
 
 
 def small_trainer(
@@ -96,8 +109,8 @@ def small_trainer(
     """Makes a trainer of three epochs on 24 inputs, unless `training` or `draws` say otherwise."""
     settings: dict[str, Any] = {"epochs": 3, "batch_size": 8, **training}
     draws = draws or [small_dataset(seed, correlation=correlation) for seed in seeds]
-    spec = {"name": "mlp", "hidden": [7, 5], "init": "torch"} if network == "mlp" else network
     table = torch.tensor([list(strengths)] * len(draws), dtype=torch.float64)
+    spec = small_mlp() if network == "mlp" else network
     recipe = spec if isinstance(spec, NetworkRecipe) else networks.resolve(spec)
     return Trainer(recipe, draws, Training(**settings), table, engine=engine, dtype=dtype, auto=auto)
 

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from ...datasets.base import Batch, ShortcutDataset, Split
 from ...methods.explainers.base import Explainer, explainers
+from ...methods.fitting import Fitted
 from ...methods.network import Net
-from ..engine.trainer import CHUNK, Fitted, Trainer
+from ..engine.stacking import CHUNK
+from ..engine.trainer import Trainer
 from ..suite.stack import MitigationStack
 from .base import metrics
 from .evaluated import Evaluated, Lazy, splits

@@ -17,7 +17,7 @@ def write(kind: Kind, name: str, folder: Path) -> Path:
         ValueError: no module can have this name, or the name is taken.
         FileExistsError: the file exists.
     """
-    from ...datasets.base import datasets
+    from ...datasets.recipe import datasets
     from ...methods.base import mitigations
 
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any, Self
 
-from ...datasets.base import Recipe
+from ...datasets.recipe import Recipe
 from ...datasets.registry import Named
 from ...methods.base import Mitigation
 from ...methods.explainers.base import Explainer

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, model_validator
 
-from ...datasets.base import Corruption, Recipe, datasets
+from ...datasets.masks import Corruption
+from ...datasets.recipe import Recipe, datasets
 from ...methods.base import Mitigation, mitigations
 from ...methods.explainers.base import Explainer, explainers
 from ...methods.published import Reduction, from_published

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -27,13 +27,11 @@ from torch.nn import functional as F
 
 from ...datasets.base import Batch, ShortcutDataset, generator
 from ..base import Mitigation, Supervision, Terms, cross_entropy, mitigations
+from ..fitting import Fitted, Trainer
 from ..gradients import reversed_gradient
 from ..groups import balancing_weights, groups
-from ..last_layer import features_of_run, logistic_regression
+from ..last_layer import features_of_run, logistic_regression, without_linear_head
 from ..network import Net
-
-if TYPE_CHECKING:
-    from ...benchmark.engine.trainer import Fitted, Trainer
 
 
 @mitigations.register
@@ -44,6 +42,9 @@ class AdversarialDebiasing(Mitigation):
     paper: ClassVar[str] = "Ganin et al. 2016"
     needs: ClassVar[frozenset[Supervision]] = frozenset({"groups"})
     needs_minority: ClassVar[bool] = True
+
+    def obstacle(self, dataset: ShortcutDataset, module: nn.Module) -> str:
+        return super().obstacle(dataset, module) or without_linear_head(module)
 
     def parameters(self, module: nn.Module, dataset: ShortcutDataset) -> Mapping[str, Tensor]:
         width, values = module.head.in_features, int(dataset.class_shortcuts.max()) + 1  # pyrefly: ignore

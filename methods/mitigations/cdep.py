@@ -29,11 +29,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...datasets.base import Batch
+from ...datasets.base import Batch, ShortcutDataset
 from ..base import Mitigation, Supervision, Terms, annotated, cross_entropy, mitigations
-from ..network import BoundLayer, Net, PixelRange
+from ..network import AFFINE, BoundLayer, Net, PixelRange, without_rule
 
 EPSILON = 1e-12
+LAYERS = (*AFFINE, nn.MaxPool2d, nn.ReLU, nn.Flatten)
+"""Layers that have a rule."""
 
 
 @mitigations.register
@@ -43,6 +45,10 @@ class CDEP(Mitigation):
     name: ClassVar[str] = "cdep"
     paper: ClassVar[str] = "Rieger et al. 2020"
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
+
+    def obstacle(self, dataset: ShortcutDataset, module: nn.Module) -> str:
+        missing = without_rule(module, lambda layer: isinstance(layer, LAYERS))
+        return super().obstacle(dataset, module) or (_no_rule(missing) if missing else "")
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
         logits, masked = contextual_decomposition(net, batch)
@@ -73,23 +79,25 @@ def decompose(layer: BoundLayer, whole: Tensor, masked: Tensor) -> tuple[Tensor,
     Raises:
         ValueError: no rule for a layer of this kind.
     """
+    if not isinstance(layer.module, LAYERS):
+        raise ValueError(_no_rule(layer.module))
     if layer.is_affine:
         output, product = layer(whole), layer.linear(masked)
         bias = layer(torch.zeros_like(whole[:1]))
         share = product.abs() / (product.abs() + (output - bias - product).abs() + EPSILON)
         return output, product + share * bias
     match layer.module:
-        case nn.ReLU():
-            return layer(whole), layer(masked)
-        case nn.Flatten():
-            return layer(whole), layer(masked)
         case nn.MaxPool2d() as pool:
             output, places = F.max_pool2d(
                 whole, pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.ceil_mode, return_indices=True
             )
             return output, masked.flatten(2).gather(2, places.flatten(2)).view_as(output)
-        case module:
-            raise ValueError(
-                f"contextual decomposition has no rule for {type(module).__name__}: use the mlp or lenet, "
-                "or add a rule for it to methods/mitigations/cdep.py"
-            )
+        case _:
+            return layer(whole), layer(masked)
+
+
+def _no_rule(layer: nn.Module) -> str:
+    return (
+        f"contextual decomposition has no rule for {type(layer).__name__}: use the mlp or lenet, "
+        "or add a rule for it to methods/mitigations/cdep.py"
+    )

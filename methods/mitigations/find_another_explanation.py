@@ -10,7 +10,7 @@ from. A run here is f_t at t = `iterations`; the earlier networks f_1, f_2, ... 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -19,13 +19,11 @@ from torch import Tensor
 
 from ...datasets.base import Batch
 from ..base import Mitigation, Terms, mitigations
+from ..fitting import Fitted, Trainer
 from ..gradients import input_gradient, predicted_log_odds
 from ..network import Net
 from .erm import ERM
 from .rrr import RRR
-
-if TYPE_CHECKING:
-    from ...benchmark.engine.trainer import Fitted, Trainer
 
 
 @mitigations.register

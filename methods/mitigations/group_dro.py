@@ -18,7 +18,7 @@ groups, `rrrbench run mitigations-quick` measures an accuracy of 0.40 where the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -27,12 +27,10 @@ from torch import Tensor, nn
 
 from ...datasets.base import Batch, ShortcutDataset
 from ..base import Mitigation, Supervision, Terms, mitigations, weighted_cross_entropy
+from ..fitting import Fitted, Trainer
 from ..gradients import reversed_gradient
 from ..groups import inverse_shares
 from ..network import Net
-
-if TYPE_CHECKING:
-    from ...benchmark.engine.trainer import Fitted, Trainer
 
 NO_GROUP = -1e4
 """u of a pair that does not occur: at the smallest `rate`, its share of the softmax is below e^-1000, hence 0."""
@@ -65,8 +63,8 @@ class GroupDRO(Mitigation):
         return Terms(right_answer, right_reason=right_answer.new_zeros(()))
 
     def fit(self, trainer: Trainer) -> Fitted:
-        data = trainer.train_data
-        return trainer.train(self, given={"inverse_shares": inverse_shares(data.labels, data.shortcuts, trainer.dtype)})
+        shares = inverse_shares(trainer.labels, trainer.shortcuts, trainer.dtype)
+        return trainer.train(self, given={"inverse_shares": shares})
 
 
 def _pair(labels: Int[Tensor, "n"], shortcuts: Int[Tensor, "n"], values: int) -> Int[Tensor, "n"]:

@@ -17,11 +17,11 @@ from typing import Annotated, ClassVar
 
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
-from ...datasets.base import Batch
+from ...datasets.base import Batch, ShortcutDataset
 from ..base import Mitigation, Supervision, Terms, annotated, cross_entropy, mitigations
-from ..gradcam import gradcam
+from ..gradcam import gradcam, without_maps
 from ..network import Net
 
 
@@ -32,10 +32,12 @@ class HINT(Mitigation):
     name: ClassVar[str] = "hint"
     paper: ClassVar[str] = "Selvaraju et al. 2019"
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
-    needs_convolutions: ClassVar[bool] = True
 
     background: Annotated[float, Field(ge=0, lt=1)] = 1 / 255
     constant_weights: bool = False
+
+    def obstacle(self, dataset: ShortcutDataset, module: nn.Module) -> str:
+        return super().obstacle(dataset, module) or without_maps(module)
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
         def true_logit(logits: Float[Tensor, "batch classes"]) -> Float[Tensor, "batch"]:

@@ -16,11 +16,11 @@ from typing import Annotated, ClassVar
 import torch
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
-from ...datasets.base import Batch
+from ...datasets.base import Batch, ShortcutDataset
 from ..base import Mitigation, Supervision, Terms, cross_entropy, mitigations, true_class
-from ..intervals import logit_bounds
+from ..intervals import logit_bounds, without_logit_bounds
 from ..network import Net
 from ..perturbations import annotated_error, box_in_mask
 from ..restriction import restricted
@@ -35,6 +35,9 @@ class IBPEx(Mitigation):
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     epsilon: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    def obstacle(self, dataset: ShortcutDataset, module: nn.Module) -> str:
+        return super().obstacle(dataset, module) or without_logit_bounds(module)
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
         logits, touched_net, touched_batch = restricted(net, batch)

@@ -13,7 +13,7 @@ misclassifies are then hard inputs and not a minority.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -22,11 +22,9 @@ from torch import Tensor
 
 from ...datasets.base import Batch
 from ..base import Mitigation, Terms, cross_entropy, mitigations, weighted_cross_entropy
+from ..fitting import Fitted, Trainer
 from ..network import Net
 from .erm import ERM
-
-if TYPE_CHECKING:
-    from ...benchmark.engine.trainer import Fitted, Trainer
 
 
 @mitigations.register
@@ -55,7 +53,7 @@ class JTT(Mitigation):
         return Terms(cross_entropy(logits, batch.labels), strength * missed_error)
 
     def fit(self, trainer: Trainer) -> Fitted:
-        epochs = max(1, round(self.first_epochs * trainer.training.epochs))
+        epochs = max(1, round(self.first_epochs * trainer.epochs))
         first = trainer.altered(epochs=epochs).train(ERM(), strengths=torch.zeros_like(trainer.strengths[:, :1]))
         missed = trainer.per_input(first, misclassified)[:, 0]
         return trainer.train(self, given={"missed": missed})

@@ -18,7 +18,7 @@ shortcut is random, the accuracy of MaskTune is 0.70, ERM's is 0.75.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 from jaxtyping import Bool, Float
 from pydantic import Field
@@ -26,12 +26,10 @@ from torch import Tensor
 
 from ...datasets.base import Batch
 from ..base import Mitigation, Terms, cross_entropy, mitigations
+from ..fitting import Fitted, Trainer
 from ..gradients import input_gradient, predicted_log_odds
 from ..network import Net
 from .erm import ERM
-
-if TYPE_CHECKING:
-    from ...benchmark.engine.trainer import Fitted, Trainer
 
 
 @mitigations.register

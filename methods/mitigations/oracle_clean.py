@@ -11,14 +11,14 @@ because it has never seen a shortcut: on decoy digits its accuracy/random is 0.8
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
+
+from torch import nn
 
 from ...datasets.base import ShortcutDataset
 from ..base import Supervision, mitigations
+from ..fitting import Fitted, Trainer
 from .erm import ERM
-
-if TYPE_CHECKING:
-    from ...benchmark.engine.trainer import Fitted, Trainer
 
 
 @mitigations.register
@@ -28,8 +28,10 @@ class OracleClean(ERM):
     name: ClassVar[str] = "oracle_clean"
     needs: ClassVar[frozenset[Supervision]] = frozenset({"twins"})
 
-    def obstacle(self, dataset: ShortcutDataset) -> str:
-        return f"{dataset.id} cannot be rendered without its shortcut" if dataset.clean_train is None else ""
+    def obstacle(self, dataset: ShortcutDataset, module: nn.Module) -> str:
+        if dataset.clean_train is None:
+            return f"{dataset.id} cannot be rendered without its shortcut"
+        return super().obstacle(dataset, module)
 
     def fit(self, trainer: Trainer) -> Fitted:
         splits = [draw.clean_train() for draw in trainer.draws if draw.clean_train is not None]

@@ -16,11 +16,11 @@ from typing import Annotated, ClassVar
 
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
-from ...datasets.base import Batch
+from ...datasets.base import Batch, ShortcutDataset
 from ..base import Mitigation, Supervision, Terms, cross_entropy, mitigations, true_class
-from ..intervals import Interval, input_gradient_bounds, probability_bounds
+from ..intervals import Interval, input_gradient_bounds, probability_bounds, without_gradient_bounds
 from ..network import Net
 from ..perturbations import box_in_mask
 from ..restriction import restricted
@@ -36,6 +36,9 @@ class R4(Mitigation):
 
     epsilon: Annotated[float, Field(gt=0, le=1)] = 0.5
     double_softmax: Annotated[bool, Field(description="softmax twice in the right-answer term, as released")] = False
+
+    def obstacle(self, dataset: ShortcutDataset, module: nn.Module) -> str:
+        return super().obstacle(dataset, module) or without_gradient_bounds(module)
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
         def error_gradient(logits: Interval) -> Interval:

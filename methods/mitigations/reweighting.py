@@ -11,18 +11,16 @@ groups, `rrrbench run mitigations-quick` measures an accuracy of 0.59 where the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
 
 from ...datasets.base import Batch
 from ..base import Mitigation, Supervision, Terms, mitigations, weighted_cross_entropy
+from ..fitting import Fitted, Trainer
 from ..groups import balancing_weights
 from ..network import Net
-
-if TYPE_CHECKING:
-    from ...benchmark.engine.trainer import Fitted, Trainer
 
 
 @mitigations.register
@@ -41,5 +39,6 @@ class Reweighting(Mitigation):
         return Terms(right_answer, right_reason=right_answer.new_zeros(()))
 
     def fit(self, trainer: Trainer) -> Fitted:
-        data = trainer.train_data
-        return trainer.train(self, given={"weights": balancing_weights(data.labels, data.shortcuts, trainer.dtype)})
+        return trainer.train(
+            self, given={"weights": balancing_weights(trainer.labels, trainer.shortcuts, trainer.dtype)}
+        )

@@ -17,11 +17,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from ...datasets.base import Batch
+from ...datasets.base import Batch, ShortcutDataset
 from ..base import Mitigation, Supervision, Terms, cross_entropy, mitigations
-from ..gradcam import gradcam
+from ..gradcam import gradcam, without_maps
 from ..network import Net
 
 
@@ -32,9 +32,11 @@ class RRRGradCAM(Mitigation):
     name: ClassVar[str] = "rrr_gradcam"
     paper: ClassVar[str] = "Schramowski et al. 2020"
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
-    needs_convolutions: ClassVar[bool] = True
 
     constant_weights: bool = False
+
+    def obstacle(self, dataset: ShortcutDataset, module: nn.Module) -> str:
+        return super().obstacle(dataset, module) or without_maps(module)
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
         cam, logits = gradcam(net, batch.inputs, lambda logits: logits.amax(-1), self.constant_weights)

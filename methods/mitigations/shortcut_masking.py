@@ -20,10 +20,10 @@ from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...datasets.base import Batch
+from ...datasets.base import Batch, ShortcutDataset
 from ..augmentation import Augmentation, uniform
 from ..base import mitigations
 
@@ -37,6 +37,14 @@ class ShortcutMasking(Augmentation):
 
     fill: Literal["zero", "mean", "noise", "inpaint"] = "mean"
 
+    def obstacle(self, dataset: ShortcutDataset, module: nn.Module) -> str:
+        return super().obstacle(dataset, module) or self._without_images(dataset.features)
+
+    def _without_images(self, shape: tuple[int, ...]) -> str:
+        if self.fill != "inpaint" or len(shape) == 3:
+            return ""
+        return f"fill='inpaint' needs images, these inputs have shape {shape}: use fill='mean'"
+
     def filling(self, batch: Batch, generator: torch.Generator) -> Float[Tensor, "batch *features"]:
         match self.fill:
             case "zero":
@@ -46,9 +54,8 @@ class ShortcutMasking(Augmentation):
             case "noise":
                 return uniform(batch, generator)
             case "inpaint":
-                if batch.inputs.dim() != 4:
-                    shape = tuple(batch.inputs.shape[1:])
-                    raise ValueError(f"fill='inpaint' needs images, these inputs have shape {shape}: use fill='mean'")
+                if obstacle := self._without_images(tuple(batch.inputs.shape[1:])):
+                    raise ValueError(obstacle)
                 return inpaint(batch.inputs, (~batch.masks).expand_as(batch.inputs).to(batch.inputs))
 
 

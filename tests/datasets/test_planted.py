@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from rrrbench.datasets.base import datasets
 from rrrbench.datasets.planted import squares
+from rrrbench.datasets.recipe import datasets
 
 
 def test_squares_index_the_chosen_inputs_at_their_own_places():

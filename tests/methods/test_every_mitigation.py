@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from rrrbench.methods.base import mitigations
-from small import small_dataset
+from small import small_dataset, small_trainer
 
 
 def needing_a_minority() -> list[str]:
@@ -13,6 +13,6 @@ def needing_a_minority() -> list[str]:
 
 @pytest.mark.parametrize("name", needing_a_minority())
 def test_without_a_minority_there_is_nothing_to_learn_from(name):
-    mitigation = mitigations.resolve(name)
-    assert "there is no minority group" in mitigation.obstacle(small_dataset(correlation=1.0))
-    assert mitigation.obstacle(small_dataset(correlation=0.5)) == ""
+    mitigation, module = mitigations.resolve(name), small_trainer().modules[0]
+    assert "there is no minority group" in mitigation.obstacle(small_dataset(correlation=1.0), module)
+    assert mitigation.obstacle(small_dataset(correlation=0.5), module) == ""

@@ -8,8 +8,8 @@ import pytest
 import torch
 from rrrbench.benchmark.conformance import laws
 from rrrbench.benchmark.engine import tracing
-from rrrbench.benchmark.engine.trainer import Fitted
 from rrrbench.methods.base import Mitigation, Terms, mitigations
+from rrrbench.methods.fitting import Fitted
 from rrrbench.methods.mitigations.rrr import RRR
 from rrrbench.methods.targets import TARGETS
 from small import small_net_and_batch, small_network, trainer_for

@@ -9,10 +9,13 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache, singledispatch
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ....datasets.base import Recipe, ShortcutDataset
-from ...engine.trainer import Engine, Fitted, Trainer
+from ....datasets.base import ShortcutDataset
+from ....datasets.recipe import Recipe
+from ....methods.fitting import Fitted
+from ...engine.plan import Engine
+from ...engine.trainer import Trainer
 from ...metrics.evaluation import evaluations
 from ...store.record import Record
 from ...suite.stack import MitigationStack, Stack
@@ -102,9 +105,6 @@ def _(stack: MitigationStack, task: Task, settings: Settings, progress: Callable
     draws = [draw(stack.dataset, seed) for seed in stack.seeds]
     for one in draws:
         check_digest(one.id, one.seed, one.digest(), task.digests.get(stack.dataset_key(one.seed)))
-    obstacles = {one.seed: _obstacle(stack, one) for one in draws}
-    if any(obstacles.values()):
-        return _beside_obstacles(stack, task, draws, obstacles, settings, progress)
     counted = 0
 
     def count(epochs: int) -> None:
@@ -113,6 +113,9 @@ def _(stack: MitigationStack, task: Task, settings: Settings, progress: Callable
         progress(epochs)
 
     try:
+        obstacles = {draw.seed: stack.mitigation.obstacle(draw, stack.network.build(draw, draw.seed)) for draw in draws}
+        if any(obstacles.values()):
+            return _beside_obstacles(stack, task, draws, obstacles, settings, progress)
         result = _trained(stack, task, draws, settings, count)
         progress(stack.epochs - counted)  # a stage may train one run for all strengths
         return result
@@ -144,15 +147,6 @@ def check_digest(dataset: str, seed: int, digest: str, recorded: str | None) -> 
             f"{dataset}, seed {seed}, differs from the data of finished runs: SHA-256 {digest[:12]}… now, "
             f"{recorded[:12]}… then. Restore the data, delete the old runs, or rename the changed data"
         )
-
-
-def _obstacle(stack: MitigationStack, draw: ShortcutDataset) -> str:
-    """Why the mitigation has nothing to work with; empty if it has."""
-    if stack.mitigation.needs_convolutions:
-        layers = stack.network.build(draw, draw.seed).modules()
-        if not any(isinstance(layer, nn.Conv2d) for layer in layers):
-            return f"{stack.network.id} has no convolution, whose feature maps {stack.mitigation.id} looks at"
-    return stack.mitigation.obstacle(draw)
 
 
 def _beside_obstacles(

@@ -145,7 +145,7 @@ def test_new_writes_a_mitigation_that_can_be_submitted(invoke, tmp_path):
 
 
 def test_new_writes_a_dataset_whose_twins_differ_inside_the_mask_alone(invoke, tmp_path, monkeypatch):
-    from rrrbench.datasets.base import datasets
+    from rrrbench.datasets.recipe import datasets
 
     datasets.names()
     monkeypatch.setattr(datasets, "_entries", dict(datasets._entries))

@@ -28,7 +28,7 @@ from rrrbench.benchmark.store.mirror import Mirror
 from rrrbench.benchmark.store.records import RecordStore
 from rrrbench.benchmark.suite.loading import load_suite
 from rrrbench.benchmark.suite.sweep import Suite
-from rrrbench.datasets.base import Recipe
+from rrrbench.datasets.recipe import Recipe
 from rrrbench.datasets.registry import BadParameters, UnknownName
 from rrrbench.methods.base import mitigations
 from rrrbench.methods.mitigations.rrr import RRR
@@ -107,7 +107,7 @@ def test_the_seconds_of_a_run_are_of_all_that_its_fit_does_but_setting_up():
 
 
 @pytest.mark.parametrize(
-    ("mitigation", "reason"), [("dfr", "no minority group"), ("hint", "mlp[hidden=[8]] has no convolution")]
+    ("mitigation", "reason"), [("dfr", "no minority group"), ("hint", "needs a convolution's feature maps")]
 )
 def test_what_a_mitigation_cannot_work_with_is_said_and_not_trained(mitigation, reason):
     method, epochs = mitigations.resolve(mitigation), []

@@ -23,7 +23,7 @@ from rrrbench.benchmark.suite.loading import parse_suite
 from rrrbench.benchmark.suite.protocol import PROTOCOL_VERSION
 from rrrbench.benchmark.suite.sweep import Suite
 from rrrbench.benchmark.suite.training import Training
-from rrrbench.datasets.base import datasets
+from rrrbench.datasets.recipe import datasets
 from rrrbench.methods.base import mitigations
 from rrrbench.methods.explainers.base import explainers
 from rrrbench.methods.mitigations.rrr import RRR

@@ -9,8 +9,9 @@ from functools import cache
 
 import pytest
 import torch
-from rrrbench.benchmark.engine.trainer import Fitted, Trainer
+from rrrbench.benchmark.engine.trainer import Trainer
 from rrrbench.methods.base import mitigations
+from rrrbench.methods.fitting import Fitted
 from rrrbench.methods.network import Net
 from small import small_dataset, small_trainer
 

@@ -30,6 +30,7 @@ def test_the_oracle_is_erm_on_the_clean_twins():
 
 
 def test_the_oracle_needs_twins():
-    draw = small_dataset()
-    assert OracleClean().obstacle(draw) == ""
-    assert OracleClean().obstacle(replace(draw, clean_train=None)) == "small cannot be rendered without its shortcut"
+    draw, module = small_dataset(), small_trainer().modules[0]
+    assert OracleClean().obstacle(draw, module) == ""
+    without = replace(draw, clean_train=None)
+    assert OracleClean().obstacle(without, module) == "small cannot be rendered without its shortcut"

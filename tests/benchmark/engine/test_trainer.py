@@ -1,23 +1,23 @@
 from __future__ import annotations
 
-import math
 import shutil
-from dataclasses import replace
 from typing import ClassVar
 
 import pytest
 import torch
-from rrrbench.benchmark.engine import tracing
-from rrrbench.benchmark.engine import trainer as engine_module
-from rrrbench.benchmark.engine.trainer import Part, Trainer, halves, split
+from rrrbench.benchmark.engine import memory, tracing
+from rrrbench.benchmark.engine.part import Part, parts_of
+from rrrbench.benchmark.engine.places import FIRST_RUN
+from rrrbench.benchmark.engine.trainer import Trainer
 from rrrbench.benchmark.networks import networks
 from rrrbench.benchmark.suite.training import Training
+from rrrbench.datasets.recipe import make
 from rrrbench.methods.base import Terms, mitigations
-from rrrbench.methods.mitigations.avg_ex import AvgEx
 from rrrbench.methods.mitigations.erm import ERM
 from rrrbench.methods.mitigations.find_another_explanation import FindAnotherExplanation
 from rrrbench.methods.mitigations.rrr import RRR
-from small import bound, small_dataset, small_trainer, trainer_for, without_masks
+from rrrbench.methods.network import Net
+from small import small_dataset, small_trainer, trainer_for, without_masks
 from torch.nn import functional as F
 
 
@@ -68,23 +68,8 @@ def test_seeds_have_their_own_initialisation_and_order_and_share_them_over_stren
     torch.testing.assert_close(again.parameters["head.weight"][0, 0], second)
 
 
-def test_auto_picks_by_a_trial_and_remembers_it():
-    choices: dict[str, str] = {}
-    trainer = small_trainer((0.0, 0.1))
-    trainer.engine, trainer.choices = "auto", choices
-    RRR().fit(trainer)
-    assert set(choices.values()) <= {"stacked", "single"}
-    assert len(choices) == 1
-    choices[next(iter(choices))] = "single"
-    before = dict(choices)
-    RRR().fit(trainer)
-    assert choices == before
-
-
 @pytest.mark.slow
 def test_law_4_for_convolutions():
-    from rrrbench.datasets.base import make
-
     draws = [make("colored-patch", seed, base="digits", validation=1281) for seed in (0, 1)]
     strengths = torch.tensor([[0.0, 0.01]] * 2)
     training = Training(epochs=1, batch_size=8)
@@ -94,54 +79,6 @@ def test_law_4_for_convolutions():
     ]
     for name, value in fits[0].parameters.items():
         torch.testing.assert_close(value, fits[1].parameters[name], rtol=1e-5, atol=1e-7)
-
-
-def test_every_network_gives_logits_and_takes_its_seed():
-    draw = small_dataset()
-    for name in networks.names():
-        recipe = networks.resolve(name)
-        if not name.endswith("mlp"):
-            with pytest.raises(ValueError, match="use the mlp"):
-                recipe.build(draw, 0)
-            continue
-        state = torch.get_rng_state()
-        one, same, other = (recipe.build(draw, seed) for seed in (0, 0, 1))
-        assert torch.equal(state, torch.get_rng_state())
-        weights = [next(network.head.parameters()) for network in (one, same, other)]
-        assert torch.equal(weights[0], weights[1])
-        assert not torch.equal(weights[0], weights[2])
-        assert one(draw.train.batch().inputs).shape == (24, 3)
-
-
-def test_a_softmax_mlp_gives_the_mlps_probabilities_alone_and_in_a_stack():
-    spec = {"hidden": [7], "init": "torch"}
-    trainer = small_trainer(network=networks.resolve({"name": "softmax_mlp", **spec}))
-    plain = small_trainer(network=networks.resolve({"name": "mlp", **spec})).modules[0]
-    inputs = trainer.train_data[:1, :1].batch(slice(0, 5), torch.float64).inputs[0]
-    assert torch.equal(bound(trainer.modules[0])(inputs), plain(inputs).softmax(-1))
-    fits = [ERM().fit(small_trainer(network=trainer.network, engine=engine)) for engine in ("stacked", "single")]
-    for name, value in fits[0].parameters.items():
-        torch.testing.assert_close(value, fits[1].parameters[name])
-    assert (fits[0].curves["right_answer"] > math.log(1 + 2 / math.e)).all()
-
-
-def test_the_mlp_has_rosss_initialisation():
-    from rrrbench.datasets.base import make
-
-    module = networks.resolve("mlp").build(make("decoy", 0), 0)
-    weights = torch.cat([p.flatten() for p in module.parameters()])
-    assert len(weights) == 784 * 50 + 50 + 50 * 30 + 30 + 30 * 10 + 10
-    assert weights.std().item() == pytest.approx(0.1, rel=0.02)  # standard error 0.1 / sqrt(2 * 41090) = 0.00035
-
-
-def test_native_pixels_are_a_fixed_first_layer():
-    from rrrbench.datasets.base import make
-
-    draw = make("decoy", 0)
-    unit, native = (networks.resolve({"name": "mlp", "pixel_range": p}).build(draw, 0) for p in ("unit", "native"))
-    x = draw.train.batch(slice(0, 4)).inputs
-    torch.testing.assert_close(native(x), unit(255 * x))
-    assert [name for name, _ in native.named_parameters()] == [name for name, _ in unit.named_parameters()]
 
 
 @pytest.mark.parametrize(
@@ -173,9 +110,8 @@ def test_a_stack_larger_than_memory_is_split_by_itself(monkeypatch):
     trained = Part.train
     monkeypatch.setattr(Part, "train", lambda self: needed.append(self.strengths.numel()) or trained(self))
     trainer = small_trainer((0.0, 0.1, 1.0), seeds=(0, 1))
-    part = trainer.parts(RRR())((slice(0, 1), slice(0, 1)))
-    for_two = 2 * part.gradients.trace(part.parameters, part._batch(slice(0, 8), part.augments), part.strengths)
-    monkeypatch.setattr(engine_module, "free_memory", lambda device: for_two / engine_module.SHARE_OF_MEMORY + 1)
+    for_two = 2 * parts_of(RRR(), trainer.runs())(FIRST_RUN).trace()
+    monkeypatch.setattr(memory, "free_memory", lambda device: for_two / memory.SHARE_OF_MEMORY + 1)
     parted = RRR().fit(trainer)
     assert needed == [2, 2, 2]  # both seeds of one strength at a time
     for name, value in whole.parameters.items():
@@ -199,6 +135,15 @@ def test_out_of_memory_halves_the_stack_and_goes_on(monkeypatch):
         torch.testing.assert_close(value, parted.parameters[name], rtol=1e-7, atol=1e-9)
 
 
+def test_a_single_run_that_does_not_fit_says_so(monkeypatch):
+    def never(self, batch):
+        raise torch.OutOfMemoryError("planted")
+
+    monkeypatch.setattr(Part, "step", never)
+    with pytest.raises(torch.OutOfMemoryError, match="planted"):
+        RRR().fit(small_trainer((0.0, 0.1)))
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="compiling needs a C++ compiler")
 @pytest.mark.filterwarnings("default")
@@ -207,26 +152,6 @@ def test_law_4_compiled_the_numbers_are_the_same(monkeypatch):
     stacked, compiled = (RRR().fit(small_trainer(engine=engine)) for engine in ("stacked", "compiled"))
     for name, value in stacked.parameters.items():
         torch.testing.assert_close(value, compiled.parameters[name], rtol=1e-9, atol=1e-11)
-
-
-def test_a_machine_that_cannot_compile_trains_without(monkeypatch):
-    def broken(program, dynamic):
-        raise RuntimeError("planted: no compiler")
-
-    monkeypatch.setattr(torch, "compile", broken)
-    monkeypatch.setattr(engine_module, "COMPILE_FROM", 0.0)
-    trainer = small_trainer(engine="auto")
-    assert not RRR().fit(trainer).diverged.any()
-    assert set(trainer.choices.values()) <= {"stacked", "single"}
-
-
-def test_a_single_run_that_does_not_fit_says_so(monkeypatch):
-    def never(self, batch):
-        raise torch.OutOfMemoryError("planted")
-
-    monkeypatch.setattr(Part, "step", never)
-    with pytest.raises(torch.OutOfMemoryError, match="planted"):
-        RRR().fit(small_trainer((0.0, 0.1)))
 
 
 @pytest.mark.parametrize("engine", ["stacked", "single"])
@@ -240,25 +165,6 @@ def test_masks_for_each_strength_reach_their_strength(engine):
     for name, value in fitted.parameters.items():
         torch.testing.assert_close(value[:, :1], rrr.parameters[name])
         torch.testing.assert_close(value[:, 1:], erm.parameters[name])
-
-
-@pytest.mark.parametrize("engine", ["stacked", "single"])
-def test_masks_for_each_strength_are_refused_where_draws_are_for_all(engine):
-    trainer = small_trainer((0.1, 0.2, 0.3), engine=engine)
-    masks = trainer.train_data.masks.repeat_interleave(3, 1)
-    with pytest.raises(ValueError, match=r"avg_ex got masks for each of 3 strengths.*give one mask a seed"):
-        trainer.train(AvgEx(), masks=masks)
-    assert not trainer.train(AvgEx(), masks=masks[:, :1]).diverged.any()
-
-
-@pytest.mark.parametrize(("seeds", "strengths", "most"), [(3, 6, 4), (1, 5, 2), (7, 1, 3), (2, 2, 0)])
-def test_split_covers_every_run_once(seeds, strengths, most):
-    runs = torch.zeros(seeds, strengths)
-    for place in split((slice(0, seeds), slice(0, strengths)), most):
-        assert runs[place].numel() <= max(1, most)
-        runs[place] += 1
-    assert (runs == 1).all()
-    assert halves((slice(0, 2), slice(0, 3))) == ((slice(0, 2), slice(0, 1)), (slice(0, 2), slice(1, 3)))
 
 
 @pytest.mark.parametrize("mitigation", ["rrr", "avg_ex", "jtt", "r4"])
@@ -301,10 +207,21 @@ def test_a_term_that_starts_below_0_has_no_automatic_strength():
         Negative().fit(small_trainer((0.5,), auto=True))
 
 
-def test_liveness_is_of_inputs_with_masks_wherever_they_are():
-    draw = small_dataset()
-    masks = draw.train.masks.clone()
-    masks[:-2] = False  # the first batch of 8 has none
-    few = replace(draw, train=replace(draw.train, masks=masks))
-    fitted = small_trainer(draws=[few], batch_size=8).train(RRR())
-    assert all(bool((values[:, 1] > 0).all()) for values in fitted.liveness.values())
+def test_altered_changes_splits_or_epochs_of_a_copy():
+    trainer = small_trainer(epochs=3)
+    other = trainer.altered(splits=[small_dataset(seed, n=16).train for seed in (0, 1)], epochs=2)
+    assert (other.epochs, len(other.train_data), tuple(other.labels.shape)) == (2, 16, (2, 16))
+    assert (trainer.epochs, len(trainer.train_data)) == (3, 24)
+    assert torch.equal(other.shortcuts, other.train_data.shortcuts)
+    assert ERM().fit(other).curves["right_answer"].shape[-1] == 2
+
+
+def test_a_function_of_every_network_and_input():
+    trainer = small_trainer()
+    fitted = RRR().fit(trainer)
+    logits = trainer.per_input(fitted, lambda net, batch: net(batch.inputs))
+    assert logits.shape == (2, 2, 24, 3)
+    alone = trainer.per_input_of_run(fitted, 1, 0, lambda net, batch: net(batch.inputs))
+    assert torch.equal(logits[1, 0], alone)
+    net = Net(trainer.modules[1], {name: value[1, 0] for name, value in fitted.parameters.items()})
+    torch.testing.assert_close(alone, net(small_dataset(1).train.batch().inputs.double()))
