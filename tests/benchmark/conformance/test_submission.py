@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from rrrbench.benchmark.cli.main import app
+from rrrbench.benchmark.cli import app
 from rrrbench.benchmark.conformance import submission
 from rrrbench.benchmark.suite.protocol import PROTOCOL_VERSION
 from rrrbench.methods.base import mitigations

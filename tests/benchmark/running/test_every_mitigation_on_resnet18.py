@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 from rrrbench.benchmark.networks import NetworkRecipe, networks
 from rrrbench.benchmark.running.executors import Settings, Task, run_stack
-from rrrbench.benchmark.suite.stack import Stack
+from rrrbench.benchmark.suite.stack import MitigationStack
 from rrrbench.benchmark.suite.training import Training
 from rrrbench.datasets.base import ShortcutDataset, Split
 from rrrbench.datasets.recipe import Recipe
@@ -70,7 +70,7 @@ class Residual(NetworkRecipe):
 def records_of(name: str, network: NetworkRecipe):
     mitigation = mitigations.resolve(name)
     strengths = (0.01,) if mitigation.has_strength else (0.0,)
-    stack = Stack(Enlarged(), network, mitigation, Training(epochs=1, batch_size=32), strengths, (0,))
+    stack = MitigationStack(Enlarged(), network, mitigation, Training(epochs=1, batch_size=32), strengths, (0,))
     return run_stack(Task(stack, panel=False), Settings(engine="single")).records
 
 
