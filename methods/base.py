@@ -29,10 +29,11 @@ class Terms(NamedTuple):
 
 
 class Mitigation(Named):
-    """A way of training a network that should not use the shortcut. One file, one class, `@mitigations.register`.
+    r"""A way of training a network that should not use the shortcut. One file, one class, `@mitigations.register`.
 
     Attributes:
         paper: who proposed it, e.g. "Ross et al. 2017"; the module's docstring has the section.
+        equation: the loss in LaTeX, as the module's docstring has it: rows end in `\\` and are aligned at `&`.
         needs: the supervision it uses beyond labels.
         needs_convolutions: True for one that looks at a convolution's feature maps: a dense network has none.
         needs_minority: True for one that learns from inputs whose shortcut speaks against their label.
@@ -42,6 +43,7 @@ class Mitigation(Named):
     """
 
     paper: ClassVar[str] = ""
+    equation: ClassVar[str] = ""
     needs: ClassVar[frozenset[Supervision]] = frozenset()
     needs_convolutions: ClassVar[bool] = False
     needs_minority: ClassVar[bool] = False

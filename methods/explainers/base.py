@@ -18,9 +18,10 @@ Network = Callable[[Float[Tensor, "batch *features"]], Float[Tensor, "batch clas
 
 
 class Explainer(Named):
-    """A way of attributing a prediction to the input. One file, one class, `@explainers.register`.
+    r"""A way of attributing a prediction to the input. One file, one class, `@explainers.register`.
 
     Attributes:
+        equation: the attribution in LaTeX, as the module's docstring has it: rows end in `\\` and are aligned at `&`.
         internal_batch_size: inputs in one pass, as far as one input allows: bounds the memory, changes no result.
         needs_layers: True for one that looks into the network, which is then an `nn.Module` or a `Net`.
         needs_convolutions: True for one that looks at a convolution's feature maps: a dense network has none.
@@ -28,6 +29,7 @@ class Explainer(Named):
         draws: True for one that draws: it explains the inputs one by one, each with the same draws.
     """
 
+    equation: ClassVar[str] = ""
     internal_batch_size: ClassVar[int] = 1024
     needs_layers: ClassVar[bool] = False
     needs_convolutions: ClassVar[bool] = False

@@ -21,6 +21,9 @@ class Occlusion(Explainer):
     """Loss of the target's logit when windows of the input are replaced by the baseline."""
 
     name: ClassVar[str] = "occlusion"
+    equation: ClassVar[str] = (
+        r"a_d &= \underset{W \ni d}{\operatorname{mean}} \left( z_t(x) - z_t(x_{W \leftarrow b}) \right)"
+    )
     has_baseline: ClassVar[bool] = True
 
     window: Annotated[int, Field(ge=1, description="pixels a side; an image's side where that is less")] = 4

@@ -25,6 +25,15 @@ class IBPExRRR(IBPEx):
     """Trains against a bound of the worst that the masked pixels can show, and penalises the gradient there."""
 
     name: ClassVar[str] = "ibp_ex+rrr"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda \left( "
+        r"-\underset{n}{\operatorname{mean}} a_n \log \operatorname{softmax}(w_n)_{y_n} + w\, "
+        r"\underset{n}{\operatorname{mean}} \sum_d \left( A_{nd}\, \frac{\partial}{\partial x_{nd}} \sum_k \log "
+        r"p_k(x_n) \right)^2 \right), \\ "
+        r"w_{nk} &= \begin{cases} \min_{x' \in B_n} z_k(x') & k = y_n \\ "
+        r"\max_{x' \in B_n} z_k(x') & k \neq y_n \end{cases} \\ "
+        r"w &= \text{rrr\_weight}"
+    )
 
     rrr_weight: Annotated[float, Field(gt=0)] = 0.1
 

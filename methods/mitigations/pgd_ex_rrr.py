@@ -25,6 +25,13 @@ class PGDExRRR(PGDEx):
     """Trains against an attack of the worst that the masked pixels can show, and penalises the gradient there."""
 
     name: ClassVar[str] = "pgd_ex+rrr"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda \left( "
+        r"\underset{n}{\operatorname{mean}} a_n \max_{x' \in B_n} (-\log p_{y_n}(x')) + w\, "
+        r"\underset{n}{\operatorname{mean}} \sum_d \left( A_{nd}\, \frac{\partial}{\partial x_{nd}} \sum_k \log "
+        r"p_k(x_n) \right)^2 \right), \\ "
+        r"B_n &= \{ x' \in [0, 1]^D : |x' - x_n| \le \epsilon A_n \}, \quad w = \text{rrr\_weight}"
+    )
 
     rrr_weight: Annotated[float, Field(gt=0)] = 0.1
 
