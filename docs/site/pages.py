@@ -44,6 +44,8 @@ MEASURED = {
     "explainers": {"rank_correlation": "rank correlation", "auroc": "auroc", "untrained": "untrained"},
 }
 SETTINGS = ("dataset", "network", "mitigation", "explainer", "masks", "rule", "strength", "seeds", "note")
+SHARED = ("network", "mitigation", "explainer", "rule", "seeds")
+"""Settings that are said once above a table where all its rows have the same."""
 SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
@@ -101,10 +103,13 @@ class Reference:
             rows = board[board[column].str.partition("[")[0] == name]
             if rows.empty:
                 continue
-            cells = {title: rows[title].map(short) for title in SETTINGS if title in rows and rows[title].notna().any()}
+            cells = {
+                title: [*rows[title].map(short)] for title in SETTINGS if title in rows and rows[title].notna().any()
+            }
+            same = [f"{title} {cells.pop(title)[0]}" for title in SHARED if len(set(cells.get(title, []))) == 1]
             cells |= {title: interval(rows, metric) for metric, title in shown.items() if metric in rows}
-            link = f"[{file}](../../{file})"
-            parts.append(f"{link}, {protocol}:\n\n{pd.DataFrame(cells).to_markdown(index=False)}")
+            caption = ", ".join([f"[{file}](../../{file})", protocol, *same])
+            parts.append(f"{caption}:\n\n{pd.DataFrame(cells).to_markdown(index=False)}")
         return "\n\n".join(parts) or "No committed leaderboard has a row of it."
 
     @cached_property
