@@ -78,7 +78,7 @@ class IrisCancer(Recipe):
 
 def _load(
     by_one: bool,
-) -> tuple[list[Float[np.ndarray, "rows 4"]], list[Float[np.ndarray, "rows 30"]], Float[np.ndarray, "34"]]:
+) -> tuple[list[Float[np.ndarray, "_ 4"]], list[Float[np.ndarray, "_ 30"]], Float[np.ndarray, "34"]]:
     """Flowers and tumours of the two classes, float32 in [0, 1], and what they were divided by."""
     from sklearn.datasets import load_breast_cancer, load_iris  # takes seconds
 

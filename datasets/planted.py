@@ -62,7 +62,7 @@ class Planted(Recipe):
         colors: UInt8[np.ndarray, "n channels"],
         present: Bool[np.ndarray, "n"],
         rng: np.random.Generator,
-    ) -> tuple[Images, Masks]:
+    ) -> tuple[UInt8[np.ndarray, "n painted height width"], Masks]:
         """New images with each one's colour painted in where it is `present`, and where that is."""
 
     def require(self) -> None:

@@ -30,7 +30,7 @@ class Geometry(NamedTuple):
 
     def backward(
         self, grad: Tensor, inputs: Tensor, weight: Tensor, wanted: tuple[bool, bool]
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Any, Any]:  # None where it is not wanted
         """input(grad, weight) and weight(grad, inputs), where wanted; the other argument lends its shape and layout."""
         wrt_inputs, wrt_weight, _ = torch.ops.aten.convolution_backward(
             grad, inputs, weight, None, self.stride, self.padding, self.dilation, False, (0, 0), self.groups,
@@ -42,9 +42,9 @@ class Geometry(NamedTuple):
 def convolve(
     layer: nn.Conv2d,
     inputs: Float[Tensor, "batch channels rows columns"],
-    weight: Float[Tensor, "out in rows columns"],
+    weight: Float[Tensor, "out in high wide"],
     bias: Float[Tensor, "out"] | None = None,
-) -> Float[Tensor, "batch out rows columns"]:
+) -> Float[Tensor, "batch out down across"]:
     """The layer's convolution with these parameters.
 
     Raises:

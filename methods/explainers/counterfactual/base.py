@@ -103,7 +103,7 @@ def other_class(logits: Float[Tensor, "batch 2"]) -> Int[Tensor, "batch"]:
     return 1 - logits.argmax(1)
 
 
-def log_odds(logits: Float[Tensor, "*batch 2"], of: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+def log_odds(logits: Float[Tensor, "*batch 2"], of: Int[Tensor, "*#batch"]) -> Float[Tensor, "*batch"]:
     """log p_k / (1 - p_k) = z_k - z_{1-k}: above 0 where class `of` is predicted."""
     difference = logits[..., 1] - logits[..., 0]
     return torch.where(of == 1, difference, -difference)

@@ -160,6 +160,7 @@ def test_lcf_leaves_a_sure_classifier_s_prediction():
 @pytest.mark.parametrize(("make", "message"), [(lambda: LCF(p=0.7), "0.7"), (lambda: Dive(method="fishy"), "fishy"),
                                                (lambda: Dice(lr=0), "lr is 0"),
                                                (lambda: Dive(lasso_weight=-1), "lasso_weight is -1")])  # fmt: skip
+@pytest.mark.usefixtures("shapes_unchecked")
 def test_arguments_out_of_range_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()

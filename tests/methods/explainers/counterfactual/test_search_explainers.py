@@ -134,6 +134,7 @@ def test_the_oracle_gives_every_value_that_flips_and_no_other_where_one_does():
         (lambda: GrowingSpheres(first_radius=0), "first_radius is 0"),
     ],
 )
+@pytest.mark.usefixtures("shapes_unchecked")
 def test_arguments_out_of_range_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
