@@ -50,7 +50,7 @@ def test_a_mitigations_page_has_its_laws_parameters_and_measured_row(pages):
     assert "| `target`" in page
     (row,) = (line for line in page.splitlines() if "| decoy-digits " in line and "on 400 inputs" in line)
     assert "0.960 [0.956, 0.964]" in row  # results/leaderboard/controls-quick.csv
-    assert "results/leaderboard/controls-quick.csv), protocol 1.0:" in page
+    assert "results/leaderboard/controls-quick.csv), protocol 1.0, network" in page
 
 
 def test_a_page_for_every_entry_and_no_other(pages):
