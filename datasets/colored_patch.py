@@ -51,7 +51,7 @@ class ColoredPatch(Planted):
         colors: UInt8[np.ndarray, "n 3"],
         present: Bool[np.ndarray, "n"],
         rng: np.random.Generator,
-    ) -> tuple[Images, Masks]:
+    ) -> tuple[UInt8[np.ndarray, "n 3 height width"], Masks]:
         n, channels, height, width = images.shape
         if self.size > min(height, width):
             raise BadParameters(

@@ -82,7 +82,7 @@ class IrisCancer(Recipe):
 
 def _load(
     common_scale: bool,
-) -> tuple[list[Float[np.ndarray, "rows 4"]], list[Float[np.ndarray, "rows 30"]], Float[np.ndarray, "34"]]:
+) -> tuple[list[Float[np.ndarray, "_ 4"]], list[Float[np.ndarray, "_ 30"]], Float[np.ndarray, "34"]]:
     """Loads flowers and tumours of the two classes, float32 in [0, 1], and the divisor of every column."""
     from sklearn.datasets import load_breast_cancer, load_iris  # takes seconds to import
 

@@ -65,7 +65,7 @@ class Planted(Recipe):
         colors: UInt8[np.ndarray, "n channels"],
         present: Bool[np.ndarray, "n"],
         rng: np.random.Generator,
-    ) -> tuple[Images, Masks]:
+    ) -> tuple[UInt8[np.ndarray, "n painted height width"], Masks]:
         """Paints a colour into each image that is `present`; returns new images, and masks of the painted pixels."""
 
     def require(self) -> None:

@@ -24,10 +24,11 @@ are the same inputs without the shortcut.
 
 
 class Mitigation(Named):
-    """A way of training a network that should not use the shortcut. One file, one class, `@mitigations.register`.
+    r"""A way of training a network that should not use the shortcut. One file, one class, `@mitigations.register`.
 
     Attributes:
         paper: who proposed the method, e.g. "Ross et al. 2017"; the module's docstring has the section.
+        equation: the loss in LaTeX, as the module's docstring has it: rows end in `\\` and are aligned at `&`.
         needs: the supervision that the method uses beside labels.
         needs_minority: True for a method that learns from inputs whose shortcut speaks against their label.
         has_strength: False for a method without a strength, which has one run a seed, at strength 0.
@@ -36,6 +37,7 @@ class Mitigation(Named):
     """
 
     paper: ClassVar[str] = ""
+    equation: ClassVar[str] = ""
     needs: ClassVar[frozenset[Supervision]] = frozenset()
     needs_minority: ClassVar[bool] = False
     has_strength: ClassVar[bool] = True

@@ -29,10 +29,8 @@ class Geometry(NamedTuple):
     dilation: tuple[int, ...]
     groups: int
 
-    def backward(
-        self, grad: Tensor, inputs: Tensor, weight: Tensor, wanted: tuple[bool, bool]
-    ) -> tuple[Tensor, Tensor]:
-        """The `wanted` derivatives: input(grad, weight), weight(grad, inputs).
+    def backward(self, grad: Tensor, inputs: Tensor, weight: Tensor, wanted: tuple[bool, bool]) -> tuple[Any, Any]:
+        """The `wanted` derivatives: input(grad, weight), weight(grad, inputs); None where a derivative is not wanted.
 
         The argument that a derivative is taken of lends its shape and layout alone.
         """
@@ -46,9 +44,9 @@ class Geometry(NamedTuple):
 def convolve(
     layer: nn.Conv2d,
     inputs: Float[Tensor, "batch channels rows columns"],
-    weight: Float[Tensor, "out in rows columns"],
+    weight: Float[Tensor, "out in high wide"],
     bias: Float[Tensor, "out"] | None = None,
-) -> Float[Tensor, "batch out rows columns"]:
+) -> Float[Tensor, "batch out down across"]:
     """The layer's convolution of `inputs` with `weight` and `bias` in place of the layer's own parameters.
 
     Raises:

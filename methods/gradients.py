@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 from torch.func import grad
 
@@ -71,7 +71,7 @@ def masked_input_gradients(
     return gradient.unflatten(0, (-1, samples))
 
 
-def at_touched(values: Float[Tensor, "batch *features"], batch: Batch) -> Float[Tensor, "batch positions"]:
+def at_touched(values: Shaped[Tensor, "batch *features"], batch: Batch) -> Shaped[Tensor, "batch positions"]:
     """The values at the positions that `masked_input_gradient` returns, flattened."""
     flat = values.flatten(1)
     return flat if batch.touched is None else flat[:, batch.touched]

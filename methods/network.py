@@ -211,7 +211,7 @@ def _convolved_nudge(
     hidden: Float[Tensor, "batch channels rows columns"],
     nudge: Float[Tensor, "batch positions"],
     positions: Tensor,
-) -> Float[Tensor, "batch out rows columns"]:
+) -> Float[Tensor, "batch out down across"]:
     """The convolution of `hidden` plus the nudge: the responses to a unit at each position, weighted by the nudge."""
     module: nn.Conv2d = layer.module  # pyrefly: ignore
     units = torch.zeros(len(positions), hidden[0].numel(), dtype=nudge.dtype, device=nudge.device)

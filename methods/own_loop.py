@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import cast
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -25,7 +25,7 @@ def rrr_loss(
     model: nn.Module,
     inputs: Float[Tensor, "batch *features"],
     labels: Int[Tensor, "batch"],
-    mask: Bool[Tensor, "batch *#features"],
+    mask: Shaped[Tensor, "batch *#features"],
     strength: float,
     *,
     target: TargetName = "log_prob_sum",

@@ -61,7 +61,7 @@ def subject(glyphs: Glyphs, classifier: nn.Module, n_samples: int) -> Subject:
         logits = _logits(classifier, images)
         right = _logits(classifier, glyphs.images(glyphs.validation)).argmax(1) == glyphs.validation.labels
         found = Subject(
-            glyphs, classifier, letters, images, logits, torch.zeros(0).bool(), right.double().mean().item()
+            glyphs, classifier, letters, images, logits, torch.zeros(len(logits)).bool(), right.double().mean().item()
         )
         return replace(found, used=_used(found))
 

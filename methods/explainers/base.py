@@ -18,11 +18,12 @@ ForwardFunction = Callable[[Float[Tensor, "batch *features"]], Float[Tensor, "ba
 
 
 class Explainer(Named):
-    """Attributes a prediction to the input's features.
+    r"""Attributes a prediction to the input's features.
 
     Each explainer is a class in a file of its own, with `@explainers.register`.
 
     Attributes:
+        equation: the attribution in LaTeX, as the module's docstring has it: rows end in `\\` and are aligned at `&`.
         internal_batch_size: inputs in a pass: bounds the memory and changes no result. A pass has at least an input.
         needs_layers: True for explainers that look into the network, which must then be an `nn.Module` or a `Net`.
         needs_convolutions: True for explainers that look at a convolution's feature maps, which a dense network lacks.
@@ -30,6 +31,7 @@ class Explainer(Named):
         draws: True for explainers that draw random numbers; inputs are then explained singly, with the same draws.
     """
 
+    equation: ClassVar[str] = ""
     internal_batch_size: ClassVar[int] = 1024
     needs_layers: ClassVar[bool] = False
     needs_convolutions: ClassVar[bool] = False

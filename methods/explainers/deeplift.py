@@ -24,6 +24,10 @@ class DeepLIFT(Explainer):
     """Contributions to the difference between the logits of input and baseline, by the rescale rule."""
 
     name: ClassVar[str] = "deeplift"
+    equation: ClassVar[str] = (
+        r"a_d &= (x_d - b_d)\, m_d, \quad m = \frac{\partial z_t}{\partial x} \text{ with } \frac{f(x) - f(b)}{x - b} "
+        r"\text{ for } f'(x) \text{ of every nonlinear layer } f"
+    )
     internal_batch_size: ClassVar[int] = 1
     needs_layers: ClassVar[bool] = True
     has_baseline: ClassVar[bool] = True

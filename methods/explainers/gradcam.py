@@ -23,6 +23,10 @@ class GradCAM(Explainer):
     """Feature maps of a convolution, weighted by the logit's mean gradient."""
 
     name: ClassVar[str] = "gradcam"
+    equation: ClassVar[str] = (
+        r"a &= \operatorname{ReLU} \left( \sum_c F_c\, \underset{ij}{\operatorname{mean}} \frac{\partial z_t}{\partial "
+        r"F_{cij}} \right)"
+    )
     needs_layers: ClassVar[bool] = True
     needs_convolutions: ClassVar[bool] = True
 

@@ -22,6 +22,11 @@ class GradientSHAP(Explainer):
     """Integrated gradients at random points, with noise on the input."""
 
     name: ClassVar[str] = "gradient_shap"
+    equation: ClassVar[str] = (
+        r"a &= \underset{s, e}{\operatorname{mean}} (x + e - b) \odot \frac{\partial z_t}{\partial x} \left( b + s (x "
+        r"+ e - b) \right), \\ "
+        r"s &\sim U(0, 1), \quad e \sim \mathcal{N}(0, \text{noise}^2 I)"
+    )
     has_baseline: ClassVar[bool] = True
     draws: ClassVar[bool] = True
 

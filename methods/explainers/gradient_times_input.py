@@ -21,6 +21,7 @@ class GradientTimesInput(Explainer):
     """Gradient of the target's logit, times the input."""
 
     name: ClassVar[str] = "gradient_times_input"
+    equation: ClassVar[str] = r"a_d &= x_d\, \frac{\partial z_t(x)}{\partial x_d}"
 
     def explain(
         self,

@@ -23,6 +23,10 @@ class GuidedGradCAM(Explainer):
     """Grad-CAM times guided backpropagation."""
 
     name: ClassVar[str] = "guided_gradcam"
+    equation: ClassVar[str] = (
+        r"a &= \operatorname{ReLU} \left( \sum_c F_c\, \underset{ij}{\operatorname{mean}} \frac{\partial z_t}{\partial "
+        r"F_{cij}} \right) \odot \left. \frac{\partial z_t}{\partial x} \right|_{\text{guided}}"
+    )
     needs_layers: ClassVar[bool] = True
     needs_convolutions: ClassVar[bool] = True
 

@@ -22,6 +22,7 @@ class InputGradient(Explainer):
     """Gradient of sum_k log p_k."""
 
     name: ClassVar[str] = "input_gradient"
+    equation: ClassVar[str] = r"a &= \frac{\partial}{\partial x} \sum_k \log p_k(x)"
 
     def explain(
         self,

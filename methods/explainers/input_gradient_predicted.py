@@ -24,6 +24,7 @@ class InputGradientPredicted(Explainer):
     """Gradient of the target's log-odds; the target is usually the predicted class."""
 
     name: ClassVar[str] = "input_gradient_predicted"
+    equation: ClassVar[str] = r"a &= \frac{\partial}{\partial x} \log \frac{p_t(x)}{1 - p_t(x)}"
 
     def explain(
         self,

@@ -22,6 +22,9 @@ class IntegratedGradients(Explainer):
     """Integrated gradients from a baseline, by Gauss-Legendre quadrature."""
 
     name: ClassVar[str] = "integrated_gradients"
+    equation: ClassVar[str] = (
+        r"a_d &= (x_d - b_d) \int_0^1 \frac{\partial z_t}{\partial x_d} \left( b + s (x - b) \right) ds"
+    )
     has_baseline: ClassVar[bool] = True
 
     n_steps: Annotated[int, Field(ge=1, description="points of the quadrature")] = 50

@@ -24,6 +24,11 @@ class LayerIntegratedGradients(Explainer):
     """Integrated gradients in the feature maps of a convolution."""
 
     name: ClassVar[str] = "layer_integrated_gradients"
+    equation: ClassVar[str] = (
+        r"A_k &= (h_k(x) - h_k(b)) \int_0^1 \frac{\partial z_t}{\partial h_k} \left( h(b) + s (h(x) - h(b)) \right) "
+        r"ds, \\ "
+        r"a &= \text{sum over channels of } A \text{, at the inputs' size}"
+    )
     needs_layers: ClassVar[bool] = True
     needs_convolutions: ClassVar[bool] = True
     has_baseline: ClassVar[bool] = True

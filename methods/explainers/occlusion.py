@@ -21,6 +21,9 @@ class Occlusion(Explainer):
     """Drop of the target's logit when windows of the input are replaced by the baseline."""
 
     name: ClassVar[str] = "occlusion"
+    equation: ClassVar[str] = (
+        r"a_d &= \underset{W \ni d}{\operatorname{mean}} \left( z_t(x) - z_t(x_{W \leftarrow b}) \right)"
+    )
     has_baseline: ClassVar[bool] = True
 
     window: Annotated[int, Field(ge=1, description="pixels a side, at most the image's side")] = 4

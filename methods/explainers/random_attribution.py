@@ -22,6 +22,7 @@ class RandomAttribution(Explainer):
     """Noise, the same for every network and input."""
 
     name: ClassVar[str] = "random_attribution"
+    equation: ClassVar[str] = r"a &\sim \mathcal{N}(0, I)"
 
     seed: Annotated[int, Field(ge=0)] = 0
 

@@ -21,6 +21,10 @@ class SmoothGradient(Explainer):
     """Mean gradient of the target's logit over noise on the input."""
 
     name: ClassVar[str] = "smooth_gradient"
+    equation: ClassVar[str] = (
+        r"a &= \underset{e}{\operatorname{mean}} \frac{\partial z_t}{\partial x} (x + e), \quad e \sim \mathcal{N}(0, "
+        r"\text{noise}^2 I)"
+    )
     draws: ClassVar[bool] = True
 
     n_samples: Annotated[int, Field(ge=1, description="noisy inputs")] = 25

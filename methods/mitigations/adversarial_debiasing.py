@@ -40,6 +40,11 @@ class AdversarialDebiasing(Mitigation):
 
     name: ClassVar[str] = "adversarial_debiasing"
     paper: ClassVar[str] = "Ganin et al. 2016"
+    equation: ClassVar[str] = (
+        r"\min_\theta \max_\phi \mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda\, "
+        r"\underset{n}{\operatorname{mean}} \log r_{s_n}(h_n), \\ "
+        r"r(h) &= \operatorname{softmax}(\phi h)"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"groups"})
     needs_minority: ClassVar[bool] = True
 

@@ -42,6 +42,10 @@ class AFR(LastLayerRetraining):
 
     name: ClassVar[str] = "afr"
     paper: ClassVar[str] = "Qiu et al. 2023"
+    equation: ClassVar[str] = (
+        r"\mathcal{L}_2 &= -\sum_n \mu_n \log p_{y_n}(x_n) + \text{anchor} \cdot \|W - W_{\mathrm{ERM}}\|^2, \\ "
+        r"\mu_n &\propto \frac{\exp(-\gamma\, p^{(1)}_{y_n}(x_n))}{M_{y_n}}, \quad \sum_n \mu_n = 1"
+    )
 
     gamma: Annotated[float, Field(ge=0)] = 4.0
     anchor: Annotated[float, Field(ge=0)] = 0.0

@@ -28,6 +28,11 @@ class AvgEx(Mitigation):
 
     name: ClassVar[str] = "avg_ex"
     paper: ClassVar[str] = "Heo et al. 2023"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) - \lambda\, "
+        r"\underset{n}{\operatorname{mean}} a_n \log p_{y_n}(x_n + A_n \odot e_n), \\ "
+        r"e_{nd} &\sim \mathcal{N}(0, \sigma^2), \quad a_n = [A_n \neq 0]"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     sigma: Annotated[float, Field(gt=0)] = 1.0

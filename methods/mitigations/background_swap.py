@@ -28,6 +28,12 @@ class BackgroundSwap(Augmentation):
 
     name: ClassVar[str] = "background_swap"
     paper: ClassVar[str] = "Xiao et al. 2021"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) - \lambda\, "
+        r"\underset{n}{\operatorname{mean}} a_n \log p_{y_n}(\tilde{x}_n), \\ "
+        r"\tilde{x}_n &= (1 - A_n) \odot x_n + A_n \odot b_m, \quad a_n = [A_n \neq 0], \\ "
+        r"b_m &= A_m \odot x_m + (1 - A_m) \odot \operatorname{mean}(x_m \text{ over } A_m)"
+    )
 
     def filling(self, batch: Batch, generator: torch.Generator) -> Float[Tensor, "batch *features"]:
         rows = annotated(batch).nonzero()[:, 0]

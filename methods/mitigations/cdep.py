@@ -44,6 +44,11 @@ class CDEP(Mitigation):
 
     name: ClassVar[str] = "cdep"
     paper: ClassVar[str] = "Rieger et al. 2020"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda\, "
+        r"\underset{n}{\operatorname{mean}} a_n \sum_k \frac{e^{\beta_{nk}}}{e^{\beta_{nk}} + e^{\gamma_{nk}}}, \\ "
+        r"z_{nk} &= \beta_{nk} + \gamma_{nk}, \quad a_n = [A_n \neq 0]"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     def obstacle(self, dataset: ShortcutDataset, module: nn.Module) -> str:

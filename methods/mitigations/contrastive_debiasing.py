@@ -34,6 +34,12 @@ class ContrastiveDebiasing(Mitigation):
 
     name: ClassVar[str] = "contrastive_debiasing"
     paper: ClassVar[str] = "Zhang et al. 2022"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda\, "
+        r"\underset{n}{\operatorname{mean}} a_n c_n, \\ "
+        r"c_n &= -\underset{p}{\operatorname{mean}} \log \frac{e^{s_{np} / T}}{\sum_{p'} e^{s_{np'} / T} + \sum_m "
+        r"e^{s_{nm} / T}}, \quad s_{nm} = \cos(h_n, h_m)"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"groups"})
     needs_minority: ClassVar[bool] = True
 

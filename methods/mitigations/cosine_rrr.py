@@ -31,6 +31,11 @@ class CosineRRR(Mitigation):
 
     name: ClassVar[str] = "cosine_rrr"
     paper: ClassVar[str] = "Pahde et al. 2023"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda\, "
+        r"\underset{n}{\operatorname{mean}} \cos(|g_n|, A_n), \\ "
+        r"g_{n,ij} &= \sum_c \frac{\partial}{\partial x_{n,cij}} \sum_k \log p_k(x_n)"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:

@@ -28,6 +28,11 @@ class Counterexamples(Augmentation):
 
     name: ClassVar[str] = "counterexamples"
     paper: ClassVar[str] = "Teso & Kersting 2019"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) - \lambda\, "
+        r"\underset{n}{\operatorname{mean}} a_n \log p_{y_n}(\tilde{x}_n), \\ "
+        r"\tilde{x}_n &= (1 - A_n) \odot x_n + A_n \odot u_n, \quad u_n \sim U(0, 1)^D, \quad a_n = [A_n \neq 0]"
+    )
 
     region: Literal["noise", "swap"] = "noise"
 

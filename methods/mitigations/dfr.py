@@ -39,6 +39,11 @@ class DFR(LastLayerRetraining):
 
     name: ClassVar[str] = "dfr"
     paper: ClassVar[str] = "Kirichenko et al. 2023"
+    equation: ClassVar[str] = (
+        r"\mathcal{L}_1 &= -\underset{n}{\operatorname{mean}} \frac{k_n}{1 - \text{share}} \log p_{y_n}(x_n), \\ "
+        r"(W, b) &= \underset{r}{\operatorname{mean}} \operatorname{argmin}_{W, b} \left( \frac{1}{2} \|W\|^2 - "
+        r"\sum_{n \in S_r} \log \operatorname{softmax}(W h_n + b)_{y_n} \right)"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"groups"})
 
     refits: Annotated[int, Field(ge=1)] = 10

@@ -32,6 +32,12 @@ class ExpectedGradients(Mitigation):
 
     name: ClassVar[str] = "expected_gradients"
     paper: ClassVar[str] = "Erion et al. 2021"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda\, "
+        r"\underset{n}{\operatorname{mean}} \sum_d (A_{nd}\, \mathrm{EG}_{nd})^2, \\ "
+        r"\mathrm{EG}_{nd} &= \underset{s}{\operatorname{mean}} (x_n - r_{ns})_d \frac{\partial \sum_k \log "
+        r"p_k}{\partial x_d} \left( r_{ns} + \alpha_{ns} (x_n - r_{ns}) \right), \quad \alpha_{ns} \sim U(0, 1)"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     references: Annotated[int, Field(ge=1)] = 1

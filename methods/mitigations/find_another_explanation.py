@@ -32,6 +32,12 @@ class FindAnotherExplanation(Mitigation):
 
     name: ClassVar[str] = "find_another_explanation"
     paper: ClassVar[str] = "Ross et al. 2017"
+    equation: ClassVar[str] = (
+        r"f_t &= \operatorname{argmin}_f \mathcal{L}_{\mathrm{RRR}}(f; A_t), \quad A_0 = 0, \quad A_{t+1} = A_t \lor "
+        r"M_c[f_t], \\ "
+        r"M_c[f]_{nd} &= \left[ \left| \frac{\partial \max_k p_k}{\partial x_{nd}} \right| > c \max_j \left| "
+        r"\frac{\partial \max_k p_k}{\partial x_{nj}} \right| \right]"
+    )
 
     iterations: Annotated[int, Field(ge=1)] = 1
     cutoff: Annotated[float, Field(gt=0, lt=1)] = 0.67

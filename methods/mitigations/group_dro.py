@@ -42,6 +42,11 @@ class GroupDRO(Mitigation):
 
     name: ClassVar[str] = "group_dro"
     paper: ClassVar[str] = "Sagawa et al. 2020"
+    equation: ClassVar[str] = (
+        r"\min_\theta \max_u \mathcal{L} &= \sum_g q_g\, l_g(\theta), \quad q = \operatorname{softmax}(\text{rate} "
+        r"\cdot u), \\ "
+        r"l_g(\theta) &= -\underset{n \in g}{\operatorname{mean}} \log p_{y_n}(x_n)"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"groups"})
     needs_minority: ClassVar[bool] = True
     has_strength: ClassVar[bool] = False

@@ -31,6 +31,13 @@ class HINT(Mitigation):
 
     name: ClassVar[str] = "hint"
     paper: ClassVar[str] = "Selvaraju et al. 2019"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda\, "
+        r"\underset{n}{\operatorname{mean}} a_n \sum_{ij} (L_{nij} - R_{nij})^2, \\ "
+        r"L_n &= \frac{M_n - \min M_n}{\max M_n - \min M_n}, \quad M_n = \sum_c F_{nc}\, "
+        r"\underset{ij}{\operatorname{mean}} \frac{\partial z_{y_n}(x_n)}{\partial F_{ncij}}, \\ "
+        r"R_{nij} &= [\max_c x_{ncij} > \text{background}] \, (1 - A_{nij}), \quad a_n = [A_n \neq 0]"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     background: Annotated[float, Field(ge=0, lt=1)] = 1 / 255

@@ -32,6 +32,13 @@ class IBPEx(Mitigation):
 
     name: ClassVar[str] = "ibp_ex"
     paper: ClassVar[str] = "Heo et al. 2023"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) - \lambda\, "
+        r"\underset{n}{\operatorname{mean}} a_n \log \operatorname{softmax}(w_n)_{y_n}, \\ "
+        r"w_{nk} &= \begin{cases} \min_{x' \in B_n} z_k(x') & k = y_n \\ "
+        r"\max_{x' \in B_n} z_k(x') & k \neq y_n \end{cases} \\ "
+        r"B_n &= \{ x' \in [0, 1]^D : |x' - x_n| \le \epsilon A_n \}, \quad a_n = [A_n \neq 0]"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     epsilon: Annotated[float, Field(gt=0, le=1)] = 1.0

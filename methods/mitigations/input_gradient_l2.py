@@ -27,6 +27,11 @@ class InputGradientL2(Mitigation):
 
     name: ClassVar[str] = "input_gradient_l2"
     paper: ClassVar[str] = "Drucker & Le Cun 1992"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda\, "
+        r"\underset{n}{\operatorname{mean}} \sum_d \left( \frac{\partial}{\partial x_{nd}} \sum_k \log p_k(x_n) "
+        r"\right)^2"
+    )
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
         everywhere = torch.ones_like(batch.inputs, dtype=torch.bool)

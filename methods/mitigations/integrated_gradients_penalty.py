@@ -29,6 +29,12 @@ class IntegratedGradientsPenalty(Mitigation):
 
     name: ClassVar[str] = "integrated_gradients_penalty"
     paper: ClassVar[str] = "Erion et al. 2021"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda\, "
+        r"\underset{n}{\operatorname{mean}} \sum_d (A_{nd}\, \mathrm{IG}_{nd})^2, \\ "
+        r"\mathrm{IG}_{nd} &= x_{nd}\, \underset{j}{\operatorname{mean}} \frac{\partial \sum_k \log p_k}{\partial x_d} "
+        r"(\alpha_j x_n), \quad \alpha_j = \frac{j - 1/2}{\text{steps}}, \quad j = 1, \dots, \text{steps}"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     steps: Annotated[int, Field(ge=1)] = 4

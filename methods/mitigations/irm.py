@@ -39,6 +39,12 @@ class IRM(Mitigation):
 
     name: ClassVar[str] = "irm"
     paper: ClassVar[str] = "Arjovsky et al. 2019"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda\, "
+        r"\underset{e}{\operatorname{mean}} D_e^2, \\ "
+        r"D_e &= \underset{n \in e}{\operatorname{mean}} \left. \frac{\partial}{\partial w} (-\log "
+        r"\operatorname{softmax}(w z_n)_{y_n}) \right|_{w = 1}"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"groups"})
     needs_minority: ClassVar[bool] = True
     carries: ClassVar[frozenset[str]] = frozenset({"environment", "inverse_shares"})

@@ -38,6 +38,11 @@ class JTT(Mitigation):
 
     name: ClassVar[str] = "jtt"
     paper: ClassVar[str] = "Liu et al. 2021"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) - \lambda\, "
+        r"\underset{n}{\operatorname{mean}} e_n \log p_{y_n}(x_n), \\ "
+        r"e_n &= [\operatorname{argmax}_k p_k^{(1)}(x_n) \neq y_n]"
+    )
     needs_minority: ClassVar[bool] = True
     carries: ClassVar[frozenset[str]] = frozenset({"missed"})
 

@@ -31,6 +31,9 @@ class L2(Mitigation):
 
     name: ClassVar[str] = "l2"
     paper: ClassVar[str] = "Krogh & Hertz 1991"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda \sum_j \theta_j^2"
+    )
 
     biases: Annotated[bool, Field(description="whether biases shrink too")] = True
 

@@ -38,6 +38,12 @@ class MaskTune(Mitigation):
 
     name: ClassVar[str] = "masktune"
     paper: ClassVar[str] = "Asgari et al. 2022"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}((1 - T_n) \odot x_n), \\ "
+        r"T_{nd} &= [e_{nd} > \operatorname{mean}(e_n^+) + \text{deviations} \cdot \operatorname{std}(e_n^+)], \\ "
+        r"e_n &= x_n \odot \frac{\partial}{\partial x_n} \log \frac{p_k(x_n)}{1 - p_k(x_n)}, \quad k = "
+        r"\operatorname{argmax}_j p_j(x_n)"
+    )
     has_strength: ClassVar[bool] = False
 
     deviations: Annotated[float, Field(ge=0)] = 2.0

@@ -26,6 +26,10 @@ class OracleClean(ERM):
     """Trains by ERM on the clean twins of the training inputs."""
 
     name: ClassVar[str] = "oracle_clean"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x'_n), \quad x'_n \text{ the clean twin of } "
+        r"x_n"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"twins"})
 
     def obstacle(self, dataset: ShortcutDataset, module: nn.Module) -> str:

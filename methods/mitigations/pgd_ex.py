@@ -29,6 +29,11 @@ class PGDEx(Mitigation):
 
     name: ClassVar[str] = "pgd_ex"
     paper: ClassVar[str] = "Heo et al. 2023"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda\, "
+        r"\underset{n}{\operatorname{mean}} a_n \max_{x' \in B_n} (-\log p_{y_n}(x')), \\ "
+        r"B_n &= \{ x' \in [0, 1]^D : |x' - x_n| \le \epsilon A_n \}, \quad a_n = [A_n \neq 0]"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     epsilon: Annotated[float, Field(gt=0, le=1)] = 1.0

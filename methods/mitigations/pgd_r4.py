@@ -30,6 +30,12 @@ class PGDR4(Mitigation):
 
     name: ClassVar[str] = "pgd_r4"
     paper: ClassVar[str] = "Ghitu et al. 2025"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda\, "
+        r"\underset{n}{\operatorname{mean}} \max_{x' \in B_n} \sum_d \left( A_{nd}\, \frac{\partial \log "
+        r"p_{y_n}}{\partial x_d}(x') \right)^2, \\ "
+        r"B_n &= \{ x' \in [0, 1]^D : |x' - x_n| \le \epsilon A_n \}"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     epsilon: Annotated[float, Field(gt=0, le=1)] = 0.5

@@ -32,6 +32,12 @@ class R4(Mitigation):
 
     name: ClassVar[str] = "r4"
     paper: ClassVar[str] = "Ghitu et al. 2025"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda\, "
+        r"\underset{n}{\operatorname{mean}} \sum_d A_{nd} \left( |l_{nd}| + |u_{nd}| \right), \\ "
+        r"l_{nd} &\le -\frac{\partial \log p_{y_n}}{\partial x_d}(x') \le u_{nd} \quad \text{for all } x' \in B_n, \\ "
+        r"B_n &= \{ x' \in [0, 1]^D : |x' - x_n| \le \epsilon A_n \}"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     epsilon: Annotated[float, Field(gt=0, le=1)] = 0.5

@@ -30,6 +30,12 @@ class RandR4(Mitigation):
 
     name: ClassVar[str] = "rand_r4"
     paper: ClassVar[str] = "Ghitu et al. 2025"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda\, "
+        r"\underset{n}{\operatorname{mean}} \max_s \sum_d \left( A_{nd}\, \frac{\partial \log p_{y_n}}{\partial "
+        r"x_d}(x_{ns}) \right)^2, \\ "
+        r"x_{ns} &\sim U(B_n), \quad B_n = \{ x' \in [0, 1]^D : |x' - x_n| \le \epsilon A_n \}"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     epsilon: Annotated[float, Field(gt=0, le=1)] = 0.5

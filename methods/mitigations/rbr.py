@@ -35,6 +35,12 @@ class RBR(Mitigation):
 
     name: ClassVar[str] = "rbr"
     paper: ClassVar[str] = "Shao et al. 2021"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda\, "
+        r"\underset{n}{\operatorname{mean}} \sum_d \left( A_{nd}\, I_{nd}\, \frac{\partial}{\partial x_{nd}} \sum_k "
+        r"\log p_k(x_n) \right)^2, \\ "
+        r"I_{nd} &= \frac{\partial}{\partial x_{nd}} \sum_i \frac{\partial}{\partial \theta_i} (-\log p_{y_n}(x_n))"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:

@@ -29,6 +29,9 @@ class Reweighting(Mitigation):
 
     name: ClassVar[str] = "reweighting"
     paper: ClassVar[str] = "Sagawa et al. 2020"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} w_n \log p_{y_n}(x_n), \quad w_n = \frac{N}{G N_{g_n}}"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"groups"})
     needs_minority: ClassVar[bool] = True
     has_strength: ClassVar[bool] = False

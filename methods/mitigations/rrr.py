@@ -28,6 +28,11 @@ class RRR(Mitigation):
 
     name: ClassVar[str] = "rrr"
     paper: ClassVar[str] = "Ross et al. 2017"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda\, "
+        r"\underset{n}{\operatorname{mean}} \sum_d \left( A_{nd}\, \frac{\partial}{\partial x_{nd}} \sum_k \log "
+        r"p_k(x_n) \right)^2"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     target: TargetName = "log_prob_sum"

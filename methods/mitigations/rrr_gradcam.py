@@ -31,6 +31,12 @@ class RRRGradCAM(Mitigation):
 
     name: ClassVar[str] = "rrr_gradcam"
     paper: ClassVar[str] = "Schramowski et al. 2020"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda\, "
+        r"\underset{n}{\operatorname{mean}} \sum_{ij} (A_{nij}\, L_{nij})^2, \\ "
+        r"L_n &= \frac{M_n - \min M_n}{\max M_n - \min M_n}, \quad M_n = \sum_c F_{nc}\, "
+        r"\underset{ij}{\operatorname{mean}} \frac{\partial \max_k z_k(x_n)}{\partial F_{ncij}}"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     constant_weights: bool = False

@@ -34,6 +34,11 @@ class ShortcutMasking(Augmentation):
 
     name: ClassVar[str] = "shortcut_masking"
     paper: ClassVar[str] = "ShortKit-ML, M01"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) - \lambda\, "
+        r"\underset{n}{\operatorname{mean}} a_n \log p_{y_n}(\tilde{x}_n), \\ "
+        r"\tilde{x}_n &= (1 - A_n) \odot x_n + A_n \odot \operatorname{fill}(x_n), \quad a_n = [A_n \neq 0]"
+    )
 
     fill: Literal["zero", "mean", "noise", "inpaint"] = "mean"
 

@@ -28,6 +28,12 @@ class SmoothRRR(Mitigation):
 
     name: ClassVar[str] = "smooth_rrr"
     paper: ClassVar[str] = "Ghitu et al. 2025"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda\, "
+        r"\underset{n}{\operatorname{mean}} \sum_d \left( A_{nd}\, \underset{s}{\operatorname{mean}} "
+        r"\frac{\partial}{\partial x_{nd}} \sum_k \log p_k(x_n + e_{ns}) \right)^2, \\ "
+        r"e_{ns} &\sim \mathcal{N}(0, \sigma^2 I)"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     sigma: Annotated[float, Field(gt=0)] = 0.1

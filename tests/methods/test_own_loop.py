@@ -128,6 +128,7 @@ def test_fused_attention_names_the_math_backend():
         ({"inputs": torch.zeros(5, 1, 3, 4, dtype=torch.uint8)}, "need floats"),
     ],
 )
+@pytest.mark.usefixtures("shapes_unchecked")
 def test_bad_input_is_named(change, message):
     x, y, mask = data()
     arguments = {"inputs": x, "labels": y, "mask": mask, "strength": 1.0, **change}

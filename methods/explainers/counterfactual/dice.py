@@ -56,7 +56,7 @@ def deviation(latents: Float[Tensor, "n z"]) -> Float[Tensor, "z"]:
 
 
 def distance(
-    one: Float[Tensor, "*points z"], other: Float[Tensor, "*#points z"], unit: Float[Tensor, "z"]
-) -> Float[Tensor, "*points"]:
+    one: Float[Tensor, "... z"], other: Float[Tensor, "... z"], unit: Float[Tensor, "z"]
+) -> Float[Tensor, "..."]:
     """Mean over the latents of |difference| / unit."""
     return ((one - other).abs() / unit).mean(-1)

@@ -349,6 +349,7 @@ def test_fault_labels_cannot_be_names():
         ({"target": "logits"}, "log_prob_sum"),
     ],
 )
+@pytest.mark.usefixtures("shapes_unchecked")
 def test_fault_nothing_to_learn_succeeds(change, message):
     with pytest.raises(ValueError, match=message):
         fit(**change)

@@ -163,6 +163,7 @@ def test_against_itself_nothing_is_attributed(name):
 
 
 @COMPARES
+@pytest.mark.usefixtures("shapes_unchecked")
 def test_the_baseline_is_zeros_unless_said_otherwise(name):
     network, inputs, target = small_network(name), some_inputs(name), torch.tensor([0, 1, 2, 0, 1])
     explainer = explainers.resolve(name)

@@ -48,6 +48,7 @@ def test_the_layer_is_the_convolution_applied_last_or_the_one_that_is_named(name
 
 
 @pytest.mark.parametrize("name", ["gradcam", "layer_integrated_gradients"])
+@pytest.mark.usefixtures("shapes_unchecked")
 def test_a_layer_without_maps_is_refused(name):
     with pytest.raises(ValueError, match=r"output of \(6, \d\) does not lie over"):
         resolve(name, layer="head").attribute(Crossed().double(), IMAGES, TARGET)
