@@ -19,9 +19,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...methods.fitting import CURVES
 from .database import create_database
 from .delivered import Delivered
-from .frames import CURVES
 from .record import Record
 from .records import RecordStore, picture_name, titled
 from .server import Away, away, client_uri, is_sqlite, patient, shown, sqlite_path
