@@ -64,7 +64,7 @@ class Evaluated:
     """
 
     draw: ShortcutDataset
-    logits: Mapping[str, Float[Tensor, "*strengths _ classes"]] = field(default_factory=dict)
+    logits: Mapping[str, Float[Tensor, "strengths _ classes"]] = field(default_factory=dict)
     splits: Mapping[str, Split] = field(default_factory=dict)
     networks: Sequence[Net] = ()
     explained: Batch | None = None
@@ -76,7 +76,7 @@ class Evaluated:
     reported: Mapping[str, Float[Tensor, "strengths"]] = field(default_factory=dict)
 
     @cached_property
-    def predictions(self) -> Mapping[str, Int[Tensor, "strengths n"]]:
+    def predictions(self) -> Mapping[str, Int[Tensor, "strengths _"]]:
         """The predicted classes, under the names of `logits`; on the CPU, as labels, masks and shortcuts are."""
         return Lazy(list(self.logits), lambda name: self.logits[name].argmax(-1).cpu())
 

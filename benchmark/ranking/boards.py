@@ -1,4 +1,4 @@
-"""Which board a suite has."""
+"""Which board a suite has: of mitigations, of explainers, or of counterfactual explainers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from functools import partial
 import pandas as pd
 
 from ..suite.sweep import Suite
-from . import counterfactual_board, explainer_board, leaderboard
-from .leaderboard import Format
+from . import counterfactual_board
+from .explainer_board import rank_explainers, render_explainers
+from .leaderboard import rank_mitigations, unranked_mitigations
+from .rendering import Format, render_mitigations
 
 
 def board_of(suite: Suite, runs: pd.DataFrame, rule: str) -> Callable[[Format], str]:
-    """A suite's counterfactual explainers, its explainers, or its mitigations, ranked and ready to be rendered.
+    """A suite's explainers by how they follow reliance, or its mitigations by how they fare, to be rendered.
 
     Args:
         runs: flat rows.
@@ -22,6 +24,6 @@ def board_of(suite: Suite, runs: pd.DataFrame, rule: str) -> Callable[[Format], 
     if suite.counterfactuals:
         return partial(counterfactual_board.render, counterfactual_board.counterfactual_board(runs))
     if suite.explainers:
-        return partial(explainer_board.render, explainer_board.explainer_board(runs), runs)
-    board, left_out = leaderboard.leaderboard(runs, rule), leaderboard.unranked(runs, rule)
-    return partial(leaderboard.render, board, left_out=left_out)
+        return partial(render_explainers, rank_explainers(runs), runs)
+    board, left_out = rank_mitigations(runs, rule), unranked_mitigations(runs, rule)
+    return partial(render_mitigations, board, left_out=left_out)

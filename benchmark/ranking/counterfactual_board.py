@@ -7,7 +7,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from ..counterfactuals.metrics import METRICS
-from .leaderboard import Format
+from .rendering import Format
 from .statistics import interval, paired_difference, with_interval
 
 FLOOR = "dummy"

@@ -11,7 +11,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .points import SHOWN, over_strengths, settings, trusted
+from .points import SHOWN, by_sweep, over_strengths, trusted
 
 BESIDE = 20
 """Entries in one column of a legend."""
@@ -20,23 +20,23 @@ ROWS = 12
 
 
 def sweep_figure(records: pd.DataFrame, title: str) -> Figure:
-    """One row a dataset and network, one column a metric; a line a mitigation, over strength, with its interval.
+    """A row a sweep, a column a metric; a line a mitigation, over strength, with its interval.
 
     A mitigation without a strength axis (ERM) is a horizontal band. Runs with other than true masks are left out.
     """
     finished = trusted(records)
-    sweeps = list(settings(finished))
+    sweeps = list(by_sweep(finished))
     if len(sweeps) > ROWS:
-        title, sweeps = f"{title} (the first {ROWS} of {len(sweeps)} settings)", sweeps[:ROWS]
+        title, sweeps = f"{title} (the first {ROWS} of {len(sweeps)} sweeps)", sweeps[:ROWS]
     metrics = [metric for metric in SHOWN if metric in finished]
     figure = Figure(figsize=(4 * len(metrics), 3 * len(sweeps) + 0.5), layout="constrained")
     figure.suptitle(title, fontsize=10)
     axes = figure.subplots(len(sweeps), len(metrics), squeeze=False)
-    for row, (dataset, network, runs) in zip(axes, sweeps, strict=True):
+    for row, (_, name, runs) in zip(axes, sweeps, strict=True):
         for axis, metric in zip(row, metrics, strict=True):
             for color, (mitigation, own) in enumerate(runs.groupby("mitigation", sort=False)):
                 _line(axis, own, metric, str(mitigation), line_style(color))
-            axis.set(xscale="log", xlabel="strength", ylabel=SHOWN[metric], title=f"{dataset}, {network}")
+            axis.set(xscale="log", xlabel="strength", ylabel=SHOWN[metric], title=str(name))
             axis.title.set_fontsize(9)
         entries = len(row[0].get_legend_handles_labels()[1])
         row[-1].legend(fontsize=6, loc="upper left", bbox_to_anchor=(1, 1), ncols=1 + entries // BESIDE)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..ranking.selection import SHIFTED
 from ..ranking.statistics import interval
+from ..ranking.sweeps import SweepName, sweep_names
 
 ENDS = ("", ":low", ":high")
 SHOWN = {
@@ -38,14 +39,15 @@ def over_strengths(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def shifted_metric(rows: pd.DataFrame) -> str | None:
-    """The headline of one setting: the first of `SHIFTED` that its rows have."""
+    """The headline of one sweep: the first of `SHIFTED` that its rows have."""
     return next((name for name in SHIFTED if name in rows and rows[name].notna().any()), None)
 
 
-def settings(runs: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Dataset, network and their runs."""
-    for (dataset, network), own in runs.groupby(["dataset", "network"], sort=False):
-        yield str(dataset), str(network), own
+def by_sweep(runs: pd.DataFrame) -> Iterator[tuple[str, SweepName, pd.DataFrame]]:
+    """The key of every sweep, its name among these sweeps, and its runs."""
+    names = sweep_names(runs)
+    for key, own in runs.groupby("sweep_key", sort=False):
+        yield str(key), names[str(key)], own
 
 
 def annotated_inputs(masks: str) -> float | None:
@@ -57,7 +59,7 @@ def annotated_inputs(masks: str) -> float | None:
 
 
 def leading(board: pd.DataFrame) -> pd.Series:
-    """Of each row of one setting and rule, whether it is in the best group.
+    """Of each row of one sweep and rule, whether it is in the best group.
 
     The group is of those with true masks whose interval reaches the interval of the best mean; it is empty where every
     one does, because then the intervals separate none.

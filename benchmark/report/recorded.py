@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ..store.record import Record
 from ..store.records import RecordStore
 from ..suite.loading import load_suite
 from ..suite.sweep import Suite
+from ..suite.training import Training
 
 BESIDE = (*DETAILS, "curves", "configuration")
 """The columns that a record's own page shows beside its metrics."""
@@ -77,8 +79,16 @@ def _from_store(name: str) -> Recorded:
 
 def _from_file(path: Path) -> Recorded:
     rows = pd.read_parquet(path)
+    if "protocol_version" in rows:
+        rows = _of_version_0_1(rows)
     if missing := [name for name in (*IDENTITY, *BESIDE) if name not in rows]:
         raise ValueError(
             f"{path} has no column {missing[0]!r}: write it with `rrrbench records SUITE --format parquet --out {path}`"
         )
     return Recorded(path.stem, rows.attrs.get("description", ""), rows)
+
+
+def _of_version_0_1(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a file that rrrbench 0.1 wrote, with today's columns."""
+    trainings = [Training(**json.loads(configuration)["training"]).id for configuration in rows["configuration"]]
+    return rows.rename(columns={"protocol_version": "protocol"}).assign(training=trainings)

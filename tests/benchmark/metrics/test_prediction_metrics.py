@@ -29,12 +29,14 @@ TINY = dataset(**{name: split(shortcuts) for name, shortcuts in SHORTCUTS.items(
 
 def measured(module, predictions, of=TINY):
     """What the metrics of a module say of networks whose logits are one-hot at these predictions."""
-    logits = {name: F.one_hot(torch.tensor(values).long(), 3).float() for name, values in predictions.items()}
+    given = {name: torch.tensor(values).long() for name, values in predictions.items()}
+    logits = {name: F.one_hot(torch.atleast_2d(values), 3).float() for name, values in given.items()}
+    one = all(values.dim() == 1 for values in given.values())
     evaluated, found = Evaluated(of, logits), {}
     for measure in dict.fromkeys(known.measure for known in metrics if known.measure is not None):
         if measure.__module__ == module.__name__:
             found |= measure(evaluated)
-    return {name: value.tolist() for name, value in found.items()}
+    return {name: value.item() if one else value.tolist() for name, value in found.items()}
 
 
 def test_accuracy_is_the_share_that_is_right():

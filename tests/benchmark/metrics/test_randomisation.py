@@ -4,8 +4,8 @@ import pytest
 import torch
 from rrrbench.benchmark.metrics.evaluated import Evaluated
 from rrrbench.benchmark.metrics.randomisation import untrained_rank_correlations
-from small import small_dataset
 from scipy.stats import spearmanr
+from small import small_dataset
 
 
 def measure(trained, untrained):

@@ -18,7 +18,8 @@ ABSOLUTE = ["mass_abs", "pointing_game_abs", "rank_accuracy_abs", "rule_score_ab
 def measure(attributions, masks):
     """What the saliency metrics say of one network, without what cannot be measured."""
     explained = Batch(masks, None, masks, None)
-    evaluated = Evaluated(small_dataset(), explained=explained, attributions={k: v[None] for k, v in attributions.items()})
+    by_explainer = {name: values[None] for name, values in attributions.items()}
+    evaluated = Evaluated(small_dataset(), explained=explained, attributions=by_explainer)
     found = {}
     for entry in dict.fromkeys(known.measure for known in metrics if known.measure is not None):
         if entry.__module__ == saliency.__name__:

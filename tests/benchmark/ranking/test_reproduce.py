@@ -6,8 +6,9 @@ from collections import Counter
 
 import pandas as pd
 import pytest
-from rrrbench.benchmark.ranking import reproduce
-from rrrbench.benchmark.ranking.reproduce import Published, join, left, papers, published, stack_of, suite_of
+from rrrbench.benchmark.ranking.join import join_runs, stack_of, sweeps_left
+from rrrbench.benchmark.ranking.published import Published, papers, published_by, suite_of
+from rrrbench.benchmark.report.reproduction import render_reproduction, verdicts_in_words
 from tiny import tiny_suite
 
 ROW = {"paper": "own", "source": "table 1", "dataset": "decoy", "network": "mlp", "method": "RRR", "condition": "",
@@ -30,7 +31,7 @@ def records(stack, values, **changes):
 
 @pytest.mark.parametrize("paper", papers())
 def test_published_numbers_are_whole(paper):
-    rows = published(paper)
+    rows = published_by(paper)
     assert rows
     assert all(row.paper == paper and row.source and row.dataset and row.method for row in rows)
     assert {row.masks for row in rows if not row.sweep} <= {"true"}
@@ -43,7 +44,7 @@ def test_published_numbers_are_whole(paper):
 def test_every_number_that_names_a_sweep_has_its_runs(paper):
     suite = suite_of(paper)
     keys = set(suite.keys())
-    for one in published(paper):
+    for one in published_by(paper):
         stack = stack_of(one, suite)
         assert (stack is None) == (one.sweep == "")
         if stack is not None and not isinstance(one.strength, str):
@@ -53,8 +54,8 @@ def test_every_number_that_names_a_sweep_has_its_runs(paper):
 
 def test_every_paper_of_the_issue_is_there():
     assert papers() == ["friedrich2023", "ghitu2025", "heo2023", "rieger2020", "ross2017"]
-    assert {one.provenance for one in published("heo2023")} == {"recalled"}
-    assert len({(one.sweep, one.strength) for one in published("ross2017") if one.sweep == "Decoy-MNIST, 56k"}) == 13
+    assert {one.provenance for one in published_by("heo2023")} == {"recalled"}
+    assert len({(one.sweep, one.strength) for one in published_by("ross2017") if one.sweep == "Decoy-MNIST, 56k"}) == 13
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_a_row_that_is_wrong_is_an_error(changes, message):
 
 def test_a_paper_without_numbers_is_an_error():
     with pytest.raises(LookupError, match="did you mean ross2017"):
-        published("ros2017")
+        published_by("ros2017")
 
 
 def test_strengths_are_those_of_the_suite_before_conversion():
@@ -94,7 +95,7 @@ def test_a_row_that_no_run_measures_is_an_error(changes):
 
 def test_join_takes_the_mean_over_seeds_and_counts_in_points():
     one = row()
-    table = join([one], SUITE, records(stack_of(one, SUITE), [0.91, 0.93]))
+    table = join_runs([one], SUITE, records(stack_of(one, SUITE), [0.91, 0.93]))
     found = table.iloc[0]
     assert (found["measured"], found["n"]) == (pytest.approx(0.92), 2)
     assert found["sd"] == pytest.approx(0.02 / 2**0.5)
@@ -106,7 +107,7 @@ def test_join_takes_the_mean_over_seeds_and_counts_in_points():
 def test_masks_tell_runs_apart():
     true, wrong = row(), row(masks="wrong")
     assert not set(stack_of(true, SUITE).places()) & set(stack_of(wrong, SUITE).places())
-    table = join([true, wrong], SUITE, records(stack_of(wrong, SUITE), [0.5, 0.5]))
+    table = join_runs([true, wrong], SUITE, records(stack_of(wrong, SUITE), [0.5, 0.5]))
     assert list(table["verdict"]) == ["not run", "not reproduced"]
 
 
@@ -116,49 +117,51 @@ def test_a_rule_chooses_among_the_strengths():
     by_strength = {0.1: 0.7, 1.0: 0.9}
     values = [by_strength[strength] for strength, _ in stack.places().values()]
     rows = records(stack, values, **{"accuracy/validation": values})
-    assert join([one], SUITE, rows).iloc[0]["measured"] == pytest.approx(0.9)
-    assert join([one], SUITE, rows.assign(status="failed")).iloc[0]["verdict"] == "not run"
-    assert join([one], SUITE, rows[rows["strength"] == 1.0]).iloc[0]["verdict"] == "not run"  # nothing to choose from
+    assert join_runs([one], SUITE, rows).iloc[0]["measured"] == pytest.approx(0.9)
+    assert join_runs([one], SUITE, rows.assign(status="failed")).iloc[0]["verdict"] == "not run"
+    assert (
+        join_runs([one], SUITE, rows[rows["strength"] == 1.0]).iloc[0]["verdict"] == "not run"
+    )  # nothing to choose from
 
 
 def test_the_worst_class_of_the_means_is_one_class_in_every_run():
     one = row(metric="class_accuracy/random/worst")
     classes = {"class_accuracy/random/0": [0.9, 0.3], "class_accuracy/random/1": [0.5, 0.8],
                "class_accuracy/clean/0": [0.1, 0.1]}  # fmt: skip
-    found = join([one], SUITE, records(stack_of(one, SUITE), [0.9, 0.9], **classes)).iloc[0]
+    found = join_runs([one], SUITE, records(stack_of(one, SUITE), [0.9, 0.9], **classes)).iloc[0]
     assert (found["measured"], found["n"]) == (pytest.approx(0.6), 2)  # the mean of each run's worst is 0.4
-    assert join([one], SUITE, records(stack_of(one, SUITE), [0.9, 0.9])).iloc[0]["verdict"] == "not run"
+    assert join_runs([one], SUITE, records(stack_of(one, SUITE), [0.9, 0.9])).iloc[0]["verdict"] == "not run"
 
 
 def test_a_run_that_diverged_counts_and_one_that_failed_does_not():
     one = row()
     rows = records(stack_of(one, SUITE), [0.9, 0.1], status=["diverged", "failed"])
-    found = join([one], SUITE, rows).iloc[0]
+    found = join_runs([one], SUITE, rows).iloc[0]
     assert (found["n"], found["measured"]) == (1, 0.9)
 
 
 def test_recalled_numbers_are_shown_dim_and_without_a_verdict():
     one = row(provenance="recalled")
-    table = join([one], SUITE, records(stack_of(one, SUITE), [0.9, 0.9]))
+    table = join_runs([one], SUITE, records(stack_of(one, SUITE), [0.9, 0.9]))
     assert table.iloc[0]["verdict"] == "recalled"
-    text = reproduce.render(table, dim=lambda cell: f"<{cell}>")
+    text = render_reproduction(table, dim=lambda cell: f"<{cell}>")
     assert "<0.900 (1)>" in text
-    assert reproduce.summary(table) == "1 recalled"
+    assert verdicts_in_words(table) == "1 recalled"
 
 
 def test_what_only_a_wide_interval_reproduces_is_counted():
     stack = stack_of(row(), SUITE)
-    near, far = (join([row(value=value)], SUITE, records(stack, [0.7, 0.9])) for value in (0.805, 0.5))
+    near, far = (join_runs([row(value=value)], SUITE, records(stack, [0.7, 0.9])) for value in (0.805, 0.5))
     table = pd.concat([near, far]).assign(verdict="reproduced")
-    assert reproduce.summary(table) == "2 reproduced (1 of them by the interval alone)"
-    assert reproduce.summary(near) == "1 reproduced"
+    assert verdicts_in_words(table) == "2 reproduced (1 of them by the interval alone)"
+    assert verdicts_in_words(near) == "1 reproduced"
 
 
 def test_what_is_left_is_named():
     stack = stack_of(row(), SUITE)
-    assert left(SUITE, records(stack, [0.9, 0.9])) == ["main"]
+    assert sweeps_left(SUITE, records(stack, [0.9, 0.9])) == ["main"]
     everything = pd.DataFrame({"run_key": SUITE.keys()})
-    assert left(SUITE, everything) == []
+    assert sweeps_left(SUITE, everything) == []
 
 
 def test_fewer_seeds_are_the_first_ones():

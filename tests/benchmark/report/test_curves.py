@@ -5,26 +5,27 @@ from matplotlib.backends.backend_svg import RendererSVG
 from rrrbench.benchmark.report.curves import ROWS, save, sweep_figure
 
 
-def records(settings):
+def records(sweeps):
     rows = [
         ("d", f"mlp{i}", "rrr", strength, seed, "finished", 0.5, "true")
-        for i in range(settings)
+        for i in range(sweeps)
         for strength in (0.1, 1)
         for seed in (0, 1)
     ]
     columns = ["dataset", "network", "mitigation", "strength", "seed", "status", "accuracy/random", "masks"]
-    return pd.DataFrame(rows, columns=columns)
+    rows = pd.DataFrame(rows, columns=columns)
+    return rows.assign(sweep_key=rows["network"], training="", protocol="2.0")
 
 
-def test_a_picture_of_many_settings_shows_the_first_and_says_so(tmp_path):
+def test_a_picture_of_many_sweeps_shows_the_first_and_says_so(tmp_path):
     figure = sweep_figure(records(ROWS + 190), "all")
     save(figure, tmp_path / "all")
     assert len(figure.axes) == ROWS
     assert figure.axes[-1].get_title() == f"d, mlp{ROWS - 1}"
-    assert figure.get_suptitle() == f"all (the first {ROWS} of {ROWS + 190} settings)"
+    assert figure.get_suptitle() == f"all (the first {ROWS} of {ROWS + 190} sweeps)"
 
 
-def test_a_picture_of_few_settings_shows_all():
+def test_a_picture_of_few_sweeps_shows_all():
     figure = sweep_figure(records(2), "both")
     assert (len(figure.axes), figure.get_suptitle()) == (2, "both")
 

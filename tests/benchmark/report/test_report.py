@@ -15,7 +15,8 @@ from rrrbench.benchmark.ranking.statistics import interval
 from rrrbench.benchmark.report import interactive
 from rrrbench.benchmark.report.points import annotated_inputs, chosen, leading, over_strengths, trade_offs
 from rrrbench.benchmark.report.recorded import Recorded, recorded
-from rrrbench.benchmark.report.site import suite_file, write_site
+from rrrbench.benchmark.report.run_page import suite_file
+from rrrbench.benchmark.report.site import write_site
 from rrrbench.benchmark.suite.loading import load_suite, parse_suite
 
 RECORDS = Path(__file__).parents[3] / "results/records/mitigations-quick.parquet"
@@ -44,18 +45,18 @@ def test_a_suite_without_the_metrics_that_pages_draw_is_refused(tmp_path):
 
 
 def test_a_run_of_two_suites_has_one_page_which_the_first_of_them_writes(tmp_path):
-    whole = recorded(str(RECORDS), "")
+    whole = recorded(str(RECORDS))
     erm = whole.runs[whole.runs["mitigation"] == "erm"]
     write_site([replace(whole, name=name, runs=erm) for name in ("one", "other")], tmp_path, tmp_path / "no results")
     pages = [page.read_text() for page in (tmp_path / "runs").iterdir()]
     assert len(pages) == erm["run_key"].nunique()
-    assert all("settings/one-" in page and "settings/other-" not in page for page in pages)
+    assert all("sweeps/one-" in page and "sweeps/other-" not in page for page in pages)
 
 
 def test_recalled_numbers_are_grey_on_the_page_of_tables(tmp_path):
     (tmp_path / "results/reproduced").mkdir(parents=True)
     (tmp_path / "results/reproduced/own.csv").write_text("method,provenance\nRRR,read\nHINT,recalled\n")
-    whole = recorded(str(RECORDS), "")
+    whole = recorded(str(RECORDS))
     few = replace(whole, runs=whole.runs[whole.runs["mitigation"] == "erm"])
     write_site([few], tmp_path / "site", tmp_path / "results")
     page = (tmp_path / "site/tables.html").read_text()
@@ -121,7 +122,7 @@ def test_a_trade_off_has_a_point_a_strength_with_the_leaderboards_numbers():
 def test_a_file_without_a_records_columns_is_refused(tmp_path):
     pd.DataFrame({"seed": [0]}).to_parquet(tmp_path / "mine.parquet")
     with pytest.raises(ValueError, match=r"mine\.parquet has no column 'dataset': write it with `rrrbench records"):
-        recorded(str(tmp_path / "mine.parquet"), "")
+        recorded(str(tmp_path / "mine.parquet"))
 
 
 def test_pictures_are_json_without_nan():
