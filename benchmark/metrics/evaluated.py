@@ -64,7 +64,7 @@ class Evaluated:
     """
 
     draw: ShortcutDataset
-    logits: Mapping[str, Float[Tensor, "strengths n classes"]] = field(default_factory=dict)
+    logits: Mapping[str, Float[Tensor, "*strengths _ classes"]] = field(default_factory=dict)
     splits: Mapping[str, Split] = field(default_factory=dict)
     networks: Sequence[Net] = ()
     explained: Batch | None = None

@@ -17,7 +17,7 @@ import pandas as pd
 from rrrbench.benchmark.conformance.laws import laws
 from rrrbench.benchmark.metrics.base import metrics
 from rrrbench.benchmark.networks import networks
-from rrrbench.datasets.base import datasets
+from rrrbench.datasets.recipe import datasets
 from rrrbench.datasets.registry import Named, Registry
 from rrrbench.methods.base import Mitigation, mitigations
 from rrrbench.methods.explainers.base import Explainer, explainers
@@ -148,7 +148,7 @@ def metrics_page() -> str:
             "range": f"{metric.low:g} … {metric.high:g}",
             "chance": metric.chance,
         }
-        for metric in metrics()
+        for metric in metrics
     ]
     return f"# Metrics\n\n{pd.DataFrame(rows).to_markdown(index=False)}\n"
 

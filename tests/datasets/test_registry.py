@@ -108,7 +108,7 @@ def test_the_id_has_changed_parameters_sorted_and_without_spaces():
 
 def test_the_identity_has_name_and_version_and_leaves_out_defaults():
     assert Apple().identity() == {"name": "apple", "version": 1}
-    assert Apple(weight=0.2, ripe=True).identity() == {"name": "apple", "ripe": True}
+    assert Apple(weight=0.2, ripe=True).identity() == {"name": "apple", "version": 1, "ripe": True}
 
 
 def test_a_new_field_with_a_default_changes_no_identity_and_a_new_version_does():

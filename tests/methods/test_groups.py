@@ -32,6 +32,7 @@ def given_by(mitigation, trainer, monkeypatch) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("mitigation", [Reweighting(), GroupDRO()], ids=lambda m: m.name)
+@pytest.mark.usefixtures("shapes_unchecked")
 def test_every_seed_has_the_weights_of_its_own_groups(mitigation, monkeypatch):
     trainer = small_trainer(seeds=(0, 1), correlation=0.5)
     values = given_by(mitigation, trainer, monkeypatch)

@@ -4,12 +4,13 @@ import pytest
 import torch
 from rrrbench.benchmark.metrics.evaluated import Evaluated
 from rrrbench.benchmark.metrics.randomisation import untrained_rank_correlations
+from small import small_dataset
 from scipy.stats import spearmanr
 
 
 def measure(trained, untrained):
     """Of one network's attributions."""
-    evaluated = Evaluated(None, attributions={"some": trained[None]}, untrained={"some": untrained[None]})
+    evaluated = Evaluated(small_dataset(), attributions={"some": trained[None]}, untrained={"some": untrained[None]})
     values = {name: value.item() for name, value in untrained_rank_correlations(evaluated).items()}
     return {name: value for name, value in values.items() if value == value}
 

@@ -9,6 +9,7 @@ from rrrbench.benchmark.metrics.base import metrics
 from rrrbench.benchmark.metrics.evaluated import Evaluated
 from rrrbench.datasets.base import Batch
 from rrrbench.methods.explainers.base import explainers
+from small import small_dataset
 from torch import nn
 
 ABSOLUTE = ["mass_abs", "pointing_game_abs", "rank_accuracy_abs", "rule_score_abs"]
@@ -17,7 +18,7 @@ ABSOLUTE = ["mass_abs", "pointing_game_abs", "rank_accuracy_abs", "rule_score_ab
 def measure(attributions, masks):
     """What the saliency metrics say of one network, without what cannot be measured."""
     explained = Batch(masks, None, masks, None)
-    evaluated = Evaluated(None, explained=explained, attributions={k: v[None] for k, v in attributions.items()})
+    evaluated = Evaluated(small_dataset(), explained=explained, attributions={k: v[None] for k, v in attributions.items()})
     found = {}
     for entry in dict.fromkeys(known.measure for known in metrics if known.measure is not None):
         if entry.__module__ == saliency.__name__:

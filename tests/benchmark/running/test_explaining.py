@@ -93,6 +93,7 @@ def test_a_picture_is_made_once_and_state_dicts_if_asked_for():
     assert set(result.models[stack.key(0.0, 0)]) == {"threshold"}
 
 
+@pytest.mark.usefixtures("shapes_unchecked")
 def test_a_kind_of_stack_that_nobody_runs_is_named():
     with pytest.raises(NotImplementedError, match="how to run a str"):
         run_kind("stack", None, None, None)

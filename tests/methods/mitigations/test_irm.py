@@ -71,6 +71,7 @@ def test_partners_are_of_the_same_environment():
     assert len(found) == 18  # every one of 3 for each of 6
 
 
+@pytest.mark.usefixtures("shapes_unchecked")
 def test_the_environments_are_the_seeds_own_minority_and_the_others(monkeypatch):
     trainer = small_trainer(seeds=(0, 1), correlation=0.5)
     monkeypatch.setattr(trainer, "train", lambda mitigation, given: given)

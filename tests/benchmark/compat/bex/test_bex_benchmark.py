@@ -62,6 +62,7 @@ def test_an_explainer_of_the_user_s_may_end_one_that_is_registered():
     assert list(bn.summarize()["explainer"]) == ["Halfway[num_explanations=3]", "dice[num_explanations=3]"]
 
 
+@pytest.mark.usefixtures("shapes_unchecked")
 def test_a_shape_that_is_wrong_is_told_with_the_class_s_name():
     class Flat(bex.ExplainerBase):
         def explain_batch(self, latents, *_):
