@@ -62,7 +62,7 @@ def run(
         loaded = load_suite(suite)
         where = _executor(executor, workers, address)
         outcome = _trained(loaded, folder, _settings(device, engine, executor), where)
-        table, unshown = conclude(loaded, folder, uri, rule)
+        table, unshown = conclude(loaded, folder, uri, rule, away=outcome.undelivered.reason)
     typer.echo(table)
     if _complain(outcome, unshown, suite):
         raise typer.Exit(1)

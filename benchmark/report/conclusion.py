@@ -19,8 +19,11 @@ from .curves import save, sweep_figure
 TITLE = "mean and 95 % bootstrap interval over seeds"
 
 
-def conclude(suite: Suite, home: Path, uri: str, rule: str) -> tuple[str, str]:
+def conclude(suite: Suite, home: Path, uri: str, rule: str, away: str = "") -> tuple[str, str]:
     """Writes leaderboard.csv, leaderboard.md and the suite's picture, and shows tables and pictures in MLflow.
+
+    Args:
+        away: why the tracking server could not be used just now; it is then not asked again.
 
     Returns:
         The text for the terminal, and why MLflow's pages lack the tables; empty if they do not.
@@ -40,11 +43,11 @@ def conclude(suite: Suite, home: Path, uri: str, rule: str) -> tuple[str, str]:
     if suite.sweeps and (runs["status"] == "finished").any():
         save(sweep_figure(runs, f"{suite.name}: {TITLE}"), home / suite.name.replace("/", "-"))
         picture = f" and {suite.name.replace('/', '-')}.png"
-    unshown = show(suite, runs, Mirror(uri, suite.name, store), rule)
+    unshown = away or show(suite, runs, Mirror(uri, suite.name, store), rule)
     done = int((runs["status"] != "failed").sum())
+    where = "" if unshown else f", shown in MLflow at {Mirror(uri, suite.name, store).address}"
     lines.append(
-        f"{done} of {len(suite.keys())} runs recorded in {_near(home)}/records, shown in MLflow at "
-        f"{Mirror(uri, suite.name, store).address}\n"
+        f"{done} of {len(suite.keys())} runs recorded in {_near(home)}/records{where}\n"
         f"wrote leaderboard.csv, leaderboard.md{picture} in {_near(home)}"
     )
     return "\n".join(lines), unshown

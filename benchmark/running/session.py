@@ -26,6 +26,8 @@ from .executors.here import Here
 
 AGAIN_AFTER = 60.0
 """Seconds after which a tracking server that was away is tried again while training goes on."""
+ONCE_MORE_AFTER = 5.0
+"""Seconds after which it is tried once more when all is trained."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Session:
         self.records: dict[str, Record] = {}
         self._trained = 0
         self._undelivered = Undelivered()
-        self._next_delivery = 0.0
+        self._away_since = -math.inf
 
     def run(self) -> Outcome:
         """Trains the runs that are not finished.
@@ -94,8 +96,9 @@ class Session:
         self._deliver(self.records.values())
         due = set(keys) - self.records.keys()
         self._train(_left(stacks, self.records.keys()), due)
-        self._next_delivery = 0.0
-        self._deliver([])
+        if self._undelivered and time.monotonic() > self._away_since + ONCE_MORE_AFTER:
+            self._away_since = -math.inf
+            self._deliver([])
         failed = tuple(record for record in self.records.values() if record.status == "failed")
         return Outcome(len(keys), self._trained, failed, self._undelivered)
 
@@ -137,12 +140,12 @@ class Session:
     def _deliver(self, records: Iterable[Record]) -> None:
         """Logs records to MLflow, and those that wait; not while a server that was away is given time to come back."""
         waiting = [*self._undelivered.records, *records]
-        if time.monotonic() < self._next_delivery:
+        if time.monotonic() < self._away_since + AGAIN_AFTER:
             self._undelivered = replace(self._undelivered, records=waiting)
             return
         self._undelivered = self.mirror.deliver(waiting)
         if self._undelivered.reason:
-            self._next_delivery = time.monotonic() + AGAIN_AFTER
+            self._away_since = time.monotonic()
 
     def _tasks(self, stack: Stack, due: set[str], after: int) -> list[Task]:
         """The runs of a stack that are left: another driver in this folder may have finished some by now."""

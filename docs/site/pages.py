@@ -17,6 +17,8 @@ import pandas as pd
 from rrrbench.benchmark.conformance.laws import laws
 from rrrbench.benchmark.metrics.base import metrics
 from rrrbench.benchmark.networks import networks
+from rrrbench.benchmark.ranking.rendering import protocols_in_words
+from rrrbench.benchmark.report.recorded import recorded
 from rrrbench.datasets.recipe import datasets
 from rrrbench.datasets.registry import Named, Registry
 from rrrbench.methods.base import Mitigation, mitigations
@@ -123,8 +125,7 @@ class Reference:
         records = self.root / f"results/records/{suite}.parquet"
         if not records.exists():
             return "protocol not recorded"
-        versions = pd.read_parquet(records, columns=["protocol_version"])["protocol_version"].unique()
-        return f"protocol {', '.join(sorted(versions))}"
+        return protocols_in_words(recorded(str(records)).runs)
 
 
 def overview(kind: str, entries: Iterable[type[Named]]) -> str:
