@@ -89,26 +89,28 @@ def reproduce(
     folder, begin, outcome = home(), time.monotonic(), None
     tell_of_version_0_1(folder)
     with explained():
-        from ..ranking import reproduce as reproduction
+        from ..ranking.join import join_runs, sweeps_left
+        from ..ranking.published import available, published_by, suite_of
+        from ..report.reproduction import render_reproduction, verdicts_in_words, write_reproduction
         from ..store.frames import flat
         from ..store.records import RecordStore
 
-        published = reproduction.published(paper)
-        suite = reproduction.suite_of(paper, seeds)
-        there, absent = reproduction.available(suite)
+        published = published_by(paper)
+        suite = suite_of(paper, seeds)
+        there, absent = available(suite)
         for label, reason in absent.items():
             typer.secho(f"not run: {label}: {reason}", fg="yellow", err=True)
         if there is not None:
             where = _executor(executor, workers, address)
             outcome = _trained(there, folder, _settings(device, engine, executor), where, max_minutes)
         runs = flat(list(RecordStore(folder).finished(suite.keys()).values()))
-        table = reproduction.join(published, suite, runs)
-        written = reproduction.write(paper, table, suite, runs, results() / "reproduced")
-    typer.echo(reproduction.render(table, dim=lambda text: typer.style(text, fg="bright_black")))
-    if there is not None and (left := reproduction.left(there, runs)):
+        table = join_runs(published, suite, runs)
+        written = write_reproduction(paper, table, suite, runs, results() / "reproduced")
+    typer.echo(render_reproduction(table, dim=lambda text: typer.style(text, fg="bright_black")))
+    if there is not None and (left := sweeps_left(there, runs)):
         typer.secho(f"runs are left in {', '.join(left)}: the same command goes on with them", fg="yellow", err=True)
     typer.echo(
-        f"{reproduction.summary(table)}; {len(runs)} of {len(suite.keys())} runs recorded, "
+        f"{verdicts_in_words(table)}; {len(runs)} of {len(suite.keys())} runs recorded, "
         f"{(time.monotonic() - begin) / 60:.1f} minutes now\nwrote {written} and {written.with_suffix('.md')}"
     )
     if outcome is not None and _complain(outcome, "", suite.name):

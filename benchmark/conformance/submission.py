@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from ...methods.base import Mitigation, mitigations
-from ..ranking.leaderboard import leaderboard, unranked
+from ..ranking.leaderboard import rank_mitigations, unranked_mitigations
 from ..ranking.selection import SHIFTED
 from ..running.session import Session
 from ..store.frames import flat
@@ -118,10 +118,10 @@ class Submission:
             error = outcome.failed[0].error.strip().splitlines()[-1]
             raise Refused(f"{len(outcome.failed)} runs of {self.mitigation.id} failed: {error}")
         records = flat(session.store.all(suite.keys()))
-        board = leaderboard(records, RULE)
+        board = rank_mitigations(records, RULE)
         own = board[(board["mitigation"] == self.mitigation.id) & (board["masks"] == "true")]
         if own.empty:
-            reasons = unranked(records, RULE).query("mitigation == @self.mitigation.id")["reason"]
+            reasons = unranked_mitigations(records, RULE).query("mitigation == @self.mitigation.id")["reason"]
             raise Refused(f"{self.mitigation.id} has no row to submit: {'; '.join(dict.fromkeys(reasons))}")
         results = [
             {str(name): value for name, value in row.items() if value == value} for row in own.to_dict("records")

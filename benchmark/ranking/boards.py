@@ -1,4 +1,4 @@
-"""Which board a suite has."""
+"""Which board a suite has: of its mitigations, or of its explainers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from functools import partial
 import pandas as pd
 
 from ..suite.sweep import Suite
-from . import explainer_board, leaderboard
-from .leaderboard import Format
+from .explainer_board import rank_explainers, render_explainers
+from .leaderboard import rank_mitigations, unranked_mitigations
+from .rendering import Format, render_mitigations
 
 
 def board_of(suite: Suite, runs: pd.DataFrame, rule: str) -> Callable[[Format], str]:
@@ -20,6 +21,6 @@ def board_of(suite: Suite, runs: pd.DataFrame, rule: str) -> Callable[[Format], 
         rule: a name in `selection.RULES`.
     """
     if suite.explainers:
-        return partial(explainer_board.render, explainer_board.explainer_board(runs), runs)
-    board, left_out = leaderboard.leaderboard(runs, rule), leaderboard.unranked(runs, rule)
-    return partial(leaderboard.render, board, left_out=left_out)
+        return partial(render_explainers, rank_explainers(runs), runs)
+    board, left_out = rank_mitigations(runs, rule), unranked_mitigations(runs, rule)
+    return partial(render_mitigations, board, left_out=left_out)

@@ -1,7 +1,7 @@
-"""How one strength is chosen from a sweep.
+"""Chooses a mitigation's strength by a rule.
 
-A sweep is the records of one dataset, network and mitigation. A rule is given the columns it declares and no others,
-so none can see a test environment except `oracle`, which is a bound and never a result.
+A choice is among the runs of one mitigation, with one kind of masks, in one sweep. A rule is given the columns it
+declares and no others, so no rule can see a test environment except `oracle`, which is a bound and never a result.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DIGITS = 12  # of a mean: equal ones must tie, whatever the order of their sum
 
 
 class NoEligibleStrength(ValueError):
-    """A sweep from which nothing can be chosen; the message is the reason."""
+    """Runs among which no strength can be chosen; the message is the reason."""
 
 
 class UnknownRule(LookupError):
@@ -39,9 +39,9 @@ class Rule:
 
     Attributes:
         meaning: one line, shown under every table.
-        reads: the columns of the records that it sees.
-        choose: from the eligible strengths, ascending, and their scores to one of them. A score is the mean over
-            seeds of the first of `reads` that the runs have.
+        reads: the columns of the flat rows that it sees.
+        choose: takes the eligible strengths, ascending, and their scores, and returns one of the strengths. A score is
+            the mean over seeds of the first of `reads` that the runs have.
     """
 
     name: str
@@ -83,42 +83,46 @@ RULES = {
         Rule("oracle", "the best shifted test accuracy: a bound, never a result", SHIFTED, _best),
     )
 }
-"""By name. Of equally good strengths all but `knee` take the smaller."""
+"""Every rule by its name. Of equally good strengths every rule but `knee` takes the smaller."""
 
 
 def rule_named(name: str) -> Rule:
-    """Raises UnknownRule, with the nearest names."""
+    """The rule of this name.
+
+    Raises:
+        UnknownRule: no rule has this name; the message has the nearest names.
+    """
     if name not in RULES:
         nearest = difflib.get_close_matches(name, RULES, cutoff=0.5) or RULES
         raise UnknownRule(f"no selection rule is called {name!r}; did you mean {' or '.join(nearest)}?")
     return RULES[name]
 
 
-def eligible(sweep: pd.DataFrame) -> pd.DataFrame:
-    """The runs of the strengths that may be chosen: every seed of the sweep, each run finished.
+def eligible(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs of the strengths that may be chosen: those with a finished run for every seed.
 
-    So all strengths are compared on the same seeds, and none looks good because its bad runs are missing.
+    So all strengths are compared on the same seeds, and no strength looks good because its bad runs are missing.
 
     Raises:
         NoEligibleStrength: no strength has all seeds finished.
         ValueError: two runs share strength and seed.
     """
-    return sweep[_complete(sweep)]
+    return runs[_complete(runs)]
 
 
-def select(rule: str | Rule, sweep: pd.DataFrame) -> float:
-    """The strength that the rule chooses, from the mean over seeds of the columns it reads.
+def select(rule: str | Rule, runs: pd.DataFrame) -> float:
+    """The strength that the rule chooses, by the mean over seeds of the columns it reads.
 
     Raises:
         UnknownRule: no rule has this name.
-        NoEligibleStrength: no strength has all seeds finished, or none has what the rule reads.
+        NoEligibleStrength: no strength has all seeds finished, or no strength has a column that the rule reads.
     """
     if isinstance(rule, str):
         rule = rule_named(rule)
-    chosen = _complete(sweep)
-    strengths = sweep["strength"].to_numpy(float)[chosen]
+    chosen = _complete(runs)
+    strengths = runs["strength"].to_numpy(float)[chosen]
     order = strengths.argsort(kind="stable")
-    values = sweep.reindex(columns=list(rule.reads)).to_numpy(float)[chosen][order]
+    values = runs.reindex(columns=list(rule.reads)).to_numpy(float)[chosen][order]
     strengths = np.unique(strengths)  # with equally many seeds each, or they would not be complete
     means = values.reshape(len(strengths), -1, len(rule.reads)).mean(1).round(_DIGITS)
     scores = means[np.arange(len(means)), (~np.isnan(means)).argmax(1)]
@@ -128,25 +132,25 @@ def select(rule: str | Rule, sweep: pd.DataFrame) -> float:
     return float(rule.choose(strengths[known], scores[known]))
 
 
-def _complete(sweep: pd.DataFrame) -> Bool[np.ndarray, "runs"]:
-    """Of each run, whether its strength is eligible."""
-    runs = list(zip(sweep["strength"], sweep["seed"], sweep["status"], strict=True))
-    (strength, seed), times = Counter((strength, seed) for strength, seed, _ in runs).most_common(1)[0]
+def _complete(runs: pd.DataFrame) -> Bool[np.ndarray, "runs"]:
+    """Whether the strength of each run is eligible."""
+    places = list(zip(runs["strength"], runs["seed"], runs["status"], strict=True))
+    (strength, seed), times = Counter((strength, seed) for strength, seed, _ in places).most_common(1)[0]
     if times > 1:
         raise ValueError(f"two runs have strength {strength:g} and seed {seed}: keep one record a run")
-    seeds = len({seed for _, seed, _ in runs})
-    finished = Counter(strength for strength, _, status in runs if status == "finished")
+    seeds = len({seed for _, seed, _ in places})
+    finished = Counter(strength for strength, _, status in places if status == "finished")
     complete = {strength for strength, count in finished.items() if count == seeds}
-    if any(status == "inert" for _, _, status in runs):
+    if any(status == "inert" for _, _, status in places):
         complete.discard(0)  # it is ERM: a mitigation that is inert elsewhere is not ranked by it
     if not complete:
-        raise NoEligibleStrength(_reason(sweep))
-    return np.array([strength in complete for strength, _, _ in runs])
+        raise NoEligibleStrength(_reason(runs))
+    return np.array([strength in complete for strength, _, _ in places])
 
 
-def _reason(sweep: pd.DataFrame) -> str:
-    unfinished = sweep.loc[sweep["status"] != "finished", "status"].value_counts().sort_index()
+def _reason(runs: pd.DataFrame) -> str:
+    unfinished = runs.loc[runs["status"] != "finished", "status"].value_counts().sort_index()
     reasons = [f"{count} {status} run{'s' if count > 1 else ''}" for status, count in unfinished.items()]
-    errors = sweep.loc[sweep["status"] == "inapplicable", "error"] if "inapplicable" in unfinished else []
+    errors = runs.loc[runs["status"] == "inapplicable", "error"] if "inapplicable" in unfinished else []
     reasons += [f"because {error}" for error in dict.fromkeys(errors)]
-    return ", ".join(reasons) or f"no strength has all {sweep['seed'].nunique()} seeds"
+    return ", ".join(reasons) or f"no strength has all {runs['seed'].nunique()} seeds"

@@ -1,4 +1,4 @@
-"""What several seeds say together: a mean, and how far it might move with other seeds."""
+"""The mean over seeds, and the interval in which it might lie with other seeds."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def interval(values: Float[np.ndarray, "seeds *metrics"], confidence: float = 0.
     The interval is of the mean over seeds: where it would lie had other seeds been drawn. It is not the range of
     single runs, and it knows nothing of the finite test set. Its ends are quantiles (inverse distribution function) of
     the mean of as many seeds, drawn with replacement from those given. Up to 8 seeds the distribution is exact: all
-    seeds**seeds resamples count. Beyond, it is 10,000 resamples, the same ones at every call.
+    seeds**seeds resamples count. Beyond, it is 10,000 resamples, the same at every call.
 
     With few seeds it is too narrow: on normal data the 95 % interval covers the true mean in 75 % of cases with 3
     seeds, 83 % with 5, 89 % with 8 (simulated, 20,000 draws each).

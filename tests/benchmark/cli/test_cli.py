@@ -168,7 +168,7 @@ own,table 2,Elsewhere,MLP,RRR,,accuracy/random,0.5,,1,read,,,,,true
 
 def test_reproduce_does_what_it_can_says_what_is_left_and_goes_on(invoke, tmp_path, monkeypatch):
     from rrrbench.benchmark import suites
-    from rrrbench.benchmark.ranking import reproduce
+    from rrrbench.benchmark.ranking import published
 
     (tmp_path / "reproduce").mkdir()
     labelled = SUITE.replace("[[sweeps]]", '[[sweeps]]\nlabel = "main"')
@@ -176,7 +176,7 @@ def test_reproduce_does_what_it_can_says_what_is_left_and_goes_on(invoke, tmp_pa
     (tmp_path / "reproduce/own.toml").write_text(f"{labelled}[[sweeps]]{elsewhere}")
     (tmp_path / "own.csv").write_text(PUBLISHED)
     monkeypatch.setattr(suites, "FOLDER", tmp_path)
-    monkeypatch.setattr(reproduce, "PUBLISHED", tmp_path)
+    monkeypatch.setattr(published, "PUBLISHED", tmp_path)
 
     none = invoke("reproduce", "own", "--device", "cpu", "--max-minutes", "0")
     assert none.exit_code == 0, none.output

@@ -1,0 +1,119 @@
+"""A ranking of mitigations as text: plain, Markdown, LaTeX, csv."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+from tabulate import tabulate
+
+from .leaderboard import SHOWN, Shown
+from .selection import SHIFTED, rule_named
+from .statistics import with_interval
+from .sweeps import SWEEP, SweepName, sweep_names
+
+Format = Literal["table", "csv", "md", "tex"]
+
+WIDTH = 150
+STYLES = {"table": "simple", "md": "pipe", "tex": "latex_booktabs"}
+"""What tabulate calls the formats."""
+HEADINGS = {"md": "### ", "tex": "% "}
+BULLETS = {"md": "- ", "tex": "% "}
+
+
+def render_mitigations(board: pd.DataFrame, format: Format = "table", left_out: pd.DataFrame | None = None) -> str:
+    """A board as text under 150 columns wide, as csv with all columns in full precision, as Markdown or LaTeX.
+
+    A block a dataset; LaTeX has a `tabular` a dataset, for the package booktabs.
+
+    Args:
+        board: of `rank_mitigations`.
+        left_out: of `unranked_mitigations`, to be named with their reasons; not in a csv.
+
+    Raises:
+        ValueError: there is no such format.
+    """
+    if format not in get_args(Format):
+        raise ValueError(f"no format is called {format!r}; known: {', '.join(get_args(Format))}")
+    if format == "csv":
+        return board.to_csv(index=False)
+    left_out = board.head(0) if left_out is None else left_out
+    names = sweep_names(pd.concat([rows[SWEEP] for rows in (board, left_out) if len(rows)] or [board[SWEEP]]))
+    reasons = [_not_ranked(row, names[row["sweep_key"]]) for row in left_out.to_dict("records")]
+    if board.empty:
+        return "\n".join(["no sweep has an eligible strength", *reasons]) + "\n"
+    several = board["network"].nunique() > 1
+    blocks = [_block(str(dataset), rows, names, several, format) for dataset, rows in board.groupby("dataset")]
+    caption = "\n".join(BULLETS.get(format, "") + line for line in (*reasons, *_caption(board)))
+    return "\n\n".join([*blocks, caption]) + "\n"
+
+
+def cell(shown: Shown, mean: float, low: float, high: float) -> str:
+    """A mean with its interval, if the column shows it, in the metric's decimals."""
+    ends = (low, high) if shown.interval else (np.nan, np.nan)
+    return with_interval(mean, *ends, shown.decimals)
+
+
+def tabulated(cells: pd.DataFrame, format: Format, names: int, room: int | None = None) -> str:
+    """A table with the first `names` columns to the left and at most `room` wide, and numbers to the right."""
+    numbers = len(cells.columns) - names
+    return tabulate(
+        cells.to_numpy().tolist(),
+        list(map(str, cells.columns)),
+        STYLES[format],
+        disable_numparse=True,
+        colalign=["left"] * names + ["right"] * numbers,
+        maxcolwidths=[room] * names + [None] * numbers,
+    )
+
+
+def protocols_in_words(rows: pd.DataFrame) -> str:
+    """`protocol 2.0`; the protocols of all rows, `protocols 1.0 and 2.0`, where they have several."""
+    known = sorted({protocol or "unknown" for protocol in rows["protocol"]})
+    return f"protocol{'s' if len(known) > 1 else ''} {' and '.join(known)}"
+
+
+def _not_ranked(row: Mapping[Any, Any], name: SweepName) -> str:
+    masks = "" if row["masks"] == "true" else f", masks {row['masks']}"
+    return f"not ranked: {row['mitigation']}{masks} on {name}: {row['reason']}"
+
+
+def _block(dataset: str, rows: pd.DataFrame, names: Mapping[str, SweepName], networks: bool, format: Format) -> str:
+    rows = rows.assign(difference=[names[key].difference for key in rows["sweep_key"]])
+    told = [name for name, usual in (("masks", "true"), ("note", "")) if (rows[name] != usual).any()]
+    differences = ["difference"] if (rows["difference"] != "").any() else []
+    texts = rows[[*(["network"] if networks else []), *differences, "mitigation", "needs", *told]]
+    cells = texts.assign(strength=rows["strength"].map("{:.3g}".format), seeds=rows["seeds"].map(str))
+    for shown in _shown(rows):
+        ends = rows[[shown.id, f"{shown.id}:low", f"{shown.id}:high"]]
+        cells[shown.title] = [cell(shown, *numbers) for numbers in ends.itertuples(index=False)]
+    if format == "table":
+        return f"{dataset}\n\n{_fitted(cells, len(texts.columns))}"
+    flat = cells.rename(columns=lambda title: title.replace("\n", " "))
+    between = "\n\n" if format == "md" else "\n"
+    return HEADINGS[format] + dataset + between + tabulated(flat, format, len(texts.columns))
+
+
+def _fitted(cells: pd.DataFrame, names: int) -> str:
+    """A plain table whose longest names are wrapped until it is narrow enough."""
+    longest = int(cells.iloc[:, :names].map(len).to_numpy().max())
+    tables = (tabulated(cells, "table", names, room) for room in range(longest, 7, -1))
+    narrow = (table for table in tables if max(map(len, table.splitlines())) < WIDTH)
+    return next(narrow, "") or tabulated(cells, "table", names, 8)
+
+
+def _shown(rows: pd.DataFrame) -> list[Shown]:
+    """The table's metrics that some row has; of the shifted accuracies only the headline."""
+    present = [shown for shown in SHOWN if shown.id in rows and rows[shown.id].notna().any()]
+    shifted = [shown.id for shown in present if shown.id in SHIFTED]
+    return [shown for shown in present if shown.id not in shifted[1:]]
+
+
+def _caption(board: pd.DataFrame) -> list[str]:
+    fewest, most = board["seeds"].min(), board["seeds"].max()
+    seeds = f"{most} seed{'s' if most > 1 else ''}" if fewest == most else f"{fewest} to {most} seeds"
+    rules = [f"rule {name}: {rule_named(name).meaning}" for name in board["rule"].unique()]
+    legends = [" ".join(f"{shown.title}: {shown.legend}".split()) for shown in _shown(board) if shown.legend]
+    return [f"cells: mean [95 % bootstrap interval over {seeds}]", protocols_in_words(board), *rules, *legends]
