@@ -36,11 +36,8 @@ test-faults: .venv/ready ## of the slow ones those with killed processes, lost s
 test-browser: .venv/ready ## the leaderboard's pages in Chromium (Debian: apt-get install chromium)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser -rs tests/browser
 
-docs: .venv/ready ## the API reference, in results/docs, from the docstrings
-	$(BIN)/pdoc --docformat google --output-directory results/docs rrrbench.datasets.base rrrbench.methods.base \
-		rrrbench.methods.network rrrbench.methods.gradients rrrbench.methods.own_loop rrrbench.benchmark.suite.stack \
-		rrrbench.benchmark.store.record rrrbench.benchmark.ranking.selection rrrbench.benchmark.ranking.statistics rrrbench.benchmark.ranking.leaderboard \
-		rrrbench.benchmark.conformance.laws rrrbench.benchmark.metrics.base
+docs: .venv/ready ## the site, in results/docs: guides, a page a method, the API; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 speed: .venv/ready ## the engine against plain loops, as a table
 	$(BIN)/python -m rrrbench.benchmark.speed

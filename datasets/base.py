@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Literal, NamedTuple, Self, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
-from pydantic import Field
 from torch import Tensor
-
-from .registry import Named, Registry
 
 Environment = Literal["aligned", "random", "conflict", "reversed", "clean"]
 ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
-Corruption = Literal["true", "wrong", "half", "shifted", "dilated", "all_ones", "random"]
 
 
 class Batch(NamedTuple):
@@ -153,55 +149,6 @@ class ShortcutDataset:
                 sha.update(f"{name}/{part}{tuple(tensor.shape)}{tensor.dtype}".encode())
                 sha.update(_bytes(tensor))
         return sha.hexdigest()
-
-
-class Recipe(Named):
-    """A dataset's rule; its fields are the parameters, and (parameters, seed) alone decide every pixel."""
-
-    masks: Annotated[Corruption, Field(description="masks as the mitigation is told; metrics use the true ones")] = (
-        "true"
-    )
-    annotated: Annotated[int | None, Field(ge=0, description="training inputs that have a mask; None for all")] = None
-
-    @property
-    def annotation(self) -> str:
-        """The masks in words: `true`, `wrong`, `on 25 inputs`, `wrong, on 25 inputs`."""
-        few = [] if self.annotated is None else [f"on {self.annotated} inputs"]
-        return ", ".join([*([] if few and self.masks == "true" else [self.masks]), *few])
-
-    def with_masks(self, masks: Corruption = "true", annotated: int | None = None) -> Self:
-        """The same data under other masks."""
-        return self.model_copy(update={"masks": masks, "annotated": annotated})
-
-    def require(self) -> None:
-        """Does nothing if the files that it is rendered from are there or can be had.
-
-        Raises:
-            MissingData: they are not, and why.
-        """
-
-    def render(self, seed: int) -> ShortcutDataset:
-        """The dataset with its true masks; what a recipe implements."""
-        raise NotImplementedError
-
-    def make(self, seed: int) -> ShortcutDataset:
-        """The dataset, with the masks of `train` and `validation` as this recipe's `masks` and `annotated` say."""
-        from .masks import annotate  # a cycle otherwise: masks corrupts splits
-
-        dataset = self.render(seed)
-        return replace(
-            dataset,
-            train=annotate(dataset.train, self.masks, self.annotated, generator(seed, "masks/train")),
-            validation=annotate(dataset.validation, self.masks, None, generator(seed, "masks/validation")),
-        )
-
-
-datasets: Registry[Recipe] = Registry("dataset", __package__ or "rrrbench.datasets")
-
-
-def make(name: str, seed: int, **parameters: object) -> ShortcutDataset:
-    """The dataset `name` with these parameters: `make("decoy", 0, base="digits", correlation=0.95)`."""
-    return datasets.resolve({"name": name, **parameters}).make(seed)
 
 
 def generator(seed: int, stream: str) -> np.random.Generator:

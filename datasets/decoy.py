@@ -1,4 +1,4 @@
-"""Decoy-MNIST, over any base: a grey patch whose shade gives the class away."""
+"""Decoy-MNIST, over any base: paints a grey patch whose shade gives the class away."""
 
 from __future__ import annotations
 
@@ -9,44 +9,49 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from pydantic import Field
 
-from .base import Environment, datasets
+from .base import Environment
 from .planted import Images, Masks, Planted, squares
+from .recipe import datasets
 from .registry import BadParameters
 
 FAINTNESS = 0.25
-"""Brightness of `faint` shades beside Ross's."""
+"""Shades of `faint`, as a share of the shades of `ross`."""
 
 
 @datasets.register
 class Decoy(Planted):
-    """A constant grey patch, the same on all channels, in a place that does not depend on the class.
+    """Paints a constant grey patch, the same on all channels, in a place that is independent of the class.
 
-    `ross`  4x4 in one of the four corners, by two fair coins; shade 255 - 25 value; the mask is that square.
-            Ross, Hughes & Doshi-Velez, IJCAI 2017; their test set is `random`. The typology of Friedrich et al. (Nature
-            MI 2023) uses the same.
-    `faint` the same with shades 0.25 (255 - 25 value), rounded down. Ghitu et al. (TMLR 2025) took theirs ready-made
-            from a course, which calls its squares faint and prints no shades: a quarter is our estimate, which
-            docs/findings.md explains. Their test set is nearly `conflict`.
-    `cdep`  5x5 in one of the four corners; shade 255 - 25 value; the mask is all four corners, for every image.
-            Rieger et al., ICML 2020; their test set is `reversed`, where class k has their shade 25 k: 30 below that of
-            the value K-1-k which it is recorded as, and for k = 5 only 5 below its own class's.
-    `half`  the image squeezed to half its height and put into the top or bottom half by a coin; the other half is 25
-            value, and the mask is that half; in `clean` it is black. Heo et al., NeurIPS 2023; their validation and
-            test sets are `random`. Squeezed by the mean of two rows, rounded half up.
+    `ross`  Square: 4x4 in one of the four corners, drawn by two fair coins. Shade: 255 - 25 value. Mask: the square.
+            Source: Ross, Hughes & Doshi-Velez, IJCAI 2017, whose test set is `random`. The typology of Friedrich et al.
+            (Nature MI 2023) uses the same recipe.
+    `faint` Square and mask: as in `ross`. Shade: 0.25 (255 - 25 value), rounded down. Source: Ghitu et al. (TMLR 2025),
+            whose test set is nearly `conflict`. Their images come from a course that calls the squares faint and prints
+            no shades; a quarter is our estimate, explained in docs/findings.md.
+    `cdep`  Square: 5x5 in one of the four corners. Shade: 255 - 25 value. Mask: all four corners, for every image.
+            Source: Rieger et al., ICML 2020, whose test set is `reversed`. There class k has their shade 25 k and is
+            recorded as value K-1-k. Of 10 classes, 25 k is 30 below the training shade of value K-1-k; for k = 5 it is
+            only 5 below the training shade of class k itself.
+    `half`  The image is squeezed to half its height (mean of two rows, rounded half up), and a coin puts it into the
+            top or the bottom half. Shade: 25 value in the other half, black in `clean`. Mask: the half with the shade.
+            Source: Heo et al., NeurIPS 2023, whose validation and test sets are `random`.
 
-    At most 10 classes: an eleventh has no shade. Licences are the bases': digits CC BY 4.0 (UCI), MNIST CC BY-SA 3.0,
+    At most 10 classes: an eleventh has no shade. Licences of the bases: digits CC BY 4.0 (UCI), MNIST CC BY-SA 3.0,
     Fashion-MNIST MIT, CIFAR-10 none stated.
     """
 
     name = "decoy"
 
-    variant: Annotated[Literal["ross", "faint", "cdep", "half"], Field(description="whose recipe; see the class")] = (
-        "ross"
-    )
+    variant: Annotated[
+        Literal["ross", "faint", "cdep", "half"], Field(description="recipe of a paper; see `Decoy`")
+    ] = "ross"
 
     @property
     def native_range(self) -> tuple[float, float]:
-        """Ross feeds 0..255 and CDEP [-1, 1]; Heo standardises by CIFAR's three channels, which a grey base has not."""
+        """Pixel range of the paper's network: 0..255 for Ross, [-1, 1] for CDEP, else [0, 1].
+
+        Heo et al. standardise by the three channels of CIFAR; a grey base has a single channel, so `half` has [0, 1].
+        """
         return {"ross": (0.0, 255.0), "faint": (0.0, 1.0), "cdep": (-1.0, 1.0), "half": (0.0, 1.0)}[self.variant]
 
     def looks(self, classes: int, environment: Environment) -> UInt8[np.ndarray, "classes 1"]:
@@ -57,7 +62,7 @@ class Decoy(Planted):
             case "half", _:
                 shades = 25 * values
             case "cdep", "reversed":
-                shades = 25 * (classes - 1 - values)  # 25 k for class k, which says K-1-k
+                shades = 25 * (classes - 1 - values)  # class k has shade 25 k and value K-1-k
             case "faint", _:
                 shades = FAINTNESS * (255 - 25 * values)
             case _:
@@ -76,7 +81,9 @@ class Decoy(Planted):
         size = 5 if self.variant == "cdep" else 4
         height, width = images.shape[2:]
         if min(height, width) < 2 * size:
-            raise BadParameters(f"{self.id}: images of {height}x{width} are too small for two {size}x{size} corners")
+            raise BadParameters(
+                f"{self.id}: images of {height}x{width} are too small for two {size}x{size} corners: take a larger base"
+            )
         coins = rng.integers(0, 2, (2, len(images)))
         square = squares(coins[0] * (height - size), coins[1] * (width - size), size, present)
         inputs, masks = images.copy(), np.zeros((len(images), 1, height, width), dtype=bool)

@@ -1,4 +1,4 @@
-"""Environments by exchange: where the shortcut is to say something else, its features are a donor's."""
+"""Test environments by exchange: gives an input another shortcut value by features of a donor."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ def exchange(
     environments: Iterable[Environment],
     seed: int,
 ) -> dict[Environment, Split]:
-    """Test splits of a dataset of two classes in which value k is what class k shows inside the mask.
+    """Makes the test splits of a dataset of two classes whose shortcut value k is what class k has inside the mask.
+
+    Where the shortcut value differs from the label, the features inside the mask are the donor's.
 
     Args:
-        donors: for every input one of the other class; only what the mask covers is used.
+        donors: for every input an input of the other class; only its features inside the mask are used.
         mask: where the shortcut is, the same for every input.
     """
     masks = np.repeat(mask[None], len(inputs), axis=0)
@@ -41,5 +43,5 @@ def as_split(
     masks: Bool[np.ndarray, "n *#features"],
     shortcuts: Int[np.ndarray, "n"],
 ) -> Split:
-    """A split from arrays; it takes copies, so that no two splits share memory."""
+    """Makes a split from copies of the arrays, so that no two splits share memory."""
     return Split(*(torch.from_numpy(array.copy()) for array in (inputs, labels, masks, shortcuts)))

@@ -1,40 +1,42 @@
 """Letters with known latents, and the exact, differentiable renderer that draws them.
 
-For explainers that change an input until the prediction changes, a dataset needs a way from latents to images:
+Explainers that change an input until the prediction changes need a dataset with a way from latents to images:
 
     z = core (3) | shortcut (3) | nuisance (5)      core: which letter; shortcut: in which font
                                                     nuisance: ink, scale, x, y, rotation
 
 The label is the parity of the letter, as in bex (Velazquez et al. 2023, openreview.net/forum?id=RYeRNwRjNE). With
-probability `correlation` an input's font is one of the `breadth / 2` that go with its label, else any of the 22: those
-with capitals that come with matplotlib, DejaVu, STIX and Computer Modern, under free licences. The fonts that go with
-a label are of one style, as bold or slanted ones are: a shortcut is a simpler rule than the one it stands for.
+probability `correlation` an input's font is drawn from the `breadth / 2` fonts of its label, else from all 22 fonts.
+These are the fonts with capitals that come with matplotlib: DejaVu, STIX and Computer Modern, under free licences. The
+fonts of a label share a style, such as bold or slanted, because a shortcut should be a simpler rule than the true rule.
 
 The renderer is analytic. Letters and fonts sit on points of {-1, 0, 1}^3, and
 
     image(z) = ink * warp(sum_cf w_c(core) w_f(shortcut) glyph_cf),   w_i = softmax_i(-|raw - point_i|^2 / 2 WIDTH^2)
 
-with a similarity warp of the mixture. An image is its latents' rendering bit for bit, every latent has a gradient, and
-nothing is trained or downloaded.
+where warp is a similarity transform. An image equals the rendering of its latents bit for bit, every latent has a
+gradient, and nothing is trained or downloaded.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
 from string import ascii_uppercase
-from typing import NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .base import generator
+from .registry import Named
 
 CHARACTERS = ascii_uppercase
 FONTS = (
@@ -47,19 +49,21 @@ FONTS = (
 NUISANCES = ("ink", "scale", "x", "y", "rotation")
 CORE, SHORTCUT, NUISANCE = slice(0, 3), slice(3, 6), slice(6, 11)
 SIDE = 24
+VALIDATION = 1000
+"""Validation letters of a recipe's draw, if no more are explained."""
 WIDTH = 0.35
-"""Of a point's neighbourhood, where the next point is at distance 1."""
+"""Standard deviation of a point's neighbourhood; the next point is at distance 1."""
 REACH = 1.25
-"""Raw latents are rendered no further out than this; inputs are drawn from [-1, 1]."""
+"""Raw latents are clamped to [-REACH, REACH] before rendering; inputs are drawn from [-1, 1]."""
 
 _CAPITAL, _WIDEST = 14.0, 20.0
-"""Pixels: the height of a font's H, and the most that any letter has."""
+"""Pixels: the height of a font's H, and the largest side of any letter."""
 _INK, _SCALE, _SHIFT, _ROTATION = (0.75, 0.2), (0.95, 0.15), 0.12, 0.26
-"""Middle and half range; the same of a factor; a share of half a side; radians."""
+"""Middle and half range of the ink and of the size factor; largest shift in half sides; largest rotation in radians."""
 
 
 class Letters(NamedTuple):
-    """Inputs as they were drawn: latents, and what these stand for."""
+    """Inputs as drawn: latents, with the label, the letter and the font that the latents stand for."""
 
     latents: Float[Tensor, "n z"]
     labels: Int[Tensor, "n"]
@@ -68,11 +72,11 @@ class Letters(NamedTuple):
 
 
 class Renderer(nn.Module):
-    """From standardised latents to images in [0, 1]; differentiable, without parameters.
+    """Renders standardised latents as images in [0, 1]; differentiable, without parameters.
 
     Args:
-        mean: of the raw latents that the training inputs have.
-        std: likewise.
+        mean: mean of the training inputs' raw latents.
+        std: standard deviation of the training inputs' raw latents.
     """
 
     glyphs: Tensor
@@ -91,12 +95,12 @@ class Renderer(nn.Module):
 
     @property
     def character_latents(self) -> Float[Tensor, "characters core"]:
-        """Where each letter is among the standardised latents."""
+        """Standardised core latents of each letter."""
         return (self.character_points - self.mean[CORE]) / self.std[CORE]
 
     @property
     def font_latents(self) -> Float[Tensor, "fonts shortcut"]:
-        """Where each font is among the standardised latents."""
+        """Standardised shortcut latents of each font."""
         return (self.font_points - self.mean[SHORTCUT]) / self.std[SHORTCUT]
 
     def forward(self, latents: Float[Tensor, "n z"]) -> Float[Tensor, "n 1 rows columns"]:
@@ -105,18 +109,18 @@ class Renderer(nn.Module):
         return _warped(weights @ self.glyphs, self._raw(latents)[:, NUISANCE])
 
     def mixture(self, latents: Float[Tensor, "n z"]) -> tuple[Float[Tensor, "n characters"], Float[Tensor, "n fonts"]]:
-        """How much of each letter and of each font there is in an image; either sums to 1."""
+        """Share of each letter and share of each font in an image; letters sum to 1, and fonts sum to 1."""
         raw = self._raw(latents)
         near = _nearness(raw[:, CORE], self.character_points), _nearness(raw[:, SHORTCUT], self.font_points)
         return near[0].softmax(1), near[1].softmax(1)
 
     def nearest(self, latents: Float[Tensor, "n z"]) -> tuple[Int[Tensor, "n"], Int[Tensor, "n"]]:
-        """The letter, and the font, that there is most of."""
+        """The letter and the font with the largest shares in an image."""
         characters, fonts = self.mixture(latents)
         return characters.argmax(1), fonts.argmax(1)
 
     def crisp(self, latents: Float[Tensor, "n z"]) -> Float[Tensor, "n 1 rows columns"]:
-        """The nearest letter in the nearest font with no other mixed in; it has no gradient towards others."""
+        """Renders the nearest letter in the nearest font, unmixed; no gradient leads to other letters or fonts."""
         character, font = self.nearest(latents)
         return _warped(self.glyphs[character * len(FONTS) + font], self._raw(latents)[:, NUISANCE])
 
@@ -129,7 +133,7 @@ class Glyphs:
     """One draw of letters, and its renderer.
 
     Attributes:
-        class_fonts: the fonts that go with each class.
+        class_fonts: the fonts of each class.
     """
 
     seed: int
@@ -142,17 +146,24 @@ class Glyphs:
 
     @torch.no_grad()
     def images(self, letters: Letters) -> Float[Tensor, "n 1 rows columns"]:
-        """Their rendering."""
-        return torch.cat([self.renderer(some) for some in letters.latents.split(1000)])
+        """Renders the letters, 1000 at a time."""
+        return torch.cat([self.renderer(chunk) for chunk in letters.latents.split(1000)])
 
     @torch.no_grad()
     def blend(self) -> float:
-        """Mean absolute error of the validation images against crisp letters, over the crisp ones' mean.
+        """Mean absolute error of validation images against their crisp letters, over the mean of the crisp letters.
 
-        The renderer's only inexactness, and what gives letters a gradient towards each other.
+        This mixture is the renderer's only inexactness; it gives letters a gradient towards each other.
         """
-        crisp = torch.cat([self.renderer.crisp(some) for some in self.validation.latents.split(1000)])
+        crisp = torch.cat([self.renderer.crisp(chunk) for chunk in self.validation.latents.split(1000)])
         return ((self.images(self.validation) - crisp).abs().mean() / crisp.mean()).item()
+
+    def to(self, device: torch.device | str) -> Glyphs:
+        """The same draw on another device."""
+        parts = (Letters(*(tensor.to(device) for tensor in letters)) for letters in (self.train, self.validation))
+        train, validation = parts
+        fonts = self.class_fonts.to(device)
+        return replace(self, renderer=self.renderer.to(device), class_fonts=fonts, train=train, validation=validation)
 
     def digest(self) -> str:
         """SHA-256 over glyphs, points, latents, labels and fonts: 64 hexadecimal digits."""
@@ -163,17 +174,32 @@ class Glyphs:
         return sha.hexdigest()
 
 
+class GlyphsRecipe(Named):
+    """Letters whose fonts agree with their labels; (parameters, seed) alone decide every pixel."""
+
+    name: ClassVar[str] = "glyphs"
+    correlation: Annotated[float, Field(ge=0, le=1, description="probability of a font of the input's label")] = 0.95
+    breadth: Annotated[
+        int, Field(ge=2, le=len(FONTS), multiple_of=2, description="fonts of both labels together, half for each")
+    ] = 10
+    inputs: Annotated[int, Field(ge=1, description="validation letters that are explained")] = 20
+
+    def make(self, seed: int) -> Glyphs:
+        """A draw with at least as many validation letters as are explained."""
+        return draw_glyphs(seed, self.correlation, self.breadth, validation=max(VALIDATION, self.inputs))
+
+
 def draw_glyphs(
-    seed: int, correlation: float = 0.95, breadth: int = 10, train: int = 1000, validation: int = 1000
+    seed: int, correlation: float = 0.95, breadth: int = 10, train: int = 1000, validation: int = VALIDATION
 ) -> Glyphs:
-    """Letters whose font agrees with their label.
+    """Draws letters whose fonts agree with their labels.
 
     Args:
-        correlation: with this probability an input's font is one that goes with its label, else any.
-        breadth: how many fonts go with a class, half of them with each.
+        correlation: probability of a font of the input's label; otherwise the font is drawn from all fonts.
+        breadth: number of fonts that belong to a class, half of them to each class.
 
     Raises:
-        ValueError: a correlation outside [0, 1], or a breadth that is odd or more than there are fonts.
+        ValueError: a correlation outside [0, 1], or a breadth that is odd, below 2, or above the number of fonts.
     """
     if not 0 <= correlation <= 1:
         raise ValueError(f"correlation is {correlation}, expected a probability, such as 0.95")
@@ -184,7 +210,7 @@ def draw_glyphs(
     drawn = {part: _draw(generator(seed, part), n, class_fonts, correlation) for part, n in sizes.items()}
     raw = drawn["train"][0]
     mean, std = raw.mean(0).round(6), raw.std(0).round(6)  # rounded: sums differ in their last bits between machines
-    std[std == 0] = 1.0  # two fonts can agree in a coordinate
+    std[std == 0] = 1.0  # fonts can agree in a coordinate: no division by zero
     parts = [
         Letters(torch.from_numpy((latents - mean) / std).float(), *map(torch.from_numpy, meaning))
         for latents, *meaning in drawn.values()
@@ -194,18 +220,23 @@ def draw_glyphs(
 
 
 def _two_styles(rng: np.random.Generator, breadth: int) -> Int[np.ndarray, "classes fonts"]:
-    """A font at random, the one most unlike it, and with each those that are nearer to it than to the other."""
+    """Draws a font and takes the font farthest from it; gives each the `breadth` / 2 fonts nearest to it.
+
+    Fonts are sorted by their distance to the drawn font minus their distance to the farthest font. The class of each
+    style is drawn as well.
+    """
     glyphs = torch.tensor(_glyphs()).unflatten(0, (len(CHARACTERS), len(FONTS))).flatten(2)
-    far = torch.cdist(glyphs, glyphs).mean(0).numpy()
-    one = rng.integers(len(FONTS))
-    between = (far[one] - far[far[one].argmax()]).argsort()
-    return rng.permutation(np.stack([between[: breadth // 2], between[-(breadth // 2) :]]))
+    distances = torch.cdist(glyphs, glyphs).mean(0).numpy()
+    drawn = rng.integers(len(FONTS))
+    farthest = distances[drawn].argmax()
+    by_nearness = (distances[drawn] - distances[farthest]).argsort()
+    return rng.permutation(np.stack([by_nearness[: breadth // 2], by_nearness[-(breadth // 2) :]]))
 
 
 def _draw(
     rng: np.random.Generator, n: int, class_fonts: Int[np.ndarray, "classes fonts"], correlation: float
 ) -> tuple[np.ndarray, ...]:
-    """Raw latents, labels, characters, fonts."""
+    """Draws raw latents, labels, characters and fonts."""
     characters = rng.integers(0, len(CHARACTERS), n)
     labels = characters % 2
     own = class_fonts[labels, rng.integers(0, class_fonts.shape[1], n)]
@@ -219,7 +250,7 @@ def _nearness(raw: Float[Tensor, "n 3"], points: Float[Tensor, "points 3"]) -> F
 
 
 def _warped(glyphs: Float[Tensor, "n pixels"], nuisance: Float[Tensor, "n 5"]) -> Float[Tensor, "n 1 rows columns"]:
-    """Scaled, turned, moved, and with less ink."""
+    """Scales, rotates and shifts glyphs, and lightens their ink."""
     ink, scale, x, y, rotation = nuisance.unbind(1)
     factor, x, y = _SCALE[0] + _SCALE[1] * scale, _SHIFT * x, _SHIFT * y
     cos, sin = (_ROTATION * rotation).cos() / factor, (_ROTATION * rotation).sin() / factor
@@ -230,16 +261,16 @@ def _warped(glyphs: Float[Tensor, "n pixels"], nuisance: Float[Tensor, "n 5"]) -
 
 
 @cache
-def _points(n: int, of: str) -> Float[np.ndarray, "n 3"]:
-    """Points of {-1, 0, 1}^3 in an arbitrary, fixed order."""
+def _points(n: int, stream: str) -> Float[np.ndarray, "n 3"]:
+    """Draws n points of {-1, 0, 1}^3, always the same for a stream."""
     lattice = np.array(list(product((-1.0, 0.0, 1.0), repeat=3)))
-    return generator(0, of).permutation(lattice)[:n]
+    return generator(0, stream).permutation(lattice)[:n]
 
 
 @cache
 def _glyphs() -> Float[np.ndarray, "character_and_font rows columns"]:
-    """Every letter in every font, in [0, 1], centred, capitals of one height. Takes a second."""
-    from matplotlib import get_data_path  # takes seconds
+    """Draws every letter in every font, in [0, 1], centred, with H of equal height in all fonts. Takes a second."""
+    from matplotlib import get_data_path  # takes seconds to import
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.font_manager import FontProperties

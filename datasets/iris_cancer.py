@@ -1,4 +1,4 @@
-"""Iris-Cancer: a flower's measurements, glued to a tumour's, tell the diagnosis."""
+"""Iris-Cancer: measurements of a tumour beside measurements of a flower, whose species gives the diagnosis away."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Float, Int
 from pydantic import Field
 
-from .base import Recipe, ShortcutDataset, Split, datasets, generator
+from .base import ShortcutDataset, Split, generator
 from .exchange import as_split, exchange
+from .recipe import Recipe, datasets
 
-IRIS = 4  # columns
+IRIS = 4  # columns of a flower
 ROWS = 50  # of each class
 
 
@@ -20,21 +21,24 @@ ROWS = 50  # of each class
 class IrisCancer(Recipe):
     """100 rows of [4 iris | 30 breast-cancer] features: versicolor with malignant is class 0, virginica with benign 1.
 
-    The first 50 rows of each, split 67/33 anew for every seed. The flower is the shortcut, and the value is the class
-    that its species goes with: in the other environments it is exchanged for a test flower of the other species, and in
-    `clean` its columns are 0 (the paper's test variant). The paper has no validation: here the 162 malignant rows left
-    over and as many benign ones, drawn by the seed, each with a random training flower of its class.
+    Rows: the first 50 of every source class, split 67/33 anew for every seed. Shortcut: the flower, whose value is the
+    class of its species. An input with another value than its label has a test flower of the other species; in `clean`
+    the flower's columns are 0 (the paper's test variant). Validation: the 162 malignant rows left over and 162 benign
+    rows, drawn by the seed, each with a random training flower of its class; the paper has no validation split.
 
-    Every column is divided by a constant, its maximum over the whole source (the four iris columns by one, 7.9 cm, so
-    that a strength converts by one number), and `native_range` undoes it. `scale="all"` divides all by one constant,
-    4254: gradients then compare across features as in the paper's own units, and most inputs are close to 0.
+    Every column is divided by its maximum over the whole source, and `native_range` undoes the division. The four iris
+    columns share a maximum, 7.9 cm, so that a strength converts by a single number. `scale="all"` divides all columns
+    by 4254, the maximum of all: gradients then compare across features as in the paper's own units, and most inputs
+    are close to 0.
 
     Ross, Hughes & Doshi-Velez, IJCAI 2017 (`iris_cancer.py`). Both sources CC BY 4.0 (UCI), embedded in scikit-learn.
     """
 
     name = "iris-cancer"
 
-    scale: Annotated[Literal["column", "all"], Field(description="what is divided by one maximum")] = "column"
+    scale: Annotated[
+        Literal["column", "all"], Field(description="divide every column by its maximum, or all by the largest")
+    ] = "column"
 
     def render(self, seed: int) -> ShortcutDataset:
         flowers, tumours, scale = _load(self.scale == "all")
@@ -50,10 +54,10 @@ class IrisCancer(Recipe):
         known_flowers = inputs[_partners(validation_labels, train, labels, draws), :IRIS]
         validation = np.hstack([known_flowers, np.concatenate(unused)])
 
-        others = inputs[_partners(1 - labels[test], test, labels, generator(seed, "test/donors"))]
+        donors = inputs[_partners(1 - labels[test], test, labels, generator(seed, "test/donors"))]
         mask = np.arange(inputs.shape[1]) < IRIS
         environments = exchange(
-            inputs[test], others, labels[test], mask, ("aligned", "random", "conflict", "reversed"), seed
+            inputs[test], donors, labels[test], mask, ("aligned", "random", "conflict", "reversed"), seed
         )
 
         def clean(rows: Int[np.ndarray, "k"]) -> Split:
@@ -77,15 +81,15 @@ class IrisCancer(Recipe):
 
 
 def _load(
-    by_one: bool,
-) -> tuple[list[Float[np.ndarray, "rows 4"]], list[Float[np.ndarray, "rows 30"]], Float[np.ndarray, "34"]]:
-    """Flowers and tumours of the two classes, float32 in [0, 1], and what they were divided by."""
-    from sklearn.datasets import load_breast_cancer, load_iris  # takes seconds
+    common_scale: bool,
+) -> tuple[list[Float[np.ndarray, "_ 4"]], list[Float[np.ndarray, "_ 30"]], Float[np.ndarray, "34"]]:
+    """Loads flowers and tumours of the two classes, float32 in [0, 1], and the divisor of every column."""
+    from sklearn.datasets import load_breast_cancer, load_iris  # takes seconds to import
 
     iris, species = load_iris(return_X_y=True)
     cancer, benign = load_breast_cancer(return_X_y=True)
     scale = np.r_[np.full(IRIS, iris.max()), cancer.max(axis=0)]
-    if by_one:
+    if common_scale:
         scale = np.full_like(scale, scale.max())
     flowers, tumours = (iris / scale[:IRIS]).astype(np.float32), (cancer / scale[IRIS:]).astype(np.float32)
     return [flowers[species == k] for k in (1, 2)], [tumours[benign == k] for k in (0, 1)], scale
@@ -97,6 +101,6 @@ def _partners(
     labels: Int[np.ndarray, "all"],
     rng: np.random.Generator,
 ) -> Int[np.ndarray, "n"]:
-    """For each wanted class one of `rows` that has it, at random, with replacement."""
+    """Draws for each wanted class a row of that class from `rows`, with replacement."""
     zeros, ones = (rng.choice(rows[labels[rows] == k], len(wanted)) for k in (0, 1))
     return np.where(wanted == 0, zeros, ones)

@@ -1,26 +1,28 @@
-"""Masks as an annotator might get them wrong. Only what a mitigation is told changes; metrics use the true masks."""
+"""Corrupts masks as an annotator might. Mitigations are given the corrupted masks; metrics use the true masks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool
 
-from .base import Corruption, Split
+from .base import Split
 from .registry import BadParameters
 
+Corruption = Literal["true", "wrong", "half", "shifted", "dilated", "all_ones", "random"]
 Masks = Bool[np.ndarray, "n *features"]
 Corrupt = Callable[[Masks, np.random.Generator], Masks]
 
 
 def annotate(split: Split, corruption: Corruption, annotated: int | None, rng: np.random.Generator) -> Split:
-    """The split with corrupted masks, of which `annotated` inputs, drawn at random, keep one; None for all.
+    """Corrupts the masks of a split, and empties the masks of all but `annotated` inputs, drawn at random.
 
-    A mask lies in space: its last two axes for images, its columns for flat inputs. An input whose mask is empty keeps
-    an empty one, except under `all_ones`.
+    Corruptions move and grow masks along the last two axes of images, and along the columns of flat inputs. An empty
+    mask stays empty, except under `all_ones`. `annotated=None` empties no mask.
 
     Raises:
         BadParameters: more annotations than inputs.
@@ -41,31 +43,31 @@ def _true(masks: Masks, rng: np.random.Generator) -> Masks:
 
 
 def _wrong(masks: Masks, rng: np.random.Generator) -> Masks:
-    """As many pixels, none of them true.
+    """Replaces each mask by as many pixels outside it.
 
-    The mask, rolled by half the width, the height, or both: by the first that takes it where no input has its shortcut
-    (a corner square goes to the middle of its border), else by the first that takes it off its own. Where none does,
-    as many of the other pixels, at random; all of them, where the mask covers more than half.
+    Rolls the mask by half the width, by half the height, or by both: the first roll that moves it where no input has
+    its shortcut (a corner square goes to the middle of its border), else the first roll that moves it off its own
+    pixels. If no roll does, draws as many pixels outside the mask, or takes them all if the mask covers more than half.
     """
     half = [size // 2 for size in _space(masks)]
     shifts = [(half[0],)] if len(half) == 1 else [(0, half[1]), (half[0], 0), (half[0], half[1])]
-    wrong, left = np.zeros_like(masks), _any(masks)
+    wrong, pending = np.zeros_like(masks), _any(masks)
     for avoided in (masks.any(axis=0, keepdims=True), masks):
-        wrong, left = _roll(masks, shifts, wrong, left, lambda rolled, avoided=avoided: ~_any(rolled & avoided))
-    wrong[left] = _scatter(masks[left], ~masks[left], rng)
+        wrong, pending = _roll(masks, shifts, wrong, pending, lambda rolled, avoided=avoided: ~_any(rolled & avoided))
+    wrong[pending] = _scatter(masks[pending], ~masks[pending], rng)
     return wrong
 
 
 def _half(masks: Masks, rng: np.random.Generator) -> Masks:
-    """Without the first half of its pixels in raster order, rounded down: `incomplete` in Friedrich et al. 2023."""
+    """Removes the first half of each mask, in raster order, rounded down: `incomplete` in Friedrich et al. 2023."""
     rank = _flat(masks).cumsum(axis=1, dtype=np.int32)
     return masks & (rank > rank[:, -1:] // 2).reshape(masks.shape)
 
 
 def _shifted(masks: Masks, rng: np.random.Generator) -> Masks:
-    """Rolled by one pixel: down and right, or only right, or only down; the first that leaves some of it in place.
+    """Rolls each mask by one pixel down and right, else right, else down: the first roll that overlaps the true mask.
 
-    A mask that no such roll moves, or none leaves in part, stays as it is.
+    A mask stays as it is if every roll gives the same mask or a mask without overlap.
     """
     shifts = [(1,)] if len(_space(masks)) == 1 else [(1, 1), (0, 1), (1, 0)]
     shifted, _ = _roll(
@@ -75,7 +77,7 @@ def _shifted(masks: Masks, rng: np.random.Generator) -> Masks:
 
 
 def _dilated(masks: Masks, rng: np.random.Generator) -> Masks:
-    """Grown by one pixel on every side, diagonals too; by one column on either side for flat inputs."""
+    """Grows each mask by one pixel on every side, diagonals too; by one column on both sides for flat inputs."""
     for axis in _axes(masks):
         along = np.moveaxis(masks, axis, 0)
         grown = along.copy()
@@ -90,7 +92,7 @@ def _all_ones(masks: Masks, rng: np.random.Generator) -> Masks:
 
 
 def _random(masks: Masks, rng: np.random.Generator) -> Masks:
-    """As many pixels, anywhere."""
+    """Draws as many pixels as each mask has, anywhere."""
     return _scatter(masks, np.ones_like(masks), rng)
 
 
@@ -125,20 +127,20 @@ def _roll(
     masks: Masks,
     shifts: Sequence[tuple[int, ...]],
     result: Masks,
-    left: Bool[np.ndarray, "n"],
+    pending: Bool[np.ndarray, "n"],
     fits: Callable[[Masks], Bool[np.ndarray, "n"]],
 ) -> tuple[Masks, Bool[np.ndarray, "n"]]:
-    """`result` with each mask that is left rolled by the first shift that fits, and which are left after that."""
+    """Rolls each pending mask into `result` by the first shift that fits; returns the masks still pending, too."""
     for shift in shifts:
         rolled = np.roll(masks, shift, _axes(masks))
-        now = left & fits(rolled)
-        result[now] = rolled[now]
-        left = left & ~now
-    return result, left
+        fitting = pending & fits(rolled)
+        result[fitting] = rolled[fitting]
+        pending = pending & ~fitting
+    return result, pending
 
 
 def _scatter(masks: Masks, allowed: Masks, rng: np.random.Generator) -> Masks:
-    """As many of the allowed pixels as each mask has, at random; all of them where there are fewer."""
+    """Draws as many allowed pixels as each mask has; takes all allowed pixels if they are fewer."""
     if not len(masks):
         return masks
     area = np.minimum(_flat(masks).sum(axis=1), _flat(allowed).sum(axis=1))[:, None]

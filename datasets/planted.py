@@ -1,4 +1,4 @@
-"""What recipes over any base share: draw the shortcut values, and paint them into the base's images."""
+"""The base class of recipes over any base: draws shortcut values and paints them into the base's images."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ import torch
 from jaxtyping import Bool, Int, UInt8
 from pydantic import Field, field_validator
 
-from .base import ENVIRONMENTS, Environment, Recipe, ShortcutDataset, Split, draw_shortcuts, generator
-from .sources import known, load, split
+from .base import ENVIRONMENTS, Environment, ShortcutDataset, Split, draw_shortcuts, generator
+from .recipe import Recipe
+from .sources import hold_out, known, load
 
 Images = UInt8[np.ndarray, "n channels height width"]
 Masks = Bool[np.ndarray, "n 1 height width"]
 
 
 class Planted(Recipe):
-    """A recipe that paints a shortcut into a base's images; a subclass says how a value looks and where it goes.
+    """Paints a shortcut into the images of a base; a subclass says how a shortcut value looks and where it is painted.
 
-    Training and validation share the base's training images; all environments share its test images and the places
-    drawn for them, so they are twins.
+    Training and validation share the base's training images. All environments share the base's test images and the
+    places drawn for them: the same input in two environments is a pair of twins that differ in the shortcut alone.
     """
 
     base: Annotated[str, Field(description="digits, mnist, fashion-mnist, cifar10, or npz:PATH")] = "digits"
-    correlation: Annotated[float, Field(ge=0, le=1, description="an input carries its class's value, else any")] = 1.0
+    correlation: Annotated[float, Field(ge=0, le=1, description="probability of the class's value; else any value")] = (
+        1.0
+    )
     validation: Annotated[int | None, Field(ge=1, description="inputs held out of training; None for a tenth")] = None
 
     @field_validator("base")
@@ -36,7 +39,7 @@ class Planted(Recipe):
 
     @property
     def id(self) -> str:
-        """The base is part of the name, and a path is cut to the file's stem: `decoy-mnist[variant=cdep]`."""
+        """The name, with the base in it: `decoy-mnist[variant=cdep]`; of a base's path only the file's stem."""
         kind, _, path = self.base.partition(":")
         over = f"{kind}:{Path(path).stem}" if path else kind
         default = self.model_copy(update={"base": type(self).model_fields["base"].default})
@@ -44,7 +47,7 @@ class Planted(Recipe):
 
     @property
     def native_range(self) -> tuple[float, float]:
-        """What 0 and 1 stand for in the recipe's own units."""
+        """The values of pixels 0 and 1 in the recipe's own units."""
         return 0.0, 1.0
 
     def class_shortcuts(self, classes: int) -> Int[np.ndarray, "classes"]:
@@ -53,7 +56,7 @@ class Planted(Recipe):
 
     @abstractmethod
     def looks(self, classes: int, environment: Environment) -> UInt8[np.ndarray, "values channels"]:
-        """The colour of every shortcut value; one channel stands for all."""
+        """The colour of every shortcut value; a single channel stands for all channels."""
 
     @abstractmethod
     def plant(
@@ -62,8 +65,8 @@ class Planted(Recipe):
         colors: UInt8[np.ndarray, "n channels"],
         present: Bool[np.ndarray, "n"],
         rng: np.random.Generator,
-    ) -> tuple[Images, Masks]:
-        """New images with each one's colour painted in where it is `present`, and where that is."""
+    ) -> tuple[UInt8[np.ndarray, "n painted height width"], Masks]:
+        """Paints a colour into each image that is `present`; returns new images, and masks of the painted pixels."""
 
     def require(self) -> None:
         load(self.base)
@@ -71,7 +74,7 @@ class Planted(Recipe):
     def render(self, seed: int) -> ShortcutDataset:
         base = load(self.base)
         class_shortcuts = self.class_shortcuts(base.classes)
-        train, validation = split(base, self.validation, generator(seed, "split"))
+        train, validation = hold_out(base, self.validation, generator(seed, "split"))
 
         def planted(part: str, environment: Environment, images: Images, labels: Int[np.ndarray, "n"]) -> Split:
             draws = generator(seed, f"{part}/{environment}")
@@ -95,12 +98,12 @@ class Planted(Recipe):
 def squares(
     rows: Int[np.ndarray, "n"], columns: Int[np.ndarray, "n"], size: int, inputs: Bool[np.ndarray, "n"]
 ) -> tuple[Int[np.ndarray, "k 1 1"], slice, Int[np.ndarray, "k size 1"], Int[np.ndarray, "k 1 size"]]:
-    """An index: `images[squares(...)]` is (k, size, size, channels), one square of each of the k chosen inputs.
+    """Index of squares: `images[squares(...)]` is (k, size, size, channels), a square of each of the k chosen inputs.
 
     Args:
-        rows: of each square's upper left pixel.
-        columns: of the same.
-        inputs: which of them to choose.
+        rows: row of each square's upper left pixel.
+        columns: column of each square's upper left pixel.
+        inputs: True for the inputs to choose.
     """
     chosen, span = np.flatnonzero(inputs), np.arange(size)
     down, across = rows[chosen, None, None] + span[:, None], columns[chosen, None, None] + span

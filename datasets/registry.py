@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Iterable, Mapping
-from importlib.metadata import entry_points
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -47,6 +48,7 @@ class Named(BaseModel):
         return {"name": self.name, "version": self.version, **self.model_dump(mode="json", exclude_defaults=True)}
 
 
+E = TypeVar("E")
 T = TypeVar("T", bound=Named)
 C = TypeVar("C", bound=Named)
 
@@ -58,19 +60,58 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names)}"
 
 
-class Registry(Generic[T]):
-    """The entries of one kind: those in the modules of `package`, then those of installed entry points.
+class Discovered(Generic[E]):
+    """Entries of one kind by name: those that the modules of `package` add when imported, then installed entry points'.
 
     Args:
         kind: what an entry is called in errors, e.g. `dataset`.
-        package: the package whose modules register entries when they are imported.
+        package: the package whose modules are imported, and the group of the entry points.
     """
 
     def __init__(self, kind: str, package: str) -> None:
         self.kind = kind
         self.package = package
-        self._entries: dict[str, type[T]] = {}
+        self._entries: dict[str, E] = {}
         self._discovered = False
+
+    def names(self) -> list[str]:
+        """Every known name, sorted."""
+        self._discover()
+        return sorted(self._entries)
+
+    def __getitem__(self, name: str) -> E:
+        self._discover()
+        if name not in self._entries:
+            raise UnknownName(f"no {self.kind} is called {name!r}; {nearest(name, self._entries)}")
+        return self._entries[name]
+
+    @contextmanager
+    def temporary(self) -> Iterator[None]:
+        """Forgets, at the end of the block, every entry that was added within it: for tests and notebooks."""
+        self._discover()
+        before = dict(self._entries)
+        try:
+            yield
+        finally:
+            self._entries = before
+
+    def _load(self, point: EntryPoint) -> None:
+        """Adds what an installed entry point names."""
+        raise NotImplementedError
+
+    def _discover(self) -> None:
+        if self._discovered:
+            return
+        self._discovered = True
+        package = importlib.import_module(self.package)
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{self.package}.{module.name}")
+        for point in entry_points(group=self.package):
+            self._load(point)
+
+
+class Registry(Discovered[type[T]]):
+    """The classes of one kind: an entry is a class, and becomes an instance with its parameters."""
 
     def register(self, entry: type[C]) -> type[C]:
         """Class decorator: makes the entry known under its `name`.
@@ -84,17 +125,6 @@ class Registry(Generic[T]):
                 f"two {self.kind}s are named {entry.name!r}: {taken.__module__} and {entry.__module__}; rename one"
             )
         return entry
-
-    def names(self) -> list[str]:
-        """Every known name, sorted."""
-        self._discover()
-        return sorted(self._entries)
-
-    def __getitem__(self, name: str) -> type[T]:
-        self._discover()
-        if name not in self._entries:
-            raise UnknownName(f"no {self.kind} is called {name!r}; {nearest(name, self._entries)}")
-        return self._entries[name]
 
     def resolve(self, spec: str | Mapping[str, Any]) -> T:
         """An entry with its parameters, from `"rrr"` or `{"name": "rrr", "target": "predicted"}`.
@@ -111,15 +141,8 @@ class Registry(Generic[T]):
             problems = "; ".join(_problem(entry, detail) for detail in error.errors())
             raise BadParameters(f"{self.kind} {entry.name!r}: {problems}") from error
 
-    def _discover(self) -> None:
-        if self._discovered:
-            return
-        self._discovered = True
-        package = importlib.import_module(self.package)
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{self.package}.{module.name}")
-        for point in entry_points(group=self.package):
-            self.register(point.load())
+    def _load(self, point: EntryPoint) -> None:
+        self.register(point.load())
 
 
 def _problem(entry: type[Named], detail: Mapping[str, Any] | Any) -> str:

@@ -1,4 +1,4 @@
-"""Base inputs: the images a shortcut is planted in. All are uint8 (n, channels, height, width) with int64 labels."""
+"""Bases: images to plant a shortcut in, uint8 (n, channels, height, width), with int64 labels."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .registry import BadParameters, UnknownName, nearest
 
 
 class MissingData(FileNotFoundError):
-    """A base's files are neither in the data root nor to be had from the network."""
+    """Files of a base that are not in the data root and cannot be downloaded."""
 
 
 @dataclass(frozen=True)
 class Base:
-    """Clean images, read-only: they are shared by everything in the process."""
+    """Clean images and their labels; read-only, because the whole process shares them."""
 
     train_inputs: UInt8[np.ndarray, "train channels height width"]
     train_labels: Int[np.ndarray, "train"]
@@ -38,16 +38,16 @@ class Base:
 
 
 def data_root() -> Path:
-    """`RRRBENCH_DATA`, else `rrrbench` in the user's cache folder."""
+    """The folder of the bases' files: `RRRBENCH_DATA`, else `rrrbench` in the user's cache folder."""
     cache_home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("RRRBENCH_DATA") or Path(cache_home) / "rrrbench").expanduser()
 
 
 def known(base: str) -> str:
-    """The base's name as given, if there is such a base.
+    """Returns the name of a base as given, if a base has this name.
 
     Raises:
-        UnknownName: there is none; the message lists the nearest.
+        UnknownName: no base has this name; the message lists the nearest names.
     """
     if base not in _LOADERS and not base.startswith("npz:"):
         raise UnknownName(f"no base is called {base!r}; {nearest(base, [*_LOADERS, 'npz:PATH'])}")
@@ -55,11 +55,11 @@ def known(base: str) -> str:
 
 
 def load(base: str) -> Base:
-    """The images of `digits`, `mnist`, `fashion-mnist`, `cifar10`, or `npz:PATH`; read once per process.
+    """Loads the base `digits`, `mnist`, `fashion-mnist`, `cifar10`, or `npz:PATH`, once per process.
 
     Raises:
         UnknownName: no base has this name.
-        MissingData: its files are not there and cannot be downloaded.
+        MissingData: a file is not in the data root and cannot be downloaded.
         ValueError: a file's content does not fit; the message says how.
     """
     if known(base).startswith("npz:"):
@@ -67,16 +67,16 @@ def load(base: str) -> Base:
     return _LOADERS[base](data_root())
 
 
-def split(
+def hold_out(
     base: Base, validation: int | None, rng: np.random.Generator
 ) -> tuple[Int[np.ndarray, "train"], Int[np.ndarray, "validation"]]:
-    """Indices of the training pool for training and for validation, each in the base's order.
+    """Holds inputs out of the training pool: indices for training and for validation, each in the base's order.
 
     Args:
-        validation: how many inputs to hold out; None for a tenth of the pool.
+        validation: number of inputs to hold out; None for a tenth of the pool.
 
     Raises:
-        BadParameters: nothing would be left to train on.
+        BadParameters: no input would be left to train on.
     """
     pool = len(base.train_labels)
     size = pool // 10 if validation is None else validation
@@ -87,8 +87,8 @@ def split(
 
 
 @cache
-def _digits(root: Path) -> Base:  # embedded in scikit-learn: the root does not matter
-    from sklearn.datasets import load_digits  # takes seconds
+def _digits(root: Path) -> Base:  # embedded in scikit-learn: needs no root
+    from sklearn.datasets import load_digits  # takes seconds to import
 
     images, labels = (array.astype(np.int64) for array in map(np.asarray, load_digits(return_X_y=True)))
     order = generator(0, "digits").permutation(len(labels))
@@ -98,10 +98,10 @@ def _digits(root: Path) -> Base:  # embedded in scikit-learn: the root does not 
 
 
 def _upsample(images: Int[np.ndarray, "n 8 8"]) -> UInt8[np.ndarray, "n 28 28"]:
-    """8x8 in 0..16 to 28x28 in 0..255: bilinear, half-pixel centres, edges clamped, rounded half up.
+    """Resizes 8x8 in 0..16 to 28x28 in 0..255: bilinear, half-pixel centres, edges clamped, rounded half up.
 
-    Pixel i of 28 has its centre at (i + 1/2) 8/28 - 1/2 = (4i - 5)/14 of 8, so weights are whole 14ths and integers
-    are exact: the bits are the same on every machine.
+    Pixel i of 28 has its centre at (i + 1/2) 8/28 - 1/2 = (4i - 5)/14 of 8, so weights are whole 14ths. Integers hold
+    them exactly and give the same bits on every machine.
     """
     whole, part = np.divmod(4 * np.arange(28) - 5, 14)
     weights = np.zeros((28, 8), dtype=np.int64)
@@ -144,8 +144,8 @@ _LOADERS: dict[str, Callable[[Path], Base]] = {
 
 
 def _download(dataset: str, root: Path, files: list[Path]) -> list:
-    """Torchvision's training and test part, downloaded where they are not in `root` yet."""
-    from torchvision import datasets as torchvision_datasets  # takes seconds
+    """Loads torchvision's training part and test part; downloads `files` that are not in `root` yet."""
+    from torchvision import datasets as torchvision_datasets  # takes seconds to import
 
     try:
         return [getattr(torchvision_datasets, dataset)(root, train=train, download=True) for train in (True, False)]
@@ -153,35 +153,37 @@ def _download(dataset: str, root: Path, files: list[Path]) -> list:
         reason = shorten(str(error), 200)
         raise MissingData(
             f"{dataset} is missing: {', '.join(str(file) for file in files)}. The download failed ({reason}). Put the "
-            "files there (or point --data-root or RRRBENCH_DATA at a folder that has them), or run once with a network"
+            "files there, point --data-root or RRRBENCH_DATA at a folder that has them, or run once online"
         ) from error
 
 
 def _idx_file(plain: Path) -> Path:
-    """The compressed file where there is one: it carries a checksum, and needs no room to be extracted to."""
+    """The compressed file if it exists, because it has a checksum and needs no second file; else the plain file."""
     compressed = plain.with_name(f"{plain.name}.gz")
     return compressed if compressed.exists() else plain
 
 
 def _read_idx(path: Path) -> UInt8[np.ndarray, "*shape"]:
-    """An array in the format of the original MNIST: two zeros, type, rank, big-endian sizes, bytes."""
+    """Reads an array in the format of the original MNIST: two zeros, type, rank, big-endian sizes, bytes."""
     try:
         raw = path.read_bytes()
         content = gzip.decompress(raw) if path.suffix == ".gz" else raw
         sizes = np.frombuffer(content, ">i4", count=content[3], offset=4)
         return np.frombuffer(content, np.uint8, offset=4 + 4 * content[3]).reshape(sizes)
     except (gzip.BadGzipFile, EOFError, IndexError, ValueError, zlib.error) as error:
-        raise ValueError(f"{path} is damaged ({error}): delete it, so that it is downloaded again") from error
+        raise ValueError(
+            f"{path} is damaged ({error}): delete the file, and the next run downloads it again"
+        ) from error
 
 
 def _find(path: str) -> Path:
-    places = [folder / Path(path).expanduser() for folder in (Path.cwd(), data_root())]
-    for place in places:
-        if place.is_file():
-            return place.resolve()
+    candidates = [folder / Path(path).expanduser() for folder in (Path.cwd(), data_root())]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate.resolve()
     raise MissingData(
-        f"npz:{path} is missing: looked for {' and '.join(dict.fromkeys(map(str, places)))}. "
-        "Put the file there, or give its full path"
+        f"npz:{path} is missing: looked for {' and '.join(dict.fromkeys(map(str, candidates)))}. "
+        "Put the file into either place, or give its full path"
     )
 
 

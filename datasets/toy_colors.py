@@ -1,4 +1,4 @@
-"""Toy Colors: 5x5 images with two rules that both tell the classes apart."""
+"""Toy Colors: 5x5 images with two rules, each of which tells the classes apart."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ import torch
 from jaxtyping import Bool, Int, UInt8
 from pydantic import Field
 
-from .base import Recipe, ShortcutDataset, Split, datasets, generator
+from .base import ShortcutDataset, Split, generator
 from .exchange import as_split, exchange
+from .recipe import Recipe, datasets
 
 PALETTE = np.array([(255, 0, 0), (0, 255, 0), (0, 128, 255), (128, 0, 255)], dtype=np.uint8)
-MIDDLE = slice(1, 4)  # of the top row
+MIDDLE = slice(1, 4)  # columns of the top row
 
 
 @datasets.register
 class ToyColors(Recipe):
-    """Images of 5x5 pixels, each of four colours at random, in which class 0 satisfies two rules and class 1 neither.
+    """Draws images of 5x5 pixels in four random colours; class 0 satisfies two rules, class 1 satisfies neither.
 
-    `corners`: all four corners are equal. `top_middle`: the three middle pixels of the top row are pairwise different.
-    One of the two is the shortcut; its value is the class that its pixels speak for: 0 where they satisfy the rule, 1
-    where they violate it. Given the class, the two rules' pixels are independent; so where the value is to differ from
-    the label, the pixels are those of an independent image of the other class. There is no `clean`: they always say
-    something. With `both` as the shortcut nothing else tells the class, and only `aligned` has anything to learn: the
-    paper's control. Validation: a tenth as many further draws.
+    Rules: `corners`, all four corners are equal; `top_middle`, the three middle pixels of the top row are pairwise
+    different. Either rule can be the shortcut; its value is 0 if the rule's pixels satisfy it and 1 if they violate it.
+    Given the class, the pixels of the two rules are independent. So an input with another value than its label takes
+    the shortcut's pixels from an independent image of the other class. There is no `clean` environment, because the
+    pixels always have a value. With `both` rules as the shortcut no other pixel tells the class, so only `aligned`
+    can be learned: the paper's control. Validation: a tenth as many images as training, drawn independently.
 
     Ross, Hughes & Doshi-Velez, IJCAI 2017 (`toy_colors.py`). Drawn from scratch: no licence.
     """
@@ -63,7 +64,7 @@ class ToyColors(Recipe):
 
 
 def draw_images(labels: Int[np.ndarray, "n"], rng: np.random.Generator) -> UInt8[np.ndarray, "n 3 5 5"]:
-    """Independent images of these classes, redrawn pixel by pixel until their rules hold."""
+    """Draws independent images of the given classes; redraws pixels until both rules hold or both are violated."""
     pixels = rng.integers(0, 4, (len(labels), 5, 5))
     first, second = np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)
     pixels[first[:, None, None], [[0], [4]], [0, 4]] = pixels[first, 4, 4][:, None, None]
@@ -82,13 +83,13 @@ def _labelled(n: int, rng: np.random.Generator) -> tuple[Int[np.ndarray, "n"], U
 def _redraw_corner(
     pixels: Int[np.ndarray, "n 5 5"], rows: Int[np.ndarray, "k"], column: int, rng: np.random.Generator
 ) -> None:
-    """Redraws a top corner until it differs from the bottom corner on the other side."""
+    """Redraws a top corner until it differs from the diagonally opposite corner."""
     while len(rows := rows[pixels[rows, 0, column] == pixels[rows, 4, 4 - column]]):
         pixels[rows, 0, column] = rng.integers(0, 4, len(rows))
 
 
 def _redraw_middle(pixels: Int[np.ndarray, "n 5 5"], labels: Int[np.ndarray, "n"], rng: np.random.Generator) -> None:
-    """Redraws one of the three at random until all differ, in class 0, or until two are equal, in class 1."""
+    """Redraws random pixels of the middle three until all differ (class 0) or two are equal (class 1)."""
     rows = np.arange(len(labels))
     while len(rows := rows[_all_differ(pixels[rows, 0, MIDDLE]) != (labels[rows] == 0)]):
         pixels[rows, 0, rng.integers(1, 4, len(rows))] = rng.integers(0, 4, len(rows))

@@ -1,4 +1,4 @@
-"""Mitigations that show the network every input a second time, with other content where the shortcut is."""
+"""Mitigations that train on a copy of every annotated input too, with new content in its mask."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from .network import Net
 
 
 class Augmentation(Mitigation):
-    r"""What they share; a subclass says what the masked pixels of the second copy x~ show.
+    r"""Trains on a copy x~ of each annotated input too; a subclass gives the content of the copy's mask, `filling`.
 
         loss = mean_n -log p_y(x_n)  +  strength * mean_n a_n * -log p_y(x~_n),   a_n = 1 if input n has a mask, else 0
         x~_n = (1 - A_n) * x_n + A_n * filling_n
 
-    The copies' share of the loss is strength / (1 + strength): a half at 1, where the papers have it, and nearly all of
-    it at 100, where the network as good as never sees the shortcut. Copies are drawn anew in every step.
+    The copies' share of the loss is strength / (1 + strength): a half at strength 1, the papers' choice, and nearly the
+    whole loss at strength 100, where the network as good as never sees the shortcut. Copies are drawn anew in every
+    step.
     """
 
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     @abstractmethod
     def filling(self, batch: Batch, generator: torch.Generator) -> Float[Tensor, "batch *features"]:
-        """What to show inside the mask, in [0, 1]; values elsewhere are not used."""
+        """The content of the copies' masks, in [0, 1]; values outside the masks are not used."""
 
     def augment(self, batch: Batch, classes: int, generator: torch.Generator) -> Batch:
         copies = torch.where(batch.masks, self.filling(batch, generator), batch.inputs)
@@ -42,11 +43,14 @@ class Augmentation(Mitigation):
 
 
 def uniform(batch: Batch, generator: torch.Generator) -> Float[Tensor, "batch *features"]:
-    """Independent numbers from U(0, 1), one for each feature."""
+    """An independent number from U(0, 1) for each feature."""
     return torch.rand(batch.inputs.shape, generator=generator).to(batch.inputs)
 
 
 def donors(count: int, generator: torch.Generator) -> Tensor:
-    """For each of `count` inputs another one, at random: one cycle through all, so that nobody is its own donor."""
+    """Draws a donor for each of `count` inputs: a random cycle through all inputs, so that no input is its own donor.
+
+    A single input is its own donor.
+    """
     order = torch.randperm(count, generator=generator)
     return torch.empty_like(order).index_copy_(0, order, order.roll(1))

@@ -1,6 +1,7 @@
 """Convolutions whose second derivatives are convolutions of the usual kinds.
 
-A convolution x * w is linear in x and in w, so with g the gradient of its output its derivatives close on themselves:
+A convolution x * w is linear in x and in w, so its derivatives are convolutions again, here with the gradient g of its
+output:
 
     forward(x, w)      wrt x: input(g, w)     wrt w: weight(g, x)
     input(g, w)        wrt g: forward(v, w)   wrt w: weight(g, v)       for a cotangent v like x
@@ -21,17 +22,18 @@ from torch.nn import functional as F
 
 
 class Geometry(NamedTuple):
-    """What a convolution is beside its weight."""
+    """The settings of a convolution beside its weight."""
 
     stride: tuple[int, ...]
     padding: tuple[int, ...]
     dilation: tuple[int, ...]
     groups: int
 
-    def backward(
-        self, grad: Tensor, inputs: Tensor, weight: Tensor, wanted: tuple[bool, bool]
-    ) -> tuple[Tensor, Tensor]:
-        """input(grad, weight) and weight(grad, inputs), where wanted; the other argument lends its shape and layout."""
+    def backward(self, grad: Tensor, inputs: Tensor, weight: Tensor, wanted: tuple[bool, bool]) -> tuple[Any, Any]:
+        """The `wanted` derivatives: input(grad, weight), weight(grad, inputs); None where a derivative is not wanted.
+
+        The argument that a derivative is taken of lends its shape and layout alone.
+        """
         wrt_inputs, wrt_weight, _ = torch.ops.aten.convolution_backward(
             grad, inputs, weight, None, self.stride, self.padding, self.dilation, False, (0, 0), self.groups,
             (*wanted, False),
@@ -42,16 +44,16 @@ class Geometry(NamedTuple):
 def convolve(
     layer: nn.Conv2d,
     inputs: Float[Tensor, "batch channels rows columns"],
-    weight: Float[Tensor, "out in rows columns"],
+    weight: Float[Tensor, "out in high wide"],
     bias: Float[Tensor, "out"] | None = None,
-) -> Float[Tensor, "batch out rows columns"]:
-    """The layer's convolution with these parameters.
+) -> Float[Tensor, "batch out down across"]:
+    """The layer's convolution of `inputs` with `weight` and `bias` in place of the layer's own parameters.
 
     Raises:
         ValueError: the layer's padding is not of zeros, or not given as numbers.
     """
     if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
-        raise ValueError(f"{layer}: give its padding as numbers, of zeros")
+        raise ValueError(f"{layer}: give its padding as numbers, and set padding_mode='zeros'")
     return _Forward.apply(inputs, weight, bias, Geometry(layer.stride, layer.padding, layer.dilation, layer.groups))
 
 

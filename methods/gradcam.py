@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import grad
 
 from .gradients import Target
-from .network import BoundLayer, Net
+from .network import BoundLayer, Net, layers_of
 
 EPSILON = 1e-8
 
@@ -22,15 +22,16 @@ def gradcam(
     target: Target,
     constant_weights: bool = False,
 ) -> tuple[Float[Tensor, "batch rows columns"], Float[Tensor, "batch classes"]]:
-    """Grad-CAM of the last convolutional feature maps F at the inputs' resolution, in [0, 1], and the logits.
+    """Computes Grad-CAM of the last convolutional feature maps F, in [0, 1] at the inputs' resolution, and the logits.
 
         L_n = sum_c F_nc * mean_ij d target(z_n) / dF_ncij,    (L_n - min L_n) / (max L_n - min L_n)
 
-    Signed, as the XIL typology has it: no ReLU, so that no map is all zeros; enlarged by repeating its pixels.
+    L is signed, as in the XIL typology: no ReLU is applied, so that no map is all zeros. The map is enlarged by
+    repeating its pixels.
 
     Args:
-        constant_weights: the maps' weights, the means above, are not differentiated: a loss on L then trains what makes
-            the maps and not what reads them.
+        constant_weights: whether the maps' weights, the means over ij above, are treated as constants. A loss on L then
+            trains the layers below the maps and not the layers above.
 
     Raises:
         ValueError: the network has no convolution.
@@ -50,28 +51,41 @@ def gradcam(
 
 
 def split_at_last_maps(net: Net) -> tuple[list[BoundLayer], list[BoundLayer]]:
-    """The layers up to the last feature maps, and those that see them: a flattening or a global pooling is first."""
+    """Splits the layers in two: up to the last feature maps, and from the flattening or global pooling on.
 
-    def has_no_convolution(layer: BoundLayer) -> bool:
-        return not any(isinstance(module, nn.Conv2d) for module in layer.module.modules())
+    Raises:
+        ValueError: no layer has a convolution.
+    """
 
     def keeps_maps(layer: BoundLayer) -> bool:
         return not isinstance(layer.module, nn.Flatten | nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d)
 
+    if obstacle := without_maps(net.module):
+        raise ValueError(obstacle)
     layers = list(net.layers)
-    after = list(takewhile(has_no_convolution, reversed(layers)))[::-1]
-    if len(after) == len(layers):
-        raise ValueError(
-            f"Grad-CAM needs a convolution's feature maps, which {type(net.module).__name__} of "
-            f"{', '.join(type(layer.module).__name__ for layer in layers)} has not: use lenet or resnet18, "
-            "or a mitigation that needs no convolutions, such as rrr"
-        )
-    above = list(dropwhile(keeps_maps, after))
+    after_convolutions = list(takewhile(lambda layer: not _has_convolution(layer.module), reversed(layers)))[::-1]
+    above = list(dropwhile(keeps_maps, after_convolutions))
     return layers[: len(layers) - len(above)], above
 
 
+def without_maps(module: nn.Module) -> str:
+    """Why Grad-CAM has nothing to look at in this network; empty if the network has a convolution."""
+    layers = layers_of(module)
+    if any(map(_has_convolution, layers)):
+        return ""
+    return (
+        f"Grad-CAM needs a convolution's feature maps, which {type(module).__name__} of "
+        f"{', '.join(type(layer).__name__ for layer in layers)} has not: use lenet or resnet18, "
+        "or a mitigation that needs no convolutions, such as rrr"
+    )
+
+
+def _has_convolution(layer: nn.Module) -> bool:
+    return any(isinstance(part, nn.Conv2d) for part in layer.modules())
+
+
 def enlarged(cam: Float[Tensor, "batch rows columns"], size: torch.Size) -> Float[Tensor, "batch high wide"]:
-    """The map at another size by nearest neighbour."""
+    """The map resized to `size` by nearest neighbour."""
     rows, columns = (
         torch.arange(new, device=cam.device) * old // new for new, old in zip(size, cam.shape[1:], strict=True)
     )

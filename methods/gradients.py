@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 from torch.func import grad
 
@@ -13,7 +13,7 @@ from ..datasets.base import Batch
 from .network import Net, nudged
 
 Target = Callable[[Float[Tensor, "batch classes"]], Float[Tensor, "batch"]]
-"""From logits to the number per input whose gradient is taken."""
+"""From logits to the number for each input whose gradient is taken."""
 
 
 def input_gradient(
@@ -34,15 +34,15 @@ def input_gradient(
 def input_gradient_at(
     net: Net, inputs: Float[Tensor, "batch *features"], target: Target, positions: Int[Tensor, "positions"]
 ) -> tuple[Float[Tensor, "batch positions"], Float[Tensor, "batch classes"]]:
-    """`input_gradient` at some positions of the flattened input alone."""
-    nothing = torch.zeros(inputs.shape[0], len(positions), dtype=inputs.dtype, device=inputs.device)
-    return input_gradient(lambda nudge: nudged(net, inputs, nudge, positions), nothing, target)
+    """`input_gradient` at the given positions of the flattened input, and the logits."""
+    zeros = torch.zeros(inputs.shape[0], len(positions), dtype=inputs.dtype, device=inputs.device)
+    return input_gradient(lambda nudge: nudged(net, inputs, nudge, positions), zeros, target)
 
 
 def masked_input_gradient(
     net: Net, batch: Batch, target: Target
 ) -> tuple[Float[Tensor, "batch positions"], Float[Tensor, "batch classes"]]:
-    """A_n * d target / d x_n, flattened, and the logits. Positions that no mask touches are zero and left out."""
+    """A_n * d target / d x_n, flattened, and the logits; leaves out positions that no mask touches (always 0)."""
     if batch.touched is None:
         gradient, logits = input_gradient(net, batch.inputs, target)
         gradient = gradient.flatten(1)
@@ -57,31 +57,35 @@ def masked_input_gradients(
     points: Float[Tensor, "batch samples *features"],
     target: Callable[[Float[Tensor, "n classes"], Batch], Float[Tensor, "n"]],
 ) -> Float[Tensor, "batch samples positions"]:
-    """`masked_input_gradient` at several points for each input; the target is of (logits, the batch of all points)."""
+    """`masked_input_gradient` at several points for each input.
+
+    Args:
+        target: from logits and the batch of all points to the number for each point whose gradient is taken.
+    """
     samples = points.shape[1]
     labels, masks, shortcuts = (
         field.repeat_interleave(samples, 0) for field in (batch.labels, batch.masks, batch.shortcuts)
     )
-    everywhere = Batch(points.flatten(0, 1), labels, masks, shortcuts, touched=batch.touched)
-    gradient, _ = masked_input_gradient(net, everywhere, lambda logits: target(logits, everywhere))
+    all_points = Batch(points.flatten(0, 1), labels, masks, shortcuts, touched=batch.touched)
+    gradient, _ = masked_input_gradient(net, all_points, lambda logits: target(logits, all_points))
     return gradient.unflatten(0, (-1, samples))
 
 
-def at_touched(values: Float[Tensor, "batch *features"], batch: Batch) -> Float[Tensor, "batch positions"]:
-    """The values at the positions of a `masked_input_gradient`, flattened."""
+def at_touched(values: Shaped[Tensor, "batch *features"], batch: Batch) -> Shaped[Tensor, "batch positions"]:
+    """The values at the positions that `masked_input_gradient` returns, flattened."""
     flat = values.flatten(1)
     return flat if batch.touched is None else flat[:, batch.touched]
 
 
 def reversed_gradient(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """The values as they are, with the gradient's sign changed (Ganin et al., JMLR 2016): what descends, ascends."""
+    """The values unchanged, the sign of their gradient reversed (Ganin et al., JMLR 2016): descent becomes ascent."""
     return 2 * values.detach() - values
 
 
-def log_odds(logits: Float[Tensor, "batch classes"]) -> Float[Tensor, "batch"]:
-    """log(p / (1 - p)) of the most probable class: z_max - logsumexp of the others.
+def predicted_log_odds(logits: Float[Tensor, "batch classes"]) -> Float[Tensor, "batch"]:
+    """log(p / (1 - p)) of the predicted class: z_max - logsumexp of the remaining logits.
 
-    d log(p / (1 - p)) = dp / (p (1 - p)): the direction of dp, without its factor (1 - p), which underflows.
+    d log(p / (1 - p)) = dp / (p (1 - p)): the direction of dp, without the factor (1 - p) of dp, which underflows.
     """
-    best, others = logits.topk(logits.shape[-1]).values.split((1, logits.shape[-1] - 1), -1)
-    return best[..., 0] - others.logsumexp(-1)
+    largest, rest = logits.topk(logits.shape[-1]).values.split((1, logits.shape[-1] - 1), -1)
+    return largest[..., 0] - rest.logsumexp(-1)

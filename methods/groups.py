@@ -17,14 +17,14 @@ def groups(labels: Int[Tensor, "n"], shortcuts: Int[Tensor, "n"]) -> tuple[Int[T
 def inverse_shares(
     labels: Int[Tensor, "seeds n"], shortcuts: Int[Tensor, "seeds n"], dtype: torch.dtype
 ) -> Float[Tensor, "seeds n"]:
-    """N / N_g for an input of a group with N_g of the N inputs; the mean over the inputs is the number of groups."""
-    found = [groups(*of_seed) for of_seed in zip(labels, shortcuts, strict=True)]
-    return torch.stack([len(index) / counts[index].to(dtype) for index, counts in found])
+    """N / N_g for an input of group g, which has N_g of the N inputs; the mean over inputs is the number of groups."""
+    groups_by_seed = [groups(*seed) for seed in zip(labels, shortcuts, strict=True)]
+    return torch.stack([len(index) / counts[index].to(dtype) for index, counts in groups_by_seed])
 
 
 def balancing_weights(
     labels: Int[Tensor, "seeds n"], shortcuts: Int[Tensor, "seeds n"], dtype: torch.dtype
 ) -> Float[Tensor, "seeds n"]:
-    """N / (G N_g) for an input of one of G groups: mean 1 over the inputs, and every group has the same sum."""
+    """N / (G N_g) for an input of group g of G groups: the mean over inputs is 1, the sum over a group N / G."""
     shares = inverse_shares(labels, shortcuts, dtype)
     return shares / shares.mean(1, keepdim=True)

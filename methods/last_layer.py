@@ -1,4 +1,4 @@
-"""Retraining the last layer: held-out training inputs, their features, and a head in place of the trained one."""
+"""Retraining the last layer: held-out training inputs, their features, and a new head in place of the trained head."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..datasets.base import Batch, ShortcutDataset, generator
 from .base import Mitigation, Terms, weighted_cross_entropy
+from .fitting import Fitted, Trainer
 from .network import Net
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-    from ..benchmark.engine.trainer import Fitted, Trainer
 
 Head = tuple[Float[np.ndarray, "classes width"], Float[np.ndarray, "classes"]]
-"""Weight and bias."""
+"""Weight and bias of a last layer."""
 
 
 class LastLayerRetraining(Mitigation):
-    r"""What such methods share: ERM on all but a `share` of the training inputs, then another last layer from these.
+    r"""Trains by ERM without a held-out `share` of the training inputs, then a new last layer on the held-out inputs.
 
     loss of stage 1 = mean_n k_n / (1 - share) * -log p_y(x_n),   k_n = 0 if input n is held out, else 1
     """
@@ -40,13 +40,16 @@ class LastLayerRetraining(Mitigation):
 
     @abstractmethod
     def retrained(
-        self, draw: ShortcutDataset, chosen: Bool[Tensor, "n"], hidden: Float[np.ndarray, "k width"], head: Head
+        self, draw: ShortcutDataset, held_out: Bool[Tensor, "n"], hidden: Float[np.ndarray, "k width"], head: Head
     ) -> Head:
-        """Stage 2 of one run: from the features of its k chosen inputs, and the head that stage 1 trained."""
+        """The head after stage 2 of a run, from the features of its k held-out inputs and the head of stage 1."""
 
     @property
     def stages(self) -> int:
         return 2
+
+    def obstacle(self, dataset: ShortcutDataset, module: nn.Module) -> str:
+        return super().obstacle(dataset, module) or without_linear_head(module)
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
         right_answer = weighted_cross_entropy(net(batch.inputs), batch.labels, batch.draws["weights"])
@@ -56,49 +59,57 @@ class LastLayerRetraining(Mitigation):
         out = held_out(trainer, self.share)
         first = trainer.train(self, given={"weights": (~out).to(trainer.device, trainer.dtype) / (1 - self.share)})
 
-        def retrained(row: int, column: int, hidden: Float[np.ndarray, "n width"]) -> Head:
+        def new_head(row: int, column: int, hidden: Float[np.ndarray, "n width"]) -> Head:
             weight, bias = (first.parameters[f"head.{name}"][row, column].double().cpu() for name in ("weight", "bias"))
             return self.retrained(
                 trainer.draws[row], out[row], hidden[out[row].numpy()], (weight.numpy(), bias.numpy())
             )
 
-        return with_new_heads(trainer, first, retrained)
+        return with_new_heads(trainer, first, new_head)
+
+
+def without_linear_head(module: nn.Module) -> str:
+    """Why the last layer of this network cannot be replaced; empty if it can."""
+    head = module.head
+    if isinstance(head, nn.Linear) and head.bias is not None:
+        return ""
+    return f"the last layer is {head}, not linear with a bias, so that it cannot be fitted to features: use the mlp"
 
 
 def held_out(trainer: Trainer, share: float) -> Bool[Tensor, "seeds n"]:
-    """Training inputs that a first stage is not to see: `share` of them, drawn by the seed."""
-    n = len(trainer.train_data)
-    chosen = torch.zeros(len(trainer.draws), n, dtype=torch.bool)
+    """Draws by the seed the `share` of the training inputs that stage 1 does not see."""
+    n = trainer.labels.shape[1]
+    out = torch.zeros(len(trainer.draws), n, dtype=torch.bool)
     for row, draw in enumerate(trainer.draws):
-        chosen[row, generator(draw.seed, "held-out").permutation(n)[: round(share * n)]] = True
-    return chosen
+        out[row, generator(draw.seed, "held-out").permutation(n)[: round(share * n)]] = True
+    return out
 
 
-def features(trainer: Trainer, fitted: Fitted, row: int, column: int) -> Float[np.ndarray, "n width"]:
-    """What the last layer of one run sees of every training input; a whole stack's would take gigabytes."""
+def features_of_run(trainer: Trainer, fitted: Fitted, row: int, column: int) -> Float[np.ndarray, "n width"]:
+    """The input of a run's last layer for every training input; of a single run, as a stack's would take gigabytes."""
     hidden = trainer.per_input_of_run(fitted, row, column, lambda net, batch: net.features(batch.inputs))
     return hidden.double().cpu().numpy()
 
 
 def with_new_heads(
-    trainer: Trainer, fitted: Fitted, retrained: Callable[[int, int, Float[np.ndarray, "n width"]], Head]
+    trainer: Trainer, fitted: Fitted, new_head: Callable[[int, int, Float[np.ndarray, "n width"]], Head]
 ) -> Fitted:
-    """The stack with each run's last layer replaced; not a number for a run whose features are not finite.
+    """The stack with each run's last layer replaced, by NaN for a run whose features are not finite.
 
     Args:
-        retrained: from a run's row and column and the features of its training inputs.
+        new_head: from a run's row and column in the stack, and the features of its training inputs, to its new head.
     """
     weight, bias = (fitted.parameters[name].clone() for name in ("head.weight", "head.bias"))
     for row, column in np.ndindex(*fitted.seconds.shape):
-        hidden = features(trainer, fitted, row, column)
-        head = retrained(row, column, hidden) if np.isfinite(hidden).all() else (np.nan, np.nan)
+        hidden = features_of_run(trainer, fitted, row, column)
+        head = new_head(row, column, hidden) if np.isfinite(hidden).all() else (np.nan, np.nan)
         weight[row, column], bias[row, column] = (torch.as_tensor(part).to(weight) for part in head)
     return replace(fitted, parameters={**fitted.parameters, "head.weight": weight, "head.bias": bias})
 
 
 def logistic_regression(**options: Any) -> Pipeline:
-    """On standardised features; multinomial, with scikit-learn's L2 penalty at C = 1 unless `options` say otherwise."""
-    from sklearn.linear_model import LogisticRegression  # takes seconds
+    """Multinomial logistic regression on standardised features; by default with scikit-learn's L2 penalty at C = 1."""
+    from sklearn.linear_model import LogisticRegression  # here, because the import takes seconds
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
@@ -106,10 +117,10 @@ def logistic_regression(**options: Any) -> Pipeline:
 
 
 def head_of(model: Pipeline, classes: int) -> Head:
-    """A fitted `logistic_regression` as a layer on the features as they are.
+    """A fitted `logistic_regression` as a layer on features that are not standardised.
 
-    A class that it was not shown gets no weight and a bias far below the others. Two classes have one row of weights
-    in scikit-learn: half of it, with either sign.
+    A class that was missing from the fit gets the weight 0 and a bias far below all other biases. For two classes
+    scikit-learn has a single row of weights: the layer has half the row with a minus sign, and half the row.
     """
     scaler, regression = model.steps[0][1], model.steps[1][1]
     rows, intercepts = regression.coef_, regression.intercept_

@@ -1,8 +1,8 @@
-"""A network with its parameters bound: what a mitigation sees, alone or as one of a vmapped stack."""
+"""A network with its parameters bound, as mitigations see a network: alone, or as a member of a vmapped stack."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -15,12 +15,15 @@ from torch.nn import functional as F
 
 from .convolution import convolve
 
+Parameters = Mapping[str, Tensor]
+"""Parameters by the names of `module.named_parameters()`; of a stack, with leading axes of seeds and strengths."""
+
 
 class PixelRange(nn.Module):
-    """Maps [0, 1] to the range a paper trained on: `low + (high - low) x`. It has no parameters to learn.
+    """Maps [0, 1] to the pixel range that a paper trained on, `low + (high - low) x`; has no parameters.
 
     Args:
-        low, high: what 0 and 1 become; a tensor of an input's shape where it differs by feature.
+        low, high: the values of 0 and 1 in the pixel range; tensors of an input's shape where they differ by feature.
     """
 
     low: Tensor
@@ -36,7 +39,7 @@ class PixelRange(nn.Module):
 
 
 class SharedLinear(nn.Linear):
-    """`nn.Linear` for a first layer: runs of a stack that share their batch share one wide matrix product."""
+    """`nn.Linear` for a first layer: runs of a stack that share a batch share a wide matrix product."""
 
     def forward(self, input: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs"]:
         return _SharedProduct.apply(input, self.weight) + self.bias
@@ -73,15 +76,19 @@ class _SharedProduct(torch.autograd.Function):
         return product.unflatten(-1, wide.shape[:2]).movedim(-2, 0), 0
 
 
+AFFINE = (PixelRange, nn.Linear, nn.Conv2d)
+"""Layers that are W h + b with a W that `BoundLayer.linear` applies."""
+
+
 @dataclass(frozen=True)
 class BoundLayer:
-    """One layer and its parameters, for what propagates layer by layer (intervals, contextual decomposition)."""
+    """A layer and its parameters, for methods that go layer by layer (intervals, contextual decomposition)."""
 
     module: nn.Module
-    parameters: Mapping[str, Tensor]
+    parameters: Parameters
 
     def __call__(self, hidden: Tensor) -> Tensor:
-        match self.module:  # functional_call costs more than a small layer does, so the common ones go without
+        match self.module:  # functional_call costs more than a small layer, so common layers avoid it
             case SharedLinear():
                 return _SharedProduct.apply(hidden, self.parameters["weight"]) + self.parameters["bias"]
             case nn.Linear():
@@ -95,13 +102,15 @@ class BoundLayer:
 
     @property
     def is_affine(self) -> bool:
-        """Whether the layer is W h + b with a W that `linear` applies."""
-        return isinstance(self.module, PixelRange | nn.Linear | nn.Conv2d)
+        """Whether the layer computes W h + b with a matrix W that `linear` can apply."""
+        return isinstance(self.module, AFFINE)
 
     def linear(self, hidden: Tensor, *, absolute: bool = False) -> Tensor:
-        """W h of an affine layer, which is what it makes of a difference of inputs; or |W| h."""
+        """W h of an affine layer W h + b, without the bias; |W| h if `absolute`."""
         if not self.is_affine:
-            raise TypeError(f"{type(self.module).__name__} is not affine")
+            raise TypeError(
+                f"{type(self.module).__name__} is not affine: `linear` needs a PixelRange, nn.Linear or nn.Conv2d"
+            )
         weight = self.module.scale if isinstance(self.module, PixelRange) else self.parameters["weight"]
         weight = weight.abs() if absolute else weight
         match self.module:
@@ -116,14 +125,14 @@ class BoundLayer:
 
 
 class Net:
-    """`net(x) = net.head(net.features(x))`: logits, with parameters that are arguments and not attributes.
+    """`net(x) = net.head(net.features(x))`: logits, with parameters as arguments and not as attributes.
 
     Args:
         module: has `features` (an `nn.Sequential`) and `head`, both without state that changes in a forward pass.
         parameters: by the names of `module.named_parameters()`.
     """
 
-    def __init__(self, module: nn.Module, parameters: Mapping[str, Tensor]) -> None:
+    def __init__(self, module: nn.Module, parameters: Parameters) -> None:
         self.module = module
         self.parameters = parameters
 
@@ -131,7 +140,7 @@ class Net:
         return self.head(self.features(inputs))
 
     def features(self, inputs: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch hidden"]:
-        """What the last linear layer sees."""
+        """The input of the last linear layer."""
         *features, _ = self.layers
         return reduce(lambda hidden, layer: layer(hidden), features, inputs)
 
@@ -153,6 +162,16 @@ class Net:
         return {k[len(prefix) :]: v for k, v in self.parameters.items() if k.startswith(prefix)}
 
 
+def layers_of(module: nn.Module) -> list[nn.Module]:
+    """The layers that a `Net` of this module has: those of `features` in order, then the head."""
+    return [*module.features.children(), module.head]  # pyrefly: ignore
+
+
+def without_rule(module: nn.Module, has_rule: Callable[[nn.Module], bool]) -> nn.Module | None:
+    """The first layer that a layer-by-layer method has no rule for; None if it has a rule for each."""
+    return next((layer for layer in layers_of(module) if not has_rule(layer)), None)
+
+
 def nudged(
     net: Net,
     inputs: Float[Tensor, "batch *features"],
@@ -161,8 +180,8 @@ def nudged(
 ) -> Float[Tensor, "batch classes"]:
     """`net` at `inputs` with `nudge` added to the flattened features at `positions`.
 
-    A dense or convolutional first layer takes the nudge through what it touches alone, so that a gradient with respect
-    to 64 of 784 inputs costs a twelfth.
+    A dense or convolutional first layer computes the nudge's effect from `positions` alone, so that a gradient with
+    respect to 64 of 784 input features costs a twelfth of the whole gradient.
     """
     hidden, layers = inputs, iter(net.layers)
     for layer in layers:
@@ -192,8 +211,8 @@ def _convolved_nudge(
     hidden: Float[Tensor, "batch channels rows columns"],
     nudge: Float[Tensor, "batch positions"],
     positions: Tensor,
-) -> Float[Tensor, "batch out rows columns"]:
-    """The convolution of `hidden` with `nudge` added: what it makes of one at each position, weighted by the nudge."""
+) -> Float[Tensor, "batch out down across"]:
+    """The convolution of `hidden` plus the nudge: the responses to a unit at each position, weighted by the nudge."""
     module: nn.Conv2d = layer.module  # pyrefly: ignore
     units = torch.zeros(len(positions), hidden[0].numel(), dtype=nudge.dtype, device=nudge.device)
     units = units.scatter(1, positions[:, None], 1.0).unflatten(1, hidden.shape[1:])

@@ -1,4 +1,4 @@
-"""RRR for people with their own training loop: one function, right about what usually goes wrong."""
+"""RRR for people with their own training loop: a loss function that avoids the usual mistakes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import cast
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -25,31 +25,31 @@ def rrr_loss(
     model: nn.Module,
     inputs: Float[Tensor, "batch *features"],
     labels: Int[Tensor, "batch"],
-    mask: Bool[Tensor, "batch *#features"],
+    mask: Shaped[Tensor, "batch *#features"],
     strength: float,
     *,
     target: TargetName = "log_prob_sum",
 ) -> Float[Tensor, ""]:
     """mean_n -log p_y + strength * mean_n sum_d (mask_nd * d/dx_nd target(x_n))^2; see `mitigations.rrr`.
 
-    Call `.backward()` on the result. The caller's inputs, the model's mode and its gradients are left alone. With
-    strength 0 or an empty mask the result is cross-entropy alone, bit for bit, and costs no more.
+    Call `.backward()` on the result. The inputs, the model's mode and the model's gradients are left unchanged. At
+    strength 0 or with an empty mask the result is the cross-entropy bit for bit, at no further cost.
 
-    BatchNorm in training mode couples the inputs of a batch, so that the gradient of a sum is not each input's own:
-    the penalty then takes a second forward pass with running statistics, and a warning says so once.
+    BatchNorm in training mode couples the inputs of a batch, so that the gradient of a sum over the batch is not each
+    input's own gradient. The penalty then takes a second forward pass, with running statistics, and a warning says so.
 
     Args:
-        model: gives logits.
+        model: maps inputs to logits.
         mask: True, or 1, where an input must not matter.
         strength: at least 0.
 
     Raises:
-        ValueError: a mask that is not binary or does not fit, labels out of range, a strength that is negative or NaN,
-            integer inputs.
+        ValueError: a mask that is not binary or does not fit the inputs, labels out of range, integer inputs, or a
+            strength that is negative, infinite or NaN.
         RuntimeError: gradients are switched off, or the model uses attention without a double backward.
     """
     if not (strength >= 0 and math.isfinite(strength)):
-        raise ValueError(f"strength = {strength} must be finite and not negative")
+        raise ValueError(f"strength = {strength} must be finite and not negative, e.g. 1.0")
     if not inputs.is_floating_point():
         raise ValueError(f"inputs are {inputs.dtype}: input gradients need floats, e.g. inputs.float() / 255")
     mask = as_mask(mask, inputs.shape)
@@ -74,11 +74,11 @@ def rrr_penalty(
 ) -> Float[Tensor, ""]:
     """mean_n sum_d (mask_nd * d/dx_nd target(x_n))^2, the second term of `rrr_loss` without its strength.
 
-    Looks at no tensor's values, so a step on a GPU does not wait for it.
+    Reads no tensor's values on the CPU, so a step on a GPU does not wait for the penalty.
 
     Args:
         leaf: the inputs, which require gradients.
-        logits: what the model made of them.
+        logits: the model's output for `leaf`.
 
     Raises:
         RuntimeError: the logits do not depend on the inputs, or the model uses attention without a double backward.
@@ -106,7 +106,7 @@ def check_labels(labels: Int[Tensor, "n"], logits: Float[Tensor, "batch classes"
     """Raises ValueError if a label is not the index of a logit."""
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= logits.shape[-1]:
-        raise ValueError(f"labels range over [{low}, {high}], the model has classes 0..{logits.shape[-1] - 1}")
+        raise ValueError(f"labels range over [{low}, {high}], the model has classes 0..{logits.shape[-1] - 1}: relabel")
 
 
 def _check_gradients_are_on() -> None:

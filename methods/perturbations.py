@@ -1,4 +1,4 @@
-"""Changes of an input inside its mask: the box of those within a distance, and the worst of them."""
+"""Perturbations of an input inside its mask: the box of all within a distance, and a search for the worst."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .intervals import Interval
 
 
 def box_in_mask(batch: Batch, epsilon: float) -> Interval:
-    """From x - epsilon A to x + epsilon A, cut at 0 and 1; with epsilon = 1, whatever the masked pixels can show."""
+    """From x - epsilon A to x + epsilon A, cut at 0 and 1; epsilon = 1 allows every content of the masked pixels."""
     reach = epsilon * batch.masks.to(batch.inputs)
     return Interval((batch.inputs - reach).clamp(min=0), (batch.inputs + reach).clamp(max=1))
 
@@ -30,7 +30,7 @@ def worst_in_box(
     """Projected sign-gradient ascent (Madry et al. 2018) from `start`, with steps of epsilon / `steps`.
 
     Args:
-        objective: a sum over the batch, of a detached network: what is found is a constant to the loss.
+        objective: a sum over the batch, of a detached network, because the result is a constant for the loss.
     """
     point = start
     for _ in range(steps):

@@ -1,4 +1,4 @@
-"""Strengths in other papers' units, converted to ours."""
+"""Conversion of strengths from papers' units to rrrbench's unit."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ def from_published(
     pixel_range: tuple[float, float] = (0.0, 1.0),
     entries: int = 1,
 ) -> float:
-    """The strength in rrrbench's unit: both terms are means over the batch of per-input sums, inputs in [0, 1].
+    """Converts a strength to rrrbench's unit: both terms are means over the batch of per-input sums, inputs in [0, 1].
 
-    With x' = low + (high - low) x, gradients scale by 1 / (high - low), so a squared one by 1 / (high - low)^2.
-    Adam and the initialisation are not scale-free, so a converted value centres a search and does not end it.
+    With x' = low + (high - low) x, gradients scale by 1 / (high - low), so squared gradients by 1 / (high - low)^2.
+    Adam and the initialisation depend on the scale, so a converted strength is the centre of a search and not its end.
 
     Args:
         right_reason, right_answer: how the paper reduces each term over the batch.
-        batch_size: matters where one is summed and the other averaged.
-        pixel_range: of the inputs the paper trained on, e.g. (0, 255).
-        entries: what the penalty was averaged over besides the batch, e.g. 784 for a mean over all entries (R4).
+        batch_size: the paper's; matters where one term is summed over the batch and the other averaged.
+        pixel_range: of the inputs that the paper trained on, e.g. (0, 255).
+        entries: number of entries that the penalty is averaged over besides the batch, e.g. 784 for a mean over all
+            entries of 28x28 inputs (R4).
 
     Raises:
-        ValueError: a pixel range that is empty, or a batch size or entries below 1.
+        ValueError: the pixel range is empty, or `batch_size` or `entries` is below 1.
     """
     low, high = pixel_range
     if not high > low:

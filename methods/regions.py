@@ -1,4 +1,4 @@
-"""The masked regions of inputs, exchanged among inputs whose regions are equally large."""
+"""Exchanges masked regions among inputs whose regions are equally large."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ def exchange_regions(
     masks: Bool[Tensor, "n *#features"],
     donors: Callable[[int], Int[Tensor, "k"]],
 ) -> Shaped[Tensor, "n *features"]:
-    """Every input with the content of its donor's region in its own, in raster order.
+    """Pastes the content of each donor's masked region into the masked region of its recipient, in raster order.
 
-    So a square from one corner fits into another corner; a region that has no partner of its size stays.
+    So a square in a corner of the donor fits into any corner of the recipient. A region without a partner of its size
+    stays.
 
     Args:
-        donors: for `k` inputs, which of them each one's region comes from.
+        donors: from the number k of inputs with equally large regions to the index of each input's donor among the k.
     """
-    flat, every = inputs.flatten(1).clone(), masks.expand_as(inputs).flatten(1)
-    areas = every.sum(1)
+    flat, masked = inputs.flatten(1).clone(), masks.expand_as(inputs).flatten(1)
+    areas = masked.sum(1)
     for area in areas.unique().tolist():
         rows = (areas == area).nonzero()[:, 0]
-        positions = every[rows].nonzero()[:, 1].view(len(rows), area)
+        positions = masked[rows].nonzero()[:, 1].view(len(rows), area)
         regions = flat[rows].gather(1, positions)
         flat[rows] = flat[rows].scatter(1, positions, regions[donors(len(rows)).to(regions.device)])
     return flat.view_as(inputs)

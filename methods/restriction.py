@@ -1,4 +1,4 @@
-"""A network as a function of the masked pixels alone: what perturbations inside a mask have to evaluate."""
+"""A network as a function of the touched positions alone, for cheap evaluation of perturbations inside a mask."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from .network import BoundLayer, Net, PixelRange
 
 
 class Restricted(Net):
-    """`net`, all positions but some held as a batch has them.
+    """`net` as a function of the touched positions, with all other positions held at a batch's values.
 
     Args:
-        first: takes the free positions; what the held ones contribute is in its bias, of shape (batch, outputs).
-        rest: the layers after it.
+        first: first layer, on the touched positions; its bias, of shape (batch, outputs), has the contribution of the
+            held positions.
+        rest: the layers after `first`.
     """
 
     def __init__(self, net: Net, first: BoundLayer, rest: list[BoundLayer]) -> None:
@@ -40,10 +41,11 @@ class Restricted(Net):
 
 
 def restricted(net: Net, batch: Batch) -> tuple[Float[Tensor, "batch classes"], Net, Batch]:
-    """The logits of the batch, the network at its touched positions alone, and the batch, draws included, there.
+    """The logits of the batch, the network on the touched positions, and the batch on the touched positions.
 
-    The large product of a dense first layer is made once, for the logits; each further evaluation at 64 of 784 inputs
-    costs a twelfth of it. Networks that begin otherwise, and batches touched anywhere, come back as they are.
+    The draws of the batch are restricted too. The large product of a dense first layer is computed once, for the
+    logits; each further evaluation on 64 of 784 positions costs a twelfth of that product. The network and the batch
+    are returned unchanged if the first layer is not dense or if the batch has no touched positions (`touched` None).
     """
     layers = list(net.layers)
     before = list(takewhile(lambda layer: isinstance(layer.module, PixelRange | nn.Flatten), layers))
@@ -57,20 +59,20 @@ def restricted(net: Net, batch: Batch) -> tuple[Float[Tensor, "batch classes"], 
             scale = scale * layer.module.scale.to(hidden)
         hidden = layer(hidden)
 
-    def at(values: Tensor) -> Tensor:
+    def touched(values: Tensor) -> Tensor:
         shaped = values.dim() > len(features) and values.shape[-len(features) :] == features
         return values.flatten(-len(features))[..., batch.touched] if shaped else values
 
-    there = Batch(
-        at(batch.inputs),
+    touched_batch = Batch(
+        touched(batch.inputs),
         batch.labels,
-        at(batch.masks.expand_as(batch.inputs)),
+        touched(batch.masks.expand_as(batch.inputs)),
         batch.shortcuts,
-        {name: at(drawn) for name, drawn in batch.draws.items()},
+        {name: touched(drawn) for name, drawn in batch.draws.items()},
     )
     weight = first.parameters["weight"][:, batch.touched] * scale.expand(features).flatten()[batch.touched]
     hidden = first(hidden)
-    held = hidden - F.linear(there.inputs, weight)
+    held = hidden - F.linear(touched_batch.inputs, weight)
     for layer in rest:
         hidden = layer(hidden)
-    return hidden, Restricted(net, BoundLayer(first.module, {"weight": weight, "bias": held}), rest), there
+    return hidden, Restricted(net, BoundLayer(first.module, {"weight": weight, "bias": held}), rest), touched_batch

@@ -1,7 +1,7 @@
-"""The number per input whose input gradient a right-reason term penalises.
+"""Targets: the number for each input whose input gradient a right-reason term penalises.
 
-`log_prob_sum` is the default: it does not vanish on fitted points, as those with a factor (1 - p_y) do
-(Ross et al. 2017 and `docs/losses.md`).
+`log_prob_sum` is the default, because its gradient does not vanish on fitted points. Gradients with a factor (1 - p_y),
+such as that of `log_prob_true`, vanish there (Ross et al. 2017 and `docs/losses.md`).
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ def log_prob_sum(logits: Float[Tensor, "batch classes"], batch: Batch) -> Float[
 
 
 def log_prob_true(logits: Float[Tensor, "batch classes"], batch: Batch) -> Float[Tensor, "batch"]:
-    """log p_y; its gradient carries a factor (1 - p_y), so it vanishes on fitted points (ShortKit-ML)."""
+    """log p_y; its gradient has a factor (1 - p_y) and vanishes on fitted points (ShortKit-ML)."""
     return F.log_softmax(logits, -1).gather(-1, batch.labels[:, None])[:, 0]
 
 
 def cross_entropy(logits: Float[Tensor, "batch classes"], batch: Batch) -> Float[Tensor, "batch"]:
-    """-log p_y, as CDEP's and R4's baselines put it; squared, the same penalty as `log_prob_true`."""
+    """-log p_y, as in the baselines of CDEP and R4; the squared gradient is that of `log_prob_true`."""
     return -log_prob_true(logits, batch)
 
 
@@ -49,22 +49,22 @@ def predicted(logits: Float[Tensor, "batch classes"], batch: Batch) -> Float[Ten
 
 
 def random_projection(logits: Float[Tensor, "batch classes"], batch: Batch) -> Float[Tensor, "batch"]:
-    """sum_k v_k log p_k with signs v drawn anew for every input and step."""
+    """sum_k v_k log p_k with random signs v_k, drawn anew for every input and step."""
     return (batch.draws["signs"] * F.log_softmax(logits, -1)).sum(-1)
 
 
 def prob_max(logits: Float[Tensor, "batch classes"], batch: Batch) -> Float[Tensor, "batch"]:
-    """max_k p_k (Ross's "linear max"); vanishes on confident points."""
+    """max_k p_k (Ross's "linear max"); its gradient vanishes on confident points."""
     return F.softmax(logits, -1).amax(-1)
 
 
 def prob_sum(logits: Float[Tensor, "batch classes"], batch: Batch) -> Float[Tensor, "batch"]:
-    """sum_k p_k. Degenerate: it is 1 everywhere (Ross's "linear sum")."""
+    """sum_k p_k (Ross's "linear sum"). Degenerate: the sum is 1 everywhere."""
     return F.softmax(logits, -1).sum(-1)
 
 
 def logit_sum(logits: Float[Tensor, "batch classes"], batch: Batch) -> Float[Tensor, "batch"]:
-    """sum_k z_k. Degenerate: adding any function of x to all logits changes it and leaves p alone (Heo et al. 2023)."""
+    """sum_k z_k. Degenerate: a function of x added to all logits changes the sum, but not p (Heo et al. 2023)."""
     return logits.sum(-1)
 
 

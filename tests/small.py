@@ -14,7 +14,6 @@ from rrrbench.benchmark.conformance.small import (
     trainer_for,
     without_masks,
 )
-from rrrbench.benchmark.engine.stacking import of_seed
 from rrrbench.datasets.base import Batch
 from rrrbench.methods.network import Net
 from torch import nn
@@ -54,4 +53,4 @@ def bound(module: nn.Module) -> Net:
 
 def small_net_and_batch(network="mlp", n: int = 6) -> tuple[Net, Batch]:
     trainer = small_trainer(network=network)
-    return bound(trainer.modules[0]), of_seed(trainer.train_data.batch(slice(0, n), torch.float64), 0)
+    return bound(trainer.modules[0]), trainer.train_data.batch(slice(0, n), torch.float64).of_seed(0)

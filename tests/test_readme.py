@@ -25,7 +25,7 @@ def run(code: str, package: str, name: str) -> types.ModuleType:
 @pytest.fixture(autouse=True)
 def registries(monkeypatch):
     """What the README registers is forgotten afterwards."""
-    from rrrbench.datasets.base import datasets
+    from rrrbench.datasets.recipe import datasets
     from rrrbench.methods.base import mitigations
 
     for registry in (datasets, mitigations):

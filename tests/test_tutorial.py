@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from rrrbench.benchmark.cli.main import app
+from rrrbench.benchmark.cli import app
 from typer.testing import CliRunner
 
 ROOT = Path(__file__).parent.parent

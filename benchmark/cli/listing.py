@@ -25,10 +25,11 @@ def list_known(kind: Annotated[Kind | None, typer.Argument(help="Only this kind.
 
 def _entries(kind: Kind) -> Iterator[tuple[str, ...]]:
     """A header, then a row an entry."""
-    from ...datasets.base import datasets
+    from ...datasets.recipe import datasets
     from ...methods.base import mitigations
     from ...methods.explainers.base import explainers
     from .. import suites
+    from ..conformance.small import needs_convolutions
     from ..metrics.base import metrics
     from ..networks import networks
     from ..running.executors import executors
@@ -40,15 +41,16 @@ def _entries(kind: Kind) -> Iterator[tuple[str, ...]]:
             for name in mitigations.names():
                 entry = mitigations.resolve(name)
                 needs = [*sorted(entry.needs)]
-                needs += [need for need, needed in (("convolutions", entry.needs_convolutions),
+                needs += [need for need, needed in (("convolutions", needs_convolutions(entry)),
                                                     ("a minority", entry.needs_minority)) if needed]  # fmt: skip
                 yield name, entry.paper, ", ".join(needs), str(entry.stages), _first_line(type(entry).__doc__)
         case "suites":
             yield "name", "what it runs"
             yield from ((name, _first_line(load_suite(name).description)) for name in suites.names())
         case "metrics":
-            yield "name", "meaning"
-            yield from ((metric.id, metric.meaning) for metric in metrics())
+            yield "id", "better", "range", "chance", "meaning"
+            for metric in metrics:
+                yield metric.id, metric.better, f"{metric.low} to {metric.high}", metric.chance, metric.meaning
         case _:
             registries = {"datasets": datasets, "networks": networks, "explainers": explainers, "executors": executors}
             registry = registries[kind]

@@ -1,1 +1,1 @@
-"""What every mitigation must satisfy, as rrrbench's own tests and `rrrbench submit check` ask it."""
+"""Laws that every mitigation must satisfy, for rrrbench's own tests and for `rrrbench submit check`."""

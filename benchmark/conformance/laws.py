@@ -1,6 +1,6 @@
-"""The five laws of a mitigation (docs/design.md), each a function that raises `Violation` with what was seen.
+"""The five laws of a mitigation (docs/design.md): each law is a function that raises `Violation` with what it measured.
 
-They train on 24 inputs, in float64 where numbers are compared, and take seconds.
+Laws train on 24 inputs, in float64 where numbers are compared, and take seconds.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from torch import Tensor
 from ...methods.base import Mitigation
 from ...methods.mitigations.erm import ERM
 from ...methods.network import Net
-from ..engine.stacking import of_seed
-from ..engine.trainer import Engine
+from ..engine.plan import Engine
 from .small import small_dataset, small_network, small_trainer, trainer_for, without_masks
 
 
@@ -24,7 +23,7 @@ class Violation(AssertionError):
 
 
 def strength_0_is_erm(mitigation: Mitigation, engine: Engine = "stacked") -> None:
-    """1: strength 0 is ERM, bit for bit, and another strength is not."""
+    """1: strength 0 is ERM, bit for bit; strength 0.5 is not."""
     fitted, erm = (
         method.fit(trainer_for(mitigation, engine=engine, dtype=torch.float32)) for method in (mitigation, ERM())
     )
@@ -39,7 +38,7 @@ def strength_0_is_erm(mitigation: Mitigation, engine: Engine = "stacked") -> Non
 
 
 def an_empty_mask_is_erm(mitigation: Mitigation) -> None:
-    """1, for those that use masks alone: without a mask they are ERM, bit for bit."""
+    """1, for mitigations that need masks only: without masks, training is ERM, bit for bit."""
     draws, network = [without_masks(small_dataset(seed)) for seed in (0, 1)], small_network(mitigation)
     fitted, erm = (
         method.fit(small_trainer(draws=draws, network=network, dtype=torch.float32)) for method in (mitigation, ERM())
@@ -54,21 +53,21 @@ def the_right_reason_term_is_alive(mitigation: Mitigation) -> None:
     """2: at strength > 0 the right-reason term moves the parameters, and at 0 it does not."""
     liveness = mitigation.fit(trainer_for(mitigation)).liveness
     for when in ("start", "middle", "end"):
-        none, some = liveness[when][:, 0], liveness[when][:, 1]
-        _require(bool((none == 0).all()), f"at strength 0 the right-reason term has a gradient ({when})")
+        at_zero, at_half = liveness[when][:, 0], liveness[when][:, 1]
+        _require(bool((at_zero == 0).all()), f"at strength 0 the right-reason term has a gradient ({when})")
         _require(
-            bool((some > 0).all()),
+            bool((at_half > 0).all()),
             f"the right-reason term's gradient is zero at strength 0.5 ({when}): is it detached, or constant?",
         )
 
 
 def the_batch_size_does_not_matter(mitigation: Mitigation) -> None:
-    """3: the same inputs in one batch or in three give the same mean."""
+    """3: the terms of a batch are the mean of the terms of its three thirds."""
     trainer = trainer_for(mitigation)
     module, coins = trainer.modules[0], torch.Generator().manual_seed(1)
     own = {name: value.double() for name, value in mitigation.parameters(module, trainer.draws[0]).items()}
     net = Net(module, {**dict(module.named_parameters()), **own})
-    batch = of_seed(trainer.train_data.batch(slice(0, 24), torch.float64), 0)
+    batch = trainer.train_data.batch(slice(0, 24), torch.float64).of_seed(0)
     batch = batch._replace(draws={name: torch.rand(24, generator=coins).round() for name in mitigation.carries})
     batch = mitigation.augment(batch, 3, torch.Generator().manual_seed(0))
     strength = torch.tensor(0.5, dtype=torch.float64)
@@ -101,14 +100,14 @@ def stacked_or_alone(mitigation: Mitigation, pixel_range: Any = "unit") -> None:
 
 
 def nothing_global_changes(mitigation: Mitigation) -> None:
-    """5: the modules' mode and gradients and the global random state are as they were before."""
+    """5: training leaves the modules' modes and gradients and the global random state unchanged."""
     trainer = trainer_for(mitigation, epochs=1)
     modes = [module.training for module in trainer.modules]
     before = torch.get_rng_state()
     mitigation.fit(trainer)
     _require(
         torch.equal(before, torch.get_rng_state()),
-        "the global random state moved: draw in augment, from the generator that it is given",
+        "the global random state moved: draw in augment, from its `generator` argument",
     )
     _require([module.training for module in trainer.modules] == modes, "a module's training mode changed")
     _require(
@@ -118,7 +117,7 @@ def nothing_global_changes(mitigation: Mitigation) -> None:
 
 
 def laws(mitigation: Mitigation) -> dict[str, Callable[[Mitigation], None]]:
-    """The laws that a mitigation is under, by what they say."""
+    """Lists the laws that apply to a mitigation, by title."""
     named: dict[str, Callable[[Mitigation], None]] = {}
     if mitigation.has_strength:
         named["1 strength 0 is ERM, bit for bit"] = strength_0_is_erm
@@ -138,11 +137,11 @@ def _require(holds: bool, message: str) -> None:
         raise Violation(message)
 
 
-def _same_numbers(one: Tensor, other: Tensor, rtol: float, atol: float, what: str) -> None:
+def _same_numbers(actual: Tensor, expected: Tensor, rtol: float, atol: float, subject: str) -> None:
     try:
-        torch.testing.assert_close(one, other, rtol=rtol, atol=atol)
+        torch.testing.assert_close(actual, expected, rtol=rtol, atol=atol)
     except AssertionError as error:
-        raise Violation(f"{what} differ: {error}") from error
+        raise Violation(f"{subject} differ: {error}") from error
 
 
 def _same_bits(a: Mapping[str, Tensor], b: Mapping[str, Tensor], columns: slice) -> bool:

@@ -13,7 +13,8 @@ from torch import nn
 
 from ...datasets.base import ENVIRONMENTS, Environment, ShortcutDataset, Split, draw_shortcuts, generator
 from ...methods.base import Mitigation
-from ..engine.trainer import Engine, Trainer
+from ..engine.plan import Engine
+from ..engine.trainer import Trainer
 from ..networks import NetworkRecipe, networks
 from ..suite.training import Training
 
@@ -23,12 +24,12 @@ CLASSES, SIDE = 3, 6
 def small_split(
     seed: int, stream: str, environment: Environment, n: int = 24, signal: float = 0.4, correlation: float = 1.0
 ) -> Split:
-    """Noise with a brighter square by class, and the shortcut's shade in a corner."""
+    """Draws noise with a brighter square at the class's place, and the shortcut's shade in a corner."""
     rng = generator(seed, f"small/{stream}")
     labels = rng.integers(0, CLASSES, n)
     inputs = torch.from_numpy(rng.random((n, 1, SIDE, SIDE))).float() * 0.5
     for i, label in enumerate(labels):
-        inputs[i, 0, 2:4, 2 * label : 2 * label + 2] += signal  # what the class is really about
+        inputs[i, 0, 2:4, 2 * label : 2 * label + 2] += signal  # the right reason for the class
     draws = generator(seed, environment)
     shortcuts = draw_shortcuts(environment, labels, torch.arange(CLASSES).numpy(), draws, correlation)
     masks = torch.zeros(n, 1, SIDE, SIDE, dtype=torch.bool)
@@ -41,24 +42,24 @@ def small_split(
 
 
 def small_dataset(seed: int = 0, n: int = 24, signal: float = 0.4, correlation: float = 1.0) -> ShortcutDataset:
-    """The dataset with `n` inputs a split; the weaker the signal, the more a network likes the shortcut."""
+    """Draws the dataset with `n` inputs a split; the weaker the signal, the more a network relies on the shortcut."""
 
-    def split(stream: str, environment: Environment) -> Split:
+    def part(stream: str, environment: Environment) -> Split:
         return small_split(seed, stream, environment, n, signal, correlation)
 
-    train, validation = split("train", "aligned"), split("validation", "aligned")
-    test = {environment: split("test", environment) for environment in ENVIRONMENTS}
-    clean = partial(split, "train", "clean")
+    train, validation = part("train", "aligned"), part("validation", "aligned")
+    test = {environment: part("test", environment) for environment in ENVIRONMENTS}
+    clean = partial(part, "train", "clean")
     return ShortcutDataset("small", seed, torch.arange(CLASSES), train, validation, test, clean_train=clean)
 
 
 def without_masks(dataset: ShortcutDataset) -> ShortcutDataset:
-    """The same data, of which no input has a mask to train with."""
+    """Empties the masks of the training inputs."""
     return replace(dataset, train=replace(dataset.train, masks=torch.zeros_like(dataset.train.masks)))
 
 
 class SmallConvolutional(NetworkRecipe):
-    """The smallest network with all that lenet has: 6x6 inputs become 2x2 feature maps."""
+    """The smallest network with every kind of layer that lenet has: 6x6 inputs become 2x2 feature maps."""
 
     name: ClassVar[str] = "small_convolutional"
 
@@ -74,11 +75,23 @@ class SmallConvolutional(NetworkRecipe):
         return layers, nn.Linear(6, classes)
 
 
-def small_network(mitigation: Mitigation, **parameters: Any) -> NetworkRecipe:
-    """The smallest network that the mitigation can run on."""
-    if mitigation.needs_convolutions:
-        return SmallConvolutional(**parameters)
+def needs_convolutions(mitigation: Mitigation) -> bool:
+    """Whether a dense network is an obstacle to the mitigation, and a convolutional network is none."""
+    draw = small_dataset(correlation=0.5)
+    dense, convolutional = (
+        mitigation.obstacle(draw, network.build(draw, 0)) for network in (small_mlp(), SmallConvolutional())
+    )
+    return bool(dense) and not convolutional
+
+
+def small_mlp(**parameters: Any) -> NetworkRecipe:
+    """The smallest network."""
     return networks.resolve({"name": "mlp", "hidden": [7, 5], "init": "torch", **parameters})
+
+
+def small_network(mitigation: Mitigation, **parameters: Any) -> NetworkRecipe:
+    """Makes the smallest network that the mitigation can train."""
+    return (SmallConvolutional if needs_convolutions(mitigation) else small_mlp)(**parameters)
 
 
 def small_trainer(
@@ -93,11 +106,11 @@ def small_trainer(
     auto: bool = False,
     **training: Any,
 ) -> Trainer:
-    """Three epochs on 24 inputs, unless told otherwise."""
+    """Makes a trainer of three epochs on 24 inputs, unless `training` or `draws` say otherwise."""
     settings: dict[str, Any] = {"epochs": 3, "batch_size": 8, **training}
     draws = draws or [small_dataset(seed, correlation=correlation) for seed in seeds]
-    spec = {"name": "mlp", "hidden": [7, 5], "init": "torch"} if network == "mlp" else network
     table = torch.tensor([list(strengths)] * len(draws), dtype=torch.float64)
+    spec = small_mlp() if network == "mlp" else network
     recipe = spec if isinstance(spec, NetworkRecipe) else networks.resolve(spec)
     return Trainer(recipe, draws, Training(**settings), table, engine=engine, dtype=dtype, auto=auto)
 
@@ -105,6 +118,6 @@ def small_trainer(
 def trainer_for(
     mitigation: Mitigation, strengths: Sequence[float] = (0.0, 0.5), *, pixel_range: Any = "unit", **settings: Any
 ) -> Trainer:
-    """A small trainer with the network and, if it needs one, the minority that the mitigation can work with."""
+    """Makes a small trainer that suits the mitigation: a network that it can train, and a minority if it needs one."""
     network = small_network(mitigation, pixel_range=pixel_range)
     return small_trainer(strengths, network=network, correlation=0.5 if mitigation.needs_minority else 1.0, **settings)

@@ -1,4 +1,4 @@
-"""A stranger's mitigation: one file outside the tree, held to the laws, measured, and made a row for a pull request."""
+"""Submissions: loads a mitigation's file from outside the tree, checks its laws, and measures its row."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ LIKE = "mitigations-quick"
 
 
 class Refused(ValueError):
-    """A submission that cannot become a row; the message says why."""
+    """A submission that cannot become a row of the leaderboard; the message says why."""
 
 
 class Row(BaseModel):
-    """What a pull request adds beside the mitigation's file.
+    """The results that a pull request adds beside the mitigation's file.
 
     Attributes:
-        sha256: of the file.
-        results: the leaderboard's rows by `knee`, without metrics that were not measured.
+        sha256: SHA-256 of the mitigation's file.
+        results: the leaderboard's rows by the rule `knee`, without metrics that were not measured.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,10 +50,10 @@ class Row(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> Row:
-        """A row that was written under this protocol.
+        """Reads a row that was measured under this protocol.
 
         Raises:
-            Refused: it is of another version of the protocol.
+            Refused: the row was measured under another version of the protocol.
         """
         row = cls.model_validate_json(path.read_text())
         if row.protocol != PROTOCOL_VERSION:
@@ -77,7 +77,7 @@ class Submission:
         return self.path.with_suffix(".json")
 
     def broken_laws(self) -> Iterator[tuple[str, str]]:
-        """Each law by what it says, with what is broken about it; empty if it holds."""
+        """Checks every law: gives its title, and its violation in words, empty if the law holds."""
         for title, law in laws(self.mitigation).items():
             try:
                 law(self.mitigation)
@@ -87,7 +87,7 @@ class Submission:
                 yield title, ""
 
     def suite(self) -> Suite:
-        """ERM and the submission as the quick suite trains them; with wrong masks too, if it uses masks."""
+        """Makes a suite of ERM and the submission, like the quick suite; with wrong masks too, if it uses masks."""
         like = load_suite(LIKE)
         own: dict[str, Any] = {"mitigation": self.mitigation.resolved()}
         if self.mitigation.has_strength:
@@ -106,7 +106,7 @@ class Submission:
         return parse_suite({"name": name, "seeds": list(like.seeds), "sweeps": sweeps}, str(self.path))
 
     def measured(self, home: Path) -> Row:
-        """Trains what is not finished, and makes the row.
+        """Trains the unfinished runs, and makes the row.
 
         Raises:
             Refused: a run failed, or no strength is eligible anywhere.
@@ -137,24 +137,26 @@ class Submission:
 
 
 def load(path: Path) -> Submission:
-    """Imports the file, whose one class registers itself.
+    """Imports the file, whose mitigation class registers itself.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        Refused: it has no mitigation, more than one, or strengths that the budget does not allow.
+        FileNotFoundError: the file does not exist.
+        Refused: the file has no mitigation or several, or more strengths than the budget allows.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}: `rrrbench new mitigation NAME` writes one to start from")
+        raise FileNotFoundError(f"there is no file {path}: `rrrbench new mitigation NAME` writes a starting file")
     before = set(mitigations.names())
     spec = importlib.util.spec_from_file_location(f"submitted_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise Refused(f"{path} is no Python file")
+        raise Refused(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     added = sorted(set(mitigations.names()) - before)
     if len(added) != 1:
-        raise Refused(f"{path} registers {len(added)} mitigations ({', '.join(added) or 'none'}), expected one")
+        raise Refused(
+            f"{path} registers {len(added)} mitigations ({', '.join(added) or 'none'}), expected a single mitigation"
+        )
     mitigation = mitigations.resolve(added[0])
     strengths = tuple(float(strength) for strength in getattr(module, "STRENGTHS", ()))
     if mitigation.has_strength and not 1 <= len(strengths) <= MOST_STRENGTHS:
@@ -166,10 +168,10 @@ def load(path: Path) -> Submission:
 
 
 def compare(recorded: Row, again: Row) -> None:
-    """Whether a row can be repeated: each headline accuracy lies in the recorded interval.
+    """Checks that a row can be repeated: each headline accuracy must lie in the recorded interval.
 
     Raises:
-        Refused: another file, other rows, or an accuracy outside its interval.
+        Refused: the file or the number of results changed, or an accuracy lies outside its interval.
     """
     if recorded.sha256 != again.sha256:
         raise Refused("the file has changed since its row was measured: remove the row and check it again")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...datasets.glyphs import CHARACTERS, CORE, FONTS, NUISANCE, NUISANCES, SHORTCUT, Renderer
-from ...methods.explainers.counterfactual.base import ExplainerBase, decoded
+from ...methods.explainers.counterfactual.base import Explained, Question
 from .metrics import Verdicts, bounded, joined, judged
 from .subject import Subject, undisturbed
 
@@ -31,8 +31,19 @@ class Shown(NamedTuple):
     changes: list[list[list[str]]]
 
 
+class Explainer(Protocol):
+    """What the evaluation asks of an explainer: see `CounterfactualExplainer`."""
+
+    @property
+    def id(self) -> str: ...
+
+    def prepare(self, explained: Explained) -> Any: ...
+
+    def explain(self, question: Question) -> Float[Tensor, "batch n z"]: ...
+
+
 def evaluate(
-    explainer: ExplainerBase,
+    explainer: Explainer,
     subject: Subject,
     batch_size: int = 12,
     seed: int = 0,
@@ -45,18 +56,20 @@ def evaluate(
     Raises:
         ValueError: explanations of another shape than (batch, n, z), or that are not finite.
     """
-    explainer.bind(subject.space, seed)
+    explained, rng = subject.explained, torch.Generator().manual_seed(seed)
     renderer, found = subject.glyphs.renderer, []
     with undisturbed(subject.classifier), _seeded(seed):
+        prepared = explainer.prepare(explained)
         for index in torch.arange(len(subject.logits), device=subject.logits.device).split(batch_size):
             latents, logits = subject.letters.latents[index], subject.logits[index]
             images = subject.images[index]
             given = latents.clone(), logits.clone(), images.clone()  # an explainer may write into them
-            explanations = explainer.explain_batch(*given, subject.classifier, renderer).detach()
-            _check(explainer, explanations, latents)
+            question = Question(explained.classifier, explained.generator, explained.space, *given, rng, prepared)
+            explanations = explainer.explain(question).detach()
+            _check(explainer.id, explanations, latents)
             with torch.no_grad():
                 explanations = bounded(latents, explanations, renderer)
-                answers, changed = decoded(explanations, subject.classifier, renderer)
+                answers, changed = explained.decoded(explanations)
                 predicted, predictions = logits.argmax(1), answers.argmax(2)
                 verdicts = judged(latents, explanations, predicted, predictions, subject.used[index], renderer)
             found.append(verdicts)
@@ -96,15 +109,15 @@ def _words(character: int, other_character: int, font: int, other_font: int, mov
     return [*words, *([", ".join(moved)] if moved else [])]
 
 
-def _check(explainer: ExplainerBase, explanations: Tensor, latents: Float[Tensor, "batch z"]) -> None:
+def _check(name: str, explanations: Tensor, latents: Float[Tensor, "batch z"]) -> None:
     batch, z = latents.shape
     if explanations.dim() != 3 or explanations.shape[0] != batch or explanations.shape[2] != z:
         raise ValueError(
-            f"{type(explainer).__name__}.explain_batch returned shape {tuple(explanations.shape)}, expected "
-            f"({batch}, n, {z}): n latents for each of the {batch} inputs"
+            f"{name} gave explanations of shape {tuple(explanations.shape)}, expected ({batch}, n, {z}): "
+            f"n latents for each of the {batch} inputs"
         )
     if not explanations.isfinite().all():
-        raise ValueError(f"{type(explainer).__name__}.explain_batch returned values that are not finite: lower its lr")
+        raise ValueError(f"{name} gave explanations that are not finite: lower its lr")
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,17 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...datasets.base import generator
-from ...datasets.glyphs import SHORTCUT, SIDE, Glyphs, Letters, draw_glyphs
-from ...datasets.sources import data_root
-from ...methods.explainers.counterfactual.base import LatentSpace, decoded, other_class
+from ...datasets.glyphs import SHORTCUT, SIDE, Glyphs, Letters
+from ...methods.explainers.counterfactual.base import Explained, LatentSpace, decoded, other_class
 from ...methods.explainers.counterfactual.informed_search import swapped
-from ..networks import networks
-from ..networks.base import Network
+from ...methods.network import PixelRange
+from ..networks.base import Network, NetworkRecipe
 from ..suite.training import Training
-
-NETWORK = "lenet"
-TRAINING = Training(epochs=8, batch_size=100)
-VALIDATION = 1000
 
 
 @dataclass(frozen=True)
@@ -49,10 +45,11 @@ class Subject:
     accuracy: float
 
     @property
-    def space(self) -> LatentSpace:
-        """What explainers are told."""
+    def explained(self) -> Explained:
+        """The classifier, the generator, and what explainers are told of the latents."""
         fonts = self.glyphs.renderer.font_latents[self.glyphs.class_fonts]
-        return LatentSpace(self.glyphs.train.latents, SHORTCUT, fonts)
+        space = LatentSpace(self.glyphs.train.latents, SHORTCUT, fonts)
+        return Explained(self.classifier, self.glyphs.renderer, space)
 
 
 def subject(glyphs: Glyphs, classifier: nn.Module, n_samples: int) -> Subject:
@@ -64,48 +61,40 @@ def subject(glyphs: Glyphs, classifier: nn.Module, n_samples: int) -> Subject:
         logits = _logits(classifier, images)
         right = _logits(classifier, glyphs.images(glyphs.validation)).argmax(1) == glyphs.validation.labels
         found = Subject(
-            glyphs, classifier, letters, images, logits, torch.zeros(0).bool(), right.double().mean().item()
+            glyphs, classifier, letters, images, logits, torch.zeros(len(logits)).bool(), right.double().mean().item()
         )
         return replace(found, used=_used(found))
 
 
-def make_glyphs(seed: int, correlation: float, breadth: int, n_samples: int, device: str | torch.device) -> Glyphs:
-    """The draw whose validation inputs are enough to explain `n_samples` of them, on this device."""
-    glyphs = draw_glyphs(seed, correlation, breadth, validation=max(VALIDATION, n_samples))
-    parts = (Letters(*(tensor.to(device) for tensor in letters)) for letters in (glyphs.train, glyphs.validation))
-    train, validation = parts
-    return replace(
-        glyphs,
-        renderer=glyphs.renderer.to(device),
-        class_fonts=glyphs.class_fonts.to(device),
-        train=train,
-        validation=validation,
-    )
+def trained(glyphs: Glyphs, network: NetworkRecipe, training: Training, folder: Path | None = None) -> Network:
+    """A classifier of these glyphs.
 
-
-def trained(glyphs: Glyphs, training: Training = TRAINING, folder: Path | None = None) -> Network:
-    """A classifier of these glyphs; a file in `folder` (the data root's `glyphs/`), named by all it depends on, spares
-    training the same one again.
-    """  # fmt: skip
-    folder = folder or data_root() / "glyphs"
-    recipe = f"{glyphs.digest()} {glyphs.seed} {NETWORK} {training.model_dump_json()} torch {torch.__version__}"
-    path = folder / f"{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.pt"
-    classifier = _network(glyphs.seed).to(glyphs.renderer.mean.device)
-    if path.is_file():
-        classifier.load_state_dict(torch.load(path, weights_only=True, map_location=glyphs.renderer.mean.device))
+    Args:
+        folder: where it is kept, in a file named by all that it depends on, to be read instead of trained again; None
+            keeps none.
+    """
+    recipe = f"{glyphs.digest()} {glyphs.seed} {network.id} {training.model_dump_json()} torch {torch.__version__}"
+    path = None if folder is None else folder / f"{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.pt"
+    device = glyphs.renderer.mean.device
+    classifier = _built(network, glyphs.seed).to(device)
+    if path is not None and path.is_file():
+        classifier.load_state_dict(torch.load(path, weights_only=True, map_location=device))
         return classifier.eval()
     _fit(classifier, glyphs.images(glyphs.train), glyphs.train.labels, training, glyphs.seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=folder, delete=False) as file:
-        torch.save(classifier.state_dict(), file)
-    os.replace(file.name, path)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            torch.save(classifier.state_dict(), file)
+        os.replace(file.name, path)
     return classifier.eval()
 
 
-def _network(seed: int) -> Network:
+def _built(network: NetworkRecipe, seed: int) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return Network(*networks.resolve(NETWORK).layers((1, SIDE, SIDE), 2))
+        layers, head = network.layers((1, SIDE, SIDE), 2)
+    low, high = (0.0, 1.0) if isinstance(network.pixel_range, str) else network.pixel_range  # native to letters: unit
+    return Network(OrderedDict(pixel_range=PixelRange(low, high), **layers), head)
 
 
 def _fit(
@@ -115,19 +104,31 @@ def _fit(
     training: Training,
     seed: int,
 ) -> None:
-    """Plain empirical risk minimisation with Adam."""
-    optimizer = torch.optim.Adam(classifier.parameters(), lr=training.learning_rate)
-    order = torch.Generator().manual_seed(seed)
+    """Plain empirical risk minimisation."""
+    optimizer = _optimizer(classifier, training)
+    rng, n = torch.Generator().manual_seed(seed), len(labels)
     for _ in range(training.epochs):
-        for index in torch.randperm(len(labels), generator=order).to(labels.device).split(training.batch_size):
+        order = torch.randperm(n, generator=rng) if training.shuffle else torch.arange(n)
+        for index in order.to(labels.device).split(training.batch_size):
             optimizer.zero_grad()
             F.cross_entropy(classifier(images[index]), labels[index]).backward()
             optimizer.step()
 
 
+def _optimizer(classifier: Network, training: Training) -> torch.optim.Optimizer:
+    parameters, given = classifier.parameters(), {"lr": training.learning_rate, "weight_decay": training.weight_decay}
+    match training.optimizer:
+        case "adam":
+            return torch.optim.Adam(parameters, **given)
+        case "adamw":
+            return torch.optim.AdamW(parameters, **given)
+        case "sgd":
+            return torch.optim.SGD(parameters, momentum=training.momentum, **given)
+
+
 def _used(found: Subject) -> Bool[Tensor, "n"]:
     target = other_class(found.logits)
-    changed = swapped(found.letters.latents, found.space.class_shortcuts[target], SHORTCUT)
+    changed = swapped(found.letters.latents, found.explained.space.class_shortcuts[target], SHORTCUT)
     crisp = found.glyphs.renderer.crisp
     chunks = (decoded(some, found.classifier, crisp)[0].argmax(2) for some in changed.split(100))
     return (torch.cat(list(chunks)) == target[:, None]).any(1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import torch
@@ -19,11 +19,11 @@ from torch.func import grad
 from torch.fx import Graph, GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from ...datasets.base import Batch
-from ...methods.base import Terms
+from ...methods.fitting import Terms
+from ...methods.network import Parameters
+from .stacking import StackedBatch, StackedTerms
 
-Parameters = Mapping[str, Tensor]
-Gradients = Callable[[Parameters, Batch, Tensor], tuple[Parameters, Terms]]
+Gradients = Callable[[Parameters, StackedBatch, Tensor], tuple[Parameters, Terms]]
 """Of (parameters, batch, strengths): each run's gradient of the sum of its two terms, and the terms."""
 
 _ATEN = torch.ops.aten
@@ -45,8 +45,8 @@ class TracedGradients:
             lies between the matrix products.
     """
 
-    def __init__(self, terms: Callable[[Parameters, Batch, Tensor], Terms], compiled: bool = False) -> None:
-        def total(parameters: Parameters, batch: Batch, strengths: Tensor) -> tuple[Tensor, Terms]:
+    def __init__(self, terms: StackedTerms, compiled: bool = False) -> None:
+        def total(parameters: Parameters, batch: StackedBatch, strengths: Tensor) -> tuple[Tensor, Terms]:
             both = terms(parameters, batch, strengths)
             return (both.right_answer + both.right_reason).sum(), both
 
@@ -55,14 +55,14 @@ class TracedGradients:
         self.calls: Counter[tuple[int, ...]] = Counter()
         self.programs: dict[tuple[int, ...], Callable[..., tuple[Parameters, Terms]]] = {}
 
-    def __call__(self, parameters: Parameters, batch: Batch, strengths: Tensor) -> tuple[Parameters, Terms]:
+    def __call__(self, parameters: Parameters, batch: StackedBatch, strengths: Tensor) -> tuple[Parameters, Terms]:
         shape = self._shape(batch, strengths)
         self.calls[shape] += 1
         if self.calls[shape] == TRACE_AFTER:
             self.trace(parameters, batch, strengths)
         return self.programs.get(shape, self.untraced)(parameters, batch, strengths)
 
-    def trace(self, parameters: Parameters, batch: Batch, strengths: Tensor) -> int:
+    def trace(self, parameters: Parameters, batch: StackedBatch, strengths: Tensor) -> int:
         """Traces the program for these shapes; the bytes that it and the optimiser hold at most."""
         program = make_fx(self.untraced)(parameters, batch, strengths)
         simplify(program)
@@ -70,7 +70,7 @@ class TracedGradients:
         self.programs[self._shape(batch, strengths)] = _compiled(program) if self.compiled else program
         return peak_bytes(program.graph) + OPTIMIZER_COPIES * sum(value.nbytes for value in parameters.values())
 
-    def _shape(self, batch: Batch, strengths: Tensor) -> tuple[int, ...]:
+    def _shape(self, batch: StackedBatch, strengths: Tensor) -> tuple[int, ...]:
         return (*strengths.shape, *batch.labels.shape)
 
 

@@ -2,47 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...datasets.base import Environment, ShortcutDataset
-from .base import Metric
+from ...datasets.base import ENVIRONMENTS
+from .base import Metric, Values, metrics
+from .column import Column
+from .evaluated import Evaluated
 
 _GUESSES = "1/classes for guesses"
-METRICS = (
-    Metric("accuracy/{environment}", "higher", 0, 1, _GUESSES, "Share of the test inputs predicted rightly."),
-    Metric(
-        "worst_class_accuracy/{environment}",
-        "higher",
-        0,
-        1,
-        "1/classes for many guesses, 0 for a constant prediction",
-        "Accuracy of the class with the lowest.",
-    ),
-    Metric(
-        "class_accuracy/{environment}/{label}",
-        "higher",
-        0,
-        1,
-        _GUESSES,
-        "Accuracy of one class; `worst`: of the one whose mean over the seeds is lowest.",
-    ),
-    Metric("macro_accuracy/{environment}", "higher", 0, 1, _GUESSES, "Mean over the classes of their accuracy."),
-    Metric("accuracy/train", "higher", 0, 1, _GUESSES, "Accuracy on the inputs that were trained on."),
-    Metric("accuracy/validation", "higher", 0, 1, _GUESSES, "Accuracy on inputs held out from the training set."),
-    Metric(
-        "accuracy/validation_swap",
-        "higher",
-        0,
-        1,
-        _GUESSES,
-        "Validation accuracy after the masked region is exchanged between inputs.",
-    ),
-)
 
 
 def accuracy(predictions: Int[Tensor, "*stack n"], labels: Int[Tensor, "n"]) -> Float[Tensor, "*stack"]:
@@ -68,17 +38,66 @@ def macro_accuracy(by_class: Float[Tensor, "*stack classes"]) -> Float[Tensor, "
     return by_class.nanmean(-1)
 
 
-def measure(
-    predictions: Mapping[Environment, Int[Tensor, "*stack n"]], dataset: ShortcutDataset
-) -> dict[str, Float[Tensor, "*stack"]]:
-    """The accuracies in every environment that was predicted and has inputs."""
+@metrics.measured_by(
+    Metric(
+        "accuracy/{environment}",
+        "higher",
+        0,
+        1,
+        _GUESSES,
+        "Share of the test inputs predicted rightly.",
+        tuple(Column(f"accuracy/{name}", f"accuracy/{name}", order=10) for name in ("random", "conflict", "clean")),
+    ),
+    Metric(
+        "worst_class_accuracy/{environment}",
+        "higher",
+        0,
+        1,
+        "1/classes for many guesses, 0 for a constant prediction",
+        "Accuracy of the class with the lowest.",
+    ),
+    Metric(
+        "class_accuracy/{environment}/{label}",
+        "higher",
+        0,
+        1,
+        _GUESSES,
+        "Accuracy of one class; `worst`: of the one whose mean over the seeds is lowest.",
+    ),
+    Metric("macro_accuracy/{environment}", "higher", 0, 1, _GUESSES, "Mean over the classes of their accuracy."),
+)
+def environment_accuracies(evaluated: Evaluated) -> Values:
+    """The accuracies in every environment that has inputs."""
     measured = {}
-    for environment, predicted in predictions.items():
-        labels = dataset.test(environment).labels.to(predicted.device)
+    for environment in ENVIRONMENTS:
+        if environment not in evaluated.predictions:
+            continue
+        predicted, labels = evaluated.predictions[environment], evaluated.draw.test(environment).labels
         if len(labels):
-            by_class = class_accuracy(predicted, labels, dataset.classes)
+            by_class = class_accuracy(predicted, labels, evaluated.draw.classes)
             measured[f"accuracy/{environment}"] = accuracy(predicted, labels)
             measured[f"worst_class_accuracy/{environment}"] = worst_class_accuracy(by_class)
             measured[f"macro_accuracy/{environment}"] = macro_accuracy(by_class)
             measured |= {f"class_accuracy/{environment}/{k}": by_class[..., k] for k in labels.unique().tolist()}
     return measured
+
+
+@metrics.measured_by(
+    Metric("accuracy/train", "higher", 0, 1, _GUESSES, "Accuracy on the inputs that were trained on."),
+    Metric("accuracy/validation", "higher", 0, 1, _GUESSES, "Accuracy on inputs held out from the training set."),
+    Metric(
+        "accuracy/validation_swap",
+        "higher",
+        0,
+        1,
+        _GUESSES,
+        "Validation accuracy after the masked region is exchanged between inputs.",
+    ),
+)
+def training_accuracies(evaluated: Evaluated) -> Values:
+    """The accuracies on the splits of the training distribution."""
+    return {
+        f"accuracy/{name}": accuracy(evaluated.predictions[name], evaluated.splits[name].labels)
+        for name in ("train", "validation", "validation_swap")
+        if name in evaluated.predictions
+    }

@@ -1,19 +1,30 @@
-"""What every metric says about itself: its direction, its range, and what chance gives."""
+"""A metric: what it is called, its range, chance and direction, its columns, and the function that measures it."""
 
 from __future__ import annotations
 
-import pkgutil
 import re
-from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import EntryPoint
+from typing import Literal, TypeVar
+
+from jaxtyping import Float
+from torch import Tensor
 
 from ...datasets.base import ENVIRONMENTS
-from ...datasets.registry import UnknownName, nearest
+from ...datasets.registry import Discovered, UnknownName, nearest
+from .column import Column
+from .evaluated import Evaluated
 
+Values = Mapping[str, "Float[Tensor, 'strengths'] | float"]
+"""By id: a number for each network, or one for all of them. NaN where it cannot be measured."""
+Measure = Callable[[Evaluated], Values]
+F = TypeVar("F", bound=Measure)
+
+_ENVIRONMENT = "|".join(ENVIRONMENTS)
 _PLACES = {
-    "environment": "|".join(ENVIRONMENTS),
+    "environment": _ENVIRONMENT,
+    "split": f"{_ENVIRONMENT}|train|validation|validation_swap",
     "stage": "start|middle|end",
     "explainer": r"\w+(\[.*\])?",
     "label": r"\d+|worst",
@@ -22,7 +33,7 @@ _PLACES = {
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric's own description; a module of this package lists its in `METRICS`.
+    """A metric; `@metrics.measured_by` adds the function that measures it.
 
     Attributes:
         id: as in a record, with a place for what it is measured on: `accuracy/{environment}`, `mass_abs/{explainer}`,
@@ -30,6 +41,12 @@ class Metric:
         better: the direction of a network that does its task and not by the shortcut.
         chance: what guesses, or attributions drawn at random, score; in words.
         meaning: one sentence, for a legend.
+        columns: the ids that a leaderboard shows, and how.
+        measure: measures this metric, and others that the same computation gives; None where the number comes from
+            elsewhere: a curve of the training, a mitigation's `fit`, a comparison of runs.
+
+    Raises:
+        ValueError: an id with an unknown place.
     """
 
     id: str
@@ -38,6 +55,13 @@ class Metric:
     high: float
     chance: str
     meaning: str
+    columns: tuple[Column, ...] = ()
+    measure: Measure | None = None
+
+    def __post_init__(self) -> None:
+        for place in re.findall(r"\{(\w*)\}", self.id):
+            if place not in _PLACES:
+                raise ValueError(f"metric {self.id!r} has a place {{{place}}}; {nearest(place, _PLACES)}")
 
     def names(self, id: str) -> bool:
         """Whether `id` is this metric, measured somewhere."""
@@ -45,21 +69,73 @@ class Metric:
         return re.fullmatch(pattern, id) is not None
 
 
-@cache
-def metrics() -> tuple[Metric, ...]:
-    """Every metric that a record can have."""
-    package = import_module(__package__ or "rrrbench.benchmark.metrics")
-    modules = [import_module(f"{package.__name__}.{module.name}") for module in pkgutil.iter_modules(package.__path__)]
-    return tuple(metric for module in modules for metric in getattr(module, "METRICS", ()))
+class Metrics(Discovered[Metric]):
+    """Every metric that a record or a table can have."""
+
+    def measured_by(self, *described: Metric) -> Callable[[F], F]:
+        """Decorator of the function that measures the metrics `described`.
+
+        Raises:
+            ValueError: another function measures a metric of this id.
+        """
+
+        def add(measure: F) -> F:
+            self.describe(*(replace(metric, measure=measure) for metric in described))
+            return measure
+
+        return add
+
+    def describe(self, *described: Metric) -> None:
+        """Adds metrics.
+
+        Raises:
+            ValueError: another function measures a metric of this id.
+        """
+        for metric in described:
+            taken = self._entries.setdefault(metric.id, metric)
+            if _origin(taken) != _origin(metric):
+                raise ValueError(
+                    f"two metrics have the id {metric.id!r}, of {_origin(taken)} and {_origin(metric)}; rename one"
+                )
+
+    def __iter__(self) -> Iterator[Metric]:
+        self._discover()
+        return iter([*self._entries.values()])
+
+    def named(self, id: str) -> Metric:
+        """The metric that `id` is a measurement of: `accuracy/random` is one of `accuracy/{environment}`.
+
+        Raises:
+            UnknownName: no metric has such an id.
+        """
+        for known in self:
+            if known.names(id):
+                return known
+        raise UnknownName(f"no metric is called {id!r}; {nearest(id, self.names())}")
+
+    def measure(self, evaluated: Evaluated) -> dict[str, Float[Tensor, "strengths"] | float]:
+        """Every metric that can be measured; a number that the mitigation's own `fit` reported takes precedence."""
+        measured: dict[str, Tensor | float] = {}
+        for measure in dict.fromkeys(metric.measure for metric in self if metric.measure is not None):
+            measured |= measure(evaluated)
+        return measured | dict(evaluated.reported)
+
+    def columns(self) -> tuple[Column, ...]:
+        """What a leaderboard shows, from left to right."""
+        return tuple(sorted((column for metric in self for column in metric.columns), key=lambda column: column.order))
+
+    def _load(self, point: EntryPoint) -> None:
+        point.load()  # whose module adds its metrics when it is imported
+
+
+def _origin(metric: Metric) -> str:
+    measure = metric.measure
+    return repr(metric) if measure is None else f"{measure.__module__}.{getattr(measure, '__qualname__', measure)}"
+
+
+metrics = Metrics("metric", __package__ or "rrrbench.benchmark.metrics")
 
 
 def metric(id: str) -> Metric:
-    """The metric that `id` is a measurement of: `accuracy/random` is one of `accuracy/{environment}`.
-
-    Raises:
-        UnknownName: no metric has such an id.
-    """
-    for known in metrics():
-        if known.names(id):
-            return known
-    raise UnknownName(f"no metric is called {id!r}; {nearest(id, (known.id for known in metrics()))}")
+    """The metric that `id` is a measurement of; see `Metrics.named`."""
+    return metrics.named(id)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .base import Metric
+from .base import Metric, Values, metrics
+from .evaluated import Evaluated
 
-METRICS = (
+
+@metrics.measured_by(
     Metric(
         "untrained_rank_correlation/{explainer}",
         "lower",
@@ -18,26 +19,31 @@ METRICS = (
         1,
         "0",
         "Rank correlation of an input's attributions, by size, with those of a network of other, random weights.",
-    ),
+    )
 )
+def untrained_rank_correlations(evaluated: Evaluated) -> Values:
+    """By explainer, where a suite ranks explainers."""
+    measured = {}
+    for explainer, untrained in evaluated.untrained.items():
+        trained = evaluated.attributions[explainer][:, : untrained.shape[1]]
+        found = [
+            rank_correlation(ours, others) if able else np.nan
+            for ours, others, able in zip(trained, untrained, evaluated.explicable.tolist(), strict=True)
+        ]
+        measured[f"untrained_rank_correlation/{explainer}"] = torch.tensor(found, dtype=torch.float64)
+    return measured
 
 
-def measure(
-    attributions: Mapping[str, Float[Tensor, "n *features"]], untrained: Mapping[str, Float[Tensor, "n *features"]]
-) -> dict[str, float]:
-    """Spearman's correlation by explainer, of the features that either network is given an attribution for.
+def rank_correlation(trained: Float[Tensor, "n *features"], untrained: Float[Tensor, "n *features"]) -> float:
+    """Spearman's correlation of the features that either network is given an attribution for, meant over the inputs.
 
     Without the others: what both leave at 0, such as an image's black background times a gradient, would count as
-    agreement. Meant over the inputs where it is defined: not where all features tie. Absent where it is for none. 1 for
-    an explainer that shows the same whatever the weights are.
+    agreement. Inputs whose features all tie are left out; NaN if no input remains. 1 for an explainer that shows the
+    same whatever the weights are.
     """
-    found = {}
-    for explainer, attributed in attributions.items():
-        pairs = zip(_sizes(attributed), _sizes(untrained[explainer]), strict=True)
-        correlations = [_rank_correlation(ours, others) for ours, others in pairs]
-        if not np.isnan(correlations).all():
-            found[f"untrained_rank_correlation/{explainer}"] = float(np.nanmean(correlations))
-    return found
+    pairs = zip(_sizes(trained), _sizes(untrained), strict=True)
+    correlations = [_rank_correlation(ours, others) for ours, others in pairs]
+    return float("nan") if np.isnan(correlations).all() else float(np.nanmean(correlations))
 
 
 def _sizes(attributions: Float[Tensor, "n *features"]) -> Float[np.ndarray, "n d"]:

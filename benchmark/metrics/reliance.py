@@ -11,29 +11,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ...datasets.base import Environment, ShortcutDataset, Split
+from ...datasets.base import ShortcutDataset, Split
 from .accuracy import accuracy
-from .base import Metric
-
-METRICS = (
-    Metric(
-        "flip_rate",
-        "lower",
-        0,
-        1,
-        "1 - 1/classes for guesses drawn anew, 0 for a network that is blind to the shortcut",
-        "Share of the predictions that change when the shortcut alone is redrawn.",
-    ),
-    Metric(
-        "follow_rate",
-        "lower",
-        0,
-        1,
-        "1/values for guesses, where as many classes carry each value",
-        "Share of the conflict predictions whose class carries the shortcut value shown.",
-    ),
-    Metric("aligned_conflict_gap", "lower", -1, 1, "0", "Accuracy that a conflicting shortcut costs."),
-)
+from .base import Metric, Values, metrics
+from .column import Column
+from .evaluated import Evaluated
 
 
 def flip_rate(
@@ -60,7 +42,7 @@ def redrawn(one: Split, other: Split) -> Bool[Tensor, "n"]:
 
 
 def flips(
-    predictions: Mapping[Environment, Int[Tensor, "strengths n"]], dataset: ShortcutDataset, most: int
+    predictions: Mapping[str, Int[Tensor, "strengths n"]], dataset: ShortcutDataset, most: int
 ) -> list[list[tuple[int, int, int]]]:
     """Of each network, the first twins that `flip_rate` counts as flipped: input, prediction in `aligned`, in `random`.
 
@@ -76,25 +58,56 @@ def flips(
     ]
 
 
-def measure(
-    predictions: Mapping[Environment, Int[Tensor, "*stack n"]], dataset: ShortcutDataset
-) -> dict[str, Float[Tensor, "*stack"]]:
-    """Each metric whose environments were predicted and have inputs that count; the others are absent, never zero."""
-    measured = {}
-    aligned, random, conflict = (predictions.get(e) for e in ("aligned", "random", "conflict"))
-    if aligned is not None and random is not None:
-        counted = redrawn(dataset.test("aligned"), dataset.test("random"))
-        if counted.any():
-            measured["flip_rate"] = flip_rate(aligned, random, counted.to(aligned.device))
-    if conflict is not None:
-        shortcuts = dataset.test("conflict").shortcuts
-        if (shortcuts >= 0).any():
-            carried = dataset.class_shortcuts.to(conflict.device)
-            measured["follow_rate"] = follow_rate(conflict, shortcuts.to(conflict.device), carried)
-    if aligned is not None and conflict is not None and aligned.shape[-1]:
-        labels, twins = (dataset.test(e).labels.to(aligned.device) for e in ("aligned", "conflict"))
-        measured["aligned_conflict_gap"] = accuracy(aligned, labels) - accuracy(conflict, twins)
-    return measured
+@metrics.measured_by(
+    Metric(
+        "flip_rate",
+        "lower",
+        0,
+        1,
+        "1 - 1/classes for guesses drawn anew, 0 for a network that is blind to the shortcut",
+        "Share of the predictions that change when the shortcut alone is redrawn.",
+        (Column("flip_rate", "flip_rate", order=20),),
+    )
+)
+def flip_rates(evaluated: Evaluated) -> Values:
+    """Absent where no twin of `aligned` and `random` shows another shortcut value."""
+    if not {"aligned", "random"} <= evaluated.predictions.keys():
+        return {}
+    counted = redrawn(evaluated.draw.test("aligned"), evaluated.draw.test("random"))
+    if not counted.any():
+        return {}
+    return {"flip_rate": flip_rate(evaluated.predictions["aligned"], evaluated.predictions["random"], counted)}
+
+
+@metrics.measured_by(
+    Metric(
+        "follow_rate",
+        "lower",
+        0,
+        1,
+        "1/values for guesses, where as many classes carry each value",
+        "Share of the conflict predictions whose class carries the shortcut value shown.",
+    )
+)
+def follow_rates(evaluated: Evaluated) -> Values:
+    """Absent where no input of `conflict` shows a shortcut value."""
+    if "conflict" not in evaluated.predictions:
+        return {}
+    shortcuts = evaluated.draw.test("conflict").shortcuts
+    if not (shortcuts >= 0).any():
+        return {}
+    return {"follow_rate": follow_rate(evaluated.predictions["conflict"], shortcuts, evaluated.draw.class_shortcuts)}
+
+
+@metrics.measured_by(Metric("aligned_conflict_gap", "lower", -1, 1, "0", "Accuracy that a conflicting shortcut costs."))
+def aligned_conflict_gap(evaluated: Evaluated) -> Values:
+    """Absent where an environment of the two is absent or has no inputs."""
+    if not {"aligned", "conflict"} <= evaluated.predictions.keys() or not len(evaluated.draw.test("aligned")):
+        return {}
+    aligned, conflict = (
+        accuracy(evaluated.predictions[name], evaluated.draw.test(name).labels) for name in ("aligned", "conflict")
+    )
+    return {"aligned_conflict_gap": aligned - conflict}
 
 
 def _share(happened: Bool[Tensor, "*stack n"], counted: Bool[Tensor, "n"]) -> Float[Tensor, "*stack"]:

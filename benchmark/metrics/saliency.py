@@ -2,13 +2,14 @@
 
 `abs`: the size of an attribution counts, whatever its sign; `pos`: positive attributions count alone.
 
-Every metric scores each input, and a score is NaN where there is nothing to score: an empty mask, or an attribution
-that is zero everywhere or not finite. `measure` averages over the others and says how many were left out.
+A score gives a number for each input, and NaN where there is nothing to score: an empty mask, or an attribution that is
+zero everywhere or not finite. A metric is the mean over the other inputs; `empty_masks` and `unattributed` count the
+inputs left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from math import inf
 from typing import NamedTuple
 
@@ -16,34 +17,36 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .base import Metric
+from .base import Metric, Values, metrics
+from .column import Column
+from .evaluated import Evaluated
 
 Score = Callable[[Float[Tensor, "n *features"], Bool[Tensor, "n *#features"]], Float[Tensor, "n"]]
 
 SCORES: dict[str, Score] = {}
-METRICS = [
-    Metric("empty_masks", "neither", 0, inf, "none", "Inputs left out because they have no mask."),
-    Metric(
-        "unattributed/{explainer}",
-        "neither",
-        0,
-        inf,
-        "none",
-        "Inputs with a mask left out because their attribution is zero everywhere or not finite.",
-    ),
-]
 
 
-def _scores(chance: str, high: float = 1) -> Callable[[Score], Score]:
-    """Adds a score to what `measure` measures; the first line of its docstring is the metric's meaning."""
+def _scores(chance: str, high: float = 1, columns: tuple[Column, ...] = ()) -> Callable[[Score], Score]:
+    """Adds a score as a metric; the first line of its docstring is the metric's meaning."""
 
     def add(score: Score) -> Score:
         name, meaning = score.__name__, (score.__doc__ or "").splitlines()[0]
-        METRICS.append(Metric(f"{name}/{{explainer}}", "lower", 0, high, chance, meaning))
+        described = Metric(f"{name}/{{explainer}}", "lower", 0, high, chance, meaning, columns)
+        metrics.measured_by(described)(_MeanScore(name, score))
         SCORES[name] = score
         return score
 
     return add
+
+
+class _MeanScore:
+    """Measures a score for every explainer: its mean over the inputs that it can score."""
+
+    def __init__(self, name: str, score: Score) -> None:
+        self.__qualname__, self.score = name, score
+
+    def __call__(self, evaluated: Evaluated) -> Values:
+        return _by_explainer(evaluated, self.__qualname__, lambda *given: self.score(*given).nanmean())
 
 
 @_scores(chance="the mask's share of the features")
@@ -53,7 +56,19 @@ def mass_abs(attributions: Float[Tensor, "n *features"], masks: Bool[Tensor, "n 
     return _where(scored, (size * mask).sum(1) / size.sum(1))
 
 
-@_scores(chance="1", high=inf)
+@_scores(
+    chance="1",
+    high=inf,
+    columns=(
+        Column(
+            "mass_abs_over_chance/input_gradient",
+            "mask saliency\nover chance",
+            "mass_abs_over_chance/input_gradient; 1: the mask has no more than its area's share",
+            decimals=2,
+            order=30,
+        ),
+    ),
+)
 def mass_abs_over_chance(
     attributions: Float[Tensor, "n *features"], masks: Bool[Tensor, "n *#features"]
 ) -> Float[Tensor, "n"]:
@@ -137,21 +152,43 @@ def wrong_reason_pos(
     return _where(scored, 100 * ((relative > threshold) & mask).sum(1) / mask.sum(1))
 
 
-def measure(
-    attributions: Mapping[str, Float[Tensor, "n *features"]], masks: Bool[Tensor, "n *#features"]
-) -> dict[str, float]:
-    """The mean of every score over the inputs it could score, for every explainer's attributions.
+@metrics.measured_by(Metric("empty_masks", "neither", 0, inf, "none", "Inputs left out because they have no mask."))
+def empty_masks(evaluated: Evaluated) -> Values:
+    """Absent for a network without finite attributions, as all saliency is."""
+    if evaluated.explained is None:
+        return {}
+    empty = (~evaluated.explained.masks.flatten(1).any(1)).sum().double()
+    return {"empty_masks": empty.where(evaluated.explicable, torch.nan)}
 
-    A score that could score none is absent. Counts what was left out: `empty_masks`, `unattributed/EXPLAINER`.
-    """
-    empty = ~masks.flatten(1).any(1)
-    measured = {"empty_masks": empty.sum()}
-    for explainer, attributed in attributions.items():
-        measured[f"unattributed/{explainer}"] = (~_flat(attributed, masks).scored & ~empty).sum()
-        for name, score in SCORES.items():
-            measured[f"{name}/{explainer}"] = score(attributed, masks).nanmean()
-    values = torch.stack([value.double() for value in measured.values()]).tolist()  # the one wait for the device
-    return {key: value for key, value in zip(measured, values, strict=True) if value == value}  # NaN: nothing scored
+
+@metrics.measured_by(
+    Metric(
+        "unattributed/{explainer}",
+        "neither",
+        0,
+        inf,
+        "none",
+        "Inputs with a mask left out because their attribution is zero everywhere or not finite.",
+    )
+)
+def unattributed(evaluated: Evaluated) -> Values:
+    """By explainer."""
+
+    def count(attributions: Tensor, masks: Tensor) -> Tensor:
+        return (~_flat(attributions, masks).scored & masks.flatten(1).any(1)).sum()
+
+    return _by_explainer(evaluated, "unattributed", count)
+
+
+def _by_explainer(evaluated: Evaluated, name: str, measure: Callable[[Tensor, Tensor], Float[Tensor, ""]]) -> Values:
+    """A number for each network and explainer; NaN for a network without finite attributions."""
+    if evaluated.explained is None:
+        return {}
+    measured, masks = {}, evaluated.explained.masks
+    for explainer, attributions in evaluated.attributions.items():
+        values = torch.stack([measure(of_network, masks).double() for of_network in attributions])
+        measured[f"{name}/{explainer}"] = values.where(evaluated.explicable, torch.nan)
+    return measured
 
 
 class _Flat(NamedTuple):

@@ -1,4 +1,4 @@
-"""Networks: `features(x)`, then a linear `head`. One file each."""
+"""Architectures of networks: `features(x)`, then a `head`. Each architecture has its own file."""
 
 from .base import NetworkRecipe, networks
 

@@ -1,4 +1,4 @@
-"""What every network is: a fixed pixel range, then features, then a linear head; no BatchNorm."""
+"""The structure of every network: a fixed pixel range, then features, then a head; no BatchNorm."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...methods.network import PixelRange
 
 
 class Network(nn.Module):
-    """`head(features(x))`: logits."""
+    """Computes logits by `head(features(x))`."""
 
     def __init__(self, features: OrderedDict[str, nn.Module], head: nn.Module) -> None:
         super().__init__()
@@ -26,16 +26,16 @@ class Network(nn.Module):
 
 
 class NetworkRecipe(Named):
-    """An architecture; its fields are the parameters.
+    """An architecture; its fields are its parameters.
 
-    `pixel_range` is the range that the first learned layer sees: `unit` for [0, 1], `native` for what the dataset's
-    paper used, or (low, high). It is a fixed layer of the network, so that strengths keep one unit.
+    `pixel_range` is the range that the first learned layer sees: `unit` for [0, 1], `native` for the range in the
+    dataset's paper, or (low, high). A fixed layer of the network maps inputs to this range: strengths keep their unit.
     """
 
     pixel_range: Literal["unit", "native"] | tuple[float, float] = "unit"
 
     def layers(self, features: tuple[int, ...], classes: int) -> tuple[OrderedDict[str, nn.Module], nn.Module]:
-        """The feature layers, without the pixel range, and the head; initialised from the global generator.
+        """Makes the feature layers, without the pixel range, and the head; initialised from the global random state.
 
         Raises:
             ValueError: inputs of this shape do not fit the architecture.
@@ -43,7 +43,7 @@ class NetworkRecipe(Named):
         raise NotImplementedError
 
     def build(self, dataset: ShortcutDataset, seed: int) -> Network:
-        """The network for this dataset, initialised by the seed; the global random state is left as it was."""
+        """Builds the network for this dataset, initialised by the seed; leaves the global random state unchanged."""
         ranges = {"unit": (0.0, 1.0), "native": dataset.native_range}
         low, high = ranges[self.pixel_range] if isinstance(self.pixel_range, str) else self.pixel_range
         with torch.random.fork_rng(devices=[]):
@@ -56,7 +56,7 @@ networks: Registry[NetworkRecipe] = Registry("network", "rrrbench.benchmark.netw
 
 
 def require_image(name: str, features: tuple[int, ...], smallest: int) -> None:
-    """Raises ValueError unless inputs are (channels, height, width) of at least `smallest` pixels a side."""
+    """Raises ValueError unless inputs are (channels, height, width) with sides of at least `smallest` pixels."""
     if len(features) != 3 or min(features[1:]) < smallest:
         raise ValueError(
             f"{name} needs inputs of (channels, height, width) with sides of at least {smallest} pixels, "

@@ -1,4 +1,4 @@
-"""Networks of known reliance: what they cannot see, they provably do not use."""
+"""Networks of known reliance: they provably do not use pixels that are hidden from them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from .base import Network, NetworkRecipe, networks
 
 @networks.register
 class Blinkered(NetworkRecipe):
-    """Another network, with its defaults, that sees the pixels which some mask covers, and the rest dimmed or not.
+    """Wraps another network (its defaults): dims the pixels that any test mask covers, the other pixels, or both.
 
-    Both are multiplied by a constant before the first learned layer: by 0 they provably do not matter, and the dimmer
-    the rest, the more a network relies on the masks. Seeds of a dataset whose masks cover different pixels are
-    trained one by one.
+    Pixels are multiplied by a constant before the first learned layer: times 0 they provably have no effect, and the
+    dimmer the rest, the more a network relies on the masks. Seeds whose masks cover different pixels are trained apart.
     """
 
     name: ClassVar[str] = "blinkered"
 
-    masks: Annotated[float, Field(ge=0, description="factor of the pixels that some mask covers")] = 1.0
-    rest: Annotated[float, Field(ge=0, description="factor of the others")] = 0.0
+    masks: Annotated[float, Field(ge=0, description="factor of the pixels that any mask covers")] = 1.0
+    rest: Annotated[float, Field(ge=0, description="factor of the other pixels")] = 0.0
     network: Literal["lenet", "mlp"] = "lenet"
 
     def build(self, dataset: ShortcutDataset, seed: int) -> Network:

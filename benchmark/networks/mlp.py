@@ -15,8 +15,9 @@ from .base import NetworkRecipe, networks
 
 @networks.register
 class MLP(NetworkRecipe):
-    """Dense layers with ReLU; 50-30 and weights and biases from N(0, 0.1^2) are Ross's (papers' code, section 3.1).
+    """Dense layers with ReLU.
 
+    The defaults are Ross's (papers' code, section 3.1): 50 and 30 hidden units, weights and biases from N(0, 0.1^2).
     `init="torch"` is PyTorch's default (uniform within 1 / sqrt(inputs)), for inputs in [0, 1] and wider layers.
     """
 

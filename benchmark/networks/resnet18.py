@@ -12,9 +12,10 @@ from .base import NetworkRecipe, networks, require_image
 
 @networks.register
 class ResNet18(NetworkRecipe):
-    """He et al. 2016 in the 32x32 form: 3x3 stem without stride or pooling; GroupNorm: BatchNorm couples inputs.
+    """The network of He et al. 2016 in its 32x32 form: 3x3 stem without stride or pooling.
 
-    The blocks are torchvision's, with ReLUs out of place.
+    GroupNorm replaces BatchNorm, because BatchNorm couples the inputs of a batch. The blocks are torchvision's, with
+    ReLUs out of place.
     """
 
     name: ClassVar[str] = "resnet18"

@@ -1,4 +1,4 @@
-"""A multilayer perceptron that ends in a softmax: what a loss takes for logits are probabilities."""
+"""A multilayer perceptron that ends in a softmax: the loss takes its probabilities for logits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .mlp import MLP
 
 
 class SoftmaxHead(nn.Module):
-    """softmax(W h + b); no `nn.Linear`, so that what takes an affine head apart refuses it."""
+    """Computes softmax(W h + b). Not an `nn.Linear`, so that methods for affine heads refuse it."""
 
     def __init__(self, linear: nn.Module) -> None:
         super().__init__()
@@ -25,9 +25,9 @@ class SoftmaxHead(nn.Module):
 
 @networks.register
 class SoftmaxMLP(MLP):
-    """Dense layers, then a softmax before the loss's own: what Ghitu et al. 2025 released.
+    """Dense layers, then a softmax before the softmax of the loss, as in the released code of Ghitu et al. 2025.
 
-    The loss cannot fall below log(1 + (K - 1) / e): 1.46 for 10 classes. For their numbers, not for new ones.
+    The loss cannot fall below log(1 + (K - 1) / e): 1.46 for 10 classes. Use it to reproduce their numbers only.
     """
 
     name: ClassVar[str] = "softmax_mlp"

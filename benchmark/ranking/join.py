@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from ..metrics.base import metric
-from ..suite.stack import Stack
+from ..suite.stack import MitigationStack
 from ..suite.sweep import MitigationSweep, Suite, Sweep
 from .published import Published
 from .selection import NoEligibleStrength, select
@@ -26,7 +26,7 @@ COLUMNS = (
 
 
 
-def stack_of(row: Published, suite: Suite) -> Stack | None:
+def stack_of(row: Published, suite: Suite) -> MitigationStack | None:
     """The runs that measure a published number: at its strength, or at all strengths among which its rule chooses.
 
     Returns:
@@ -48,7 +48,7 @@ def stack_of(row: Published, suite: Suite) -> Stack | None:
     )
 
 
-def _measuring(row: Published, suite: Suite, sweep: Sweep, entry: MitigationSweep) -> Iterator[Stack]:
+def _measuring(row: Published, suite: Suite, sweep: Sweep, entry: MitigationSweep) -> Iterator[MitigationStack]:
     """The stacks of one mitigation of a sweep that measure a published number."""
     of_rule = isinstance(row.strength, str)
     strength = None if of_rule else entry.in_our_unit(row.strength or 0.0, sweep.training.batch_size)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from .selection import SHIFTED, NoEligibleStrength, headline, rule_named, select
+from .selection import NoEligibleStrength, headline, rule_named, select
 from .statistics import interval
 from .sweeps import sweep_names
 
@@ -19,42 +18,6 @@ _NAMES = ["dataset", "network", "training", "protocol", "mitigation", "masks"]
 _RUN = [*_NAMES, "strength", "seed", "run_key", "sweep_key", "status", "needs", "error"]
 _ROW = [*_NAMES, "rule", "strength", "seeds", "needs", "note", "sweep_key"]
 INDEPENDENT = "mask-independent"
-
-
-class Shown(NamedTuple):
-    """A metric's column in a table."""
-
-    id: str
-    title: str
-    legend: str = ""
-    decimals: int = 3
-    interval: bool = True
-
-
-SHOWN = (
-    *(Shown(accuracy, accuracy) for accuracy in SHIFTED),
-    Shown("flip_rate", "flip_rate"),
-    Shown(
-        "mass_abs_over_chance/input_gradient",
-        "mask saliency\nover chance",
-        "mass_abs_over_chance/input_gradient; 1: the mask has no more than its area's share",
-        decimals=2,
-    ),
-    Shown(
-        "mask_effect",
-        "mask effect",
-        f"headline accuracy with true masks minus that with wrong ones, by seed, at the same strength; {INDEPENDENT}: "
-        "its interval reaches 0",
-    ),
-    Shown("regret", "regret", "headline accuracy lost to the oracle's choice, which is a bound, never a result"),
-    Shown(
-        "seconds_over_erm",
-        "cost",
-        "mean seconds of a run over erm's; a wide stack shares its work",
-        decimals=1,
-        interval=False,
-    ),
-)
 
 
 def rank_mitigations(runs: pd.DataFrame, rule: str) -> pd.DataFrame:

@@ -36,15 +36,16 @@ def conclude(suite: Suite, home: Path, uri: str, rule: str) -> tuple[str, str]:
     render = board_of(suite, runs, rule)
     for form in ("csv", "md"):
         (home / f"leaderboard.{form}").write_text(render(form))
-    lines, unshown = [render("table")], ""
-    if (runs["status"] == "finished").any():
+    lines, picture = [render("table")], ""
+    if suite.sweeps and (runs["status"] == "finished").any():
         save(sweep_figure(runs, f"{suite.name}: {TITLE}"), home / suite.name.replace("/", "-"))
-        unshown = show(suite, runs, Mirror(uri, suite.name, store), rule)
+        picture = f" and {suite.name.replace('/', '-')}.png"
+    unshown = show(suite, runs, Mirror(uri, suite.name, store), rule)
     done = int((runs["status"] != "failed").sum())
     lines.append(
         f"{done} of {len(suite.keys())} runs recorded in {_near(home)}/records, shown in MLflow at "
         f"{Mirror(uri, suite.name, store).address}\n"
-        f"wrote {_near(home)}/leaderboard.csv, leaderboard.md and {suite.name.replace('/', '-')}.png beside it"
+        f"wrote leaderboard.csv, leaderboard.md{picture} in {_near(home)}"
     )
     return "\n".join(lines), unshown
 
@@ -56,9 +57,11 @@ def show(suite: Suite, runs: pd.DataFrame, mirror: Mirror, rule: str) -> str:
         with TemporaryDirectory() as folder:
             sweeps = list(runs.groupby("sweep_key", sort=False))
             for sweep_key, own in tqdm(sweeps, desc="MLflow's pictures", disable=None, leave=False):
-                stem = Path(folder) / "over-strength"
-                save(sweep_figure(own, TITLE), stem, [".png"])
-                mirror.summarise(str(sweep_key), board_of(suite, own, rule)("md"), stem.with_suffix(".png"))
+                stem, figure = Path(folder) / "over-strength", None
+                if suite.sweeps and (own["status"] == "finished").any():
+                    save(sweep_figure(own, TITLE), stem, [".png"])
+                    figure = stem.with_suffix(".png")
+                mirror.summarise(str(sweep_key), board_of(suite, own, rule)("md"), figure)
     except Away as error:
         return str(error)
     return ""

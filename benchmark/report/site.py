@@ -22,7 +22,8 @@ import tomli_w
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tqdm import tqdm
 
-from ..ranking.leaderboard import SHOWN, Shown, cell, leaderboard, render, unranked
+from ..metrics.column import Column
+from ..ranking.leaderboard import cell, columns, leaderboard, render, unranked
 from ..ranking.selection import RULES, SHIFTED
 from ..store.frames import IDENTITY
 from ..store.records import picture_name
@@ -39,21 +40,24 @@ RULE = "knee"
 """The selection rule that a page shows first."""
 TABLES = ("reproduced/*.csv", "leaderboard/explainers*.csv", "leaderboard/counterfactuals*.csv")
 """Committed results beside the leaderboard, each shown as a table as it is."""
-HEADLINE = Shown(
+HEADLINE = Column(
     "headline",
     "accuracy\nunder shift",
     "accuracy where the shortcut no longer helps: on the first of random, conflict, clean that the dataset has; "
     "bold: the best group, where intervals separate it from the others",
 )
-LIVENESS = Shown(
+LIVENESS = Column(
     "liveness/end",
     "liveness",
     "norm of the right-reason term's gradient over the right-answer term's, at the end of training; 0: dead",
     interval=False,
 )
-COLUMNS = (HEADLINE, *(shown for shown in SHOWN if shown.id not in SHIFTED), LIVENESS)
 
 _HERE = Path(__file__).parent
+
+
+def _columns() -> list[Column]:
+    return [HEADLINE, *(shown for shown in columns() if shown.id not in SHIFTED), LIVENESS]
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,14 @@ def write_site(recordings: Sequence[Recorded], out: Path, results: Path) -> None
 
     Raises:
         OSError: the folder cannot be written.
+        ValueError: a suite without any of the metrics that pages draw, such as a suite of counterfactual explainers.
     """
+    for recording in recordings:
+        if not any(metric in recording.runs for metric in PICTURED):
+            raise ValueError(
+                f"suite {recording.name!r} has no pages: its runs have none of {', '.join(PICTURED)}; its table is "
+                f"`rrrbench leaderboard {recording.name}`"
+            )
     for name in ("settings", "runs", "figures", "data", "static"):
         (out / name).mkdir(parents=True, exist_ok=True)
     _write_static(out)
@@ -149,7 +160,7 @@ def _write_pages(recordings: Sequence[Recorded], every: Sequence[Setting], pages
         (recording.name, row) for recording in recordings for row in unranked(recording.runs, RULE).to_dict("records")
     ]
     pages.write(
-        "index.html", "index.html", suites=recordings, settings=every, rows=rows, columns=COLUMNS, left_out=left_out,
+        "index.html", "index.html", suites=recordings, settings=every, rows=rows, columns=_columns(), left_out=left_out,
         rules=RULES, rule=RULE, runs=sum(len(recording.runs) for recording in recordings),
     )  # fmt: skip
     if pages.tables:
@@ -191,7 +202,7 @@ def _rows(setting: Setting, rule: str, board: pd.DataFrame) -> Iterator[dict[str
     best, headline = leading(board), shifted_metric(board)
     for (_, row), leads in zip(board.iterrows(), best, strict=True):
         cells = []
-        for shown in COLUMNS:
+        for shown in _columns():
             metric = headline if shown is HEADLINE else shown.id
             numbers = [row.get(f"{metric}{end}", float("nan")) for end in ("", ":low", ":high")]
             text = cell(shown, *numbers)
@@ -249,7 +260,7 @@ def _save_figures(setting: Setting, pages: _Pages) -> None:
 def _write_metrics(pages: _Pages) -> None:
     from ..metrics.base import metrics  # and torch, which the other pages do without
 
-    pages.write("metrics.html", "metrics.html", metrics=metrics())
+    pages.write("metrics.html", "metrics.html", metrics=list(metrics))
 
 
 def _write_runs(setting: Setting, pages: _Pages, keys: set[str]) -> None:
@@ -337,7 +348,7 @@ def _submissions(rows: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     names = ["mitigation", "dataset", "network", "needs"]
     table = rows[names].assign(strength=rows["strength"].map("{:.3g}".format))
     metric = shifted_metric(rows)
-    for shown in COLUMNS:
+    for shown in _columns():
         ids = [f"{metric if shown is HEADLINE else shown.id}{end}" for end in ("", ":low", ":high")]
         values = rows.reindex(columns=ids).itertuples(index=False)
         table[shown.title.replace("\n", " ")] = [cell(shown, *numbers) for numbers in values]

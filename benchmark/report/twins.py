@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from ...datasets.base import Environment, ShortcutDataset, datasets
+from ...datasets.base import Environment, ShortcutDataset
+from ...datasets.recipe import datasets
 
 
 class Twin(NamedTuple):

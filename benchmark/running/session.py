@@ -71,6 +71,7 @@ class Session:
         self.executor = executor or Here()
         self.deadline = time.monotonic() + 60 * minutes
         self.records: dict[str, Record] = {}
+        self._trained = 0
         self._undelivered = Undelivered()
         self._next_delivery = 0.0
 
@@ -96,7 +97,7 @@ class Session:
         self._next_delivery = 0.0
         self._deliver([])
         failed = tuple(record for record in self.records.values() if record.status == "failed")
-        return Outcome(len(keys), len(due & self.records.keys()), failed, self._undelivered)
+        return Outcome(len(keys), self._trained, failed, self._undelivered)
 
     def _train(self, stacks: list[Stack], due: set[str]) -> None:
         total = len(self.suite.keys())
@@ -130,6 +131,7 @@ class Session:
         for record in records:
             self.store.put(record, result.models.get(record.run_key))
             self.records[record.run_key] = record
+        self._trained += len(records)
         return records
 
     def _deliver(self, records: Iterable[Record]) -> None:

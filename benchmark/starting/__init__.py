@@ -1,4 +1,4 @@
-"""The starting file of a mitigation or a dataset: it runs as it is, and what is yours to write is marked."""
+"""Writes a starting file for a mitigation or a dataset: the file runs unchanged, and marks the parts to replace."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def write(kind: Kind, name: str, folder: Path) -> Path:
     """Writes `folder/NAME.py`.
 
     Raises:
-        ValueError: a name that no module can have, or that is taken.
-        FileExistsError: there is such a file.
+        ValueError: no module can have this name, or the name is taken.
+        FileExistsError: the file exists.
     """
-    from ...datasets.base import datasets
+    from ...datasets.recipe import datasets
     from ...methods.base import mitigations
 
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from ...methods.fitting import CURVES
 from .record import Record
 
 IDENTITY = (
@@ -19,8 +20,6 @@ IDENTITY = (
 compared where `sweep_key` is the same, and names are for display."""
 DETAILS = ("dataset_digest", "dirty", "versions", "flips")
 """What a run's page shows beside the flat row: where it came from, and the twins on which it flips."""
-CURVES = ("right_answer", "right_reason", "accuracy/validation")
-"""The metrics with a value per epoch."""
 
 
 def flat(records: Sequence[Record]) -> pd.DataFrame:

@@ -20,7 +20,8 @@ class Record(BaseModel):
 
     Attributes:
         training: the settings that differ from their defaults, for display.
-        mitigation: its id; with `:auto` if its strengths are ratios at initialisation.
+        mitigation: its id; with `:auto` if its strengths are ratios at initialisation. Where a run explains, the
+            counterfactual explainer's id, at strength 0.
         masks: those that the mitigation was given, in words; `dataset` is the one with true masks.
         status: `diverged` if a loss or a parameter was not finite; `inert` if the right-reason term moved no
             parameter at strength > 0; `inapplicable`, and not trained, if the mitigation has nothing to work with on
@@ -68,22 +69,16 @@ class Record(BaseModel):
         return str(self.configuration["protocol"])
 
     @classmethod
-    def of(cls, stack: Stack, strength: float, seed: int, status: Status, **measured: Any) -> Record:
+    def for_run(cls, stack: Stack, strength: float, seed: int, status: Status, **measured: Any) -> Record:
         """The record of one run of a stack."""
         return cls(
             run_key=stack.key(strength, seed),
             sweep_key=stack.sweep_key,
-            dataset=stack.dataset.with_masks().id,
-            masks=stack.dataset.annotation,
-            network=stack.network.id,
-            training=stack.training.id,
-            mitigation=stack.label,
             strength=strength,
             seed=seed,
-            needs="+".join(sorted(stack.mitigation.needs)),
-            degenerate=stack.mitigation.degenerate,
             status=status,
             configuration=stack.configuration(strength, seed),
             dataset_key=stack.dataset_key(seed),
+            **stack.names,
             **measured,
         )

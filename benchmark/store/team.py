@@ -10,9 +10,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from .mirror import RECORD, Mirror
+from .mirror import Mirror
 from .record import Record
 from .server import Away, away
+from .writing import RECORD
 
 AT_ONCE = 8
 log = logging.getLogger(__name__)

@@ -1,1 +1,1 @@
-"""What to run: suites as stacks of runs with keys."""
+"""Suites: read from TOML, validated, and divided into stacks of runs with keys."""

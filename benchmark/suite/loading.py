@@ -1,4 +1,4 @@
-"""A suite from its name or its TOML file, with errors that say where and why."""
+"""Loads a suite by its name or from a TOML file; errors say where and why."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from ...datasets.glyphs import GlyphsRecipe
 from ...datasets.registry import UnknownName, nearest
 from .. import suites
+from .explanation import CounterfactualSweep
 from .sweep import MitigationSweep, Suite, Sweep, Units
 from .training import Training
 
 
 class BadSuite(ValueError):
-    """A suite file that cannot be run as it is; the message says where and why."""
+    """A suite file that cannot be run; the message says where and why."""
 
 
 def load_suite(name_or_path: str) -> Suite:
-    """A suite by name, or from a TOML file.
+    """Loads a suite by its name, or from a TOML file.
 
     Raises:
-        UnknownName: no such suite, dataset, network or mitigation.
+        UnknownName: no suite, dataset, network or mitigation has this name.
         BadSuite: TOML that does not parse, unknown keys, wrong types, values outside their range.
     """
     path = suites.path_of(name_or_path)
@@ -37,7 +39,7 @@ def load_suite(name_or_path: str) -> Suite:
 
 
 def parse_suite(content: Mapping[str, Any], origin: str) -> Suite:
-    """A suite from its parsed TOML; `origin` is named in errors."""
+    """Validates parsed TOML as a suite; errors name `origin`."""
     try:
         return Suite.model_validate(content)
     except ValidationError as error:
@@ -47,27 +49,34 @@ def parse_suite(content: Mapping[str, Any], origin: str) -> Suite:
 
 
 def _problems(error: ValidationError) -> list[str]:
-    """One line a mistake; a container that is wrong because something in it is gets none."""
+    """Describes every mistake in a line; leaves out containers that are wrong only because of their contents."""
     details = error.errors()
-    places = [detail["loc"] for detail in details]
+    locations = [detail["loc"] for detail in details]
     return [
         _problem(detail)
         for detail in details
-        if not any(len(place) > len(detail["loc"]) and place[: len(detail["loc"])] == detail["loc"] for place in places)
+        if not any(_lies_within(location, detail["loc"]) for location in locations)
     ]
 
 
+def _lies_within(location: tuple[int | str, ...], container: tuple[int | str, ...]) -> bool:
+    return len(location) > len(container) and location[: len(container)] == container
+
+
 def _problem(detail: Any) -> str:
-    place, given = ".".join(str(part) for part in detail["loc"]), detail["input"]
+    location, given = ".".join(str(part) for part in detail["loc"]), detail["input"]
     if detail["type"] == "extra_forbidden":
-        return f"{place} is not a key; {nearest(str(detail['loc'][-1]), _known_keys(detail['loc']))}"
+        return f"{location} is not a key; {nearest(str(detail['loc'][-1]), _known_keys(detail['loc']))}"
     value = f" (got {given!r})" if isinstance(given, str | int | float) else ""
-    return f"{place}: {detail['msg'].removeprefix('Value error, ')}{value}"
+    return f"{location}: {detail['msg'].removeprefix('Value error, ')}{value}"
 
 
 def _known_keys(location: Sequence[str | int]) -> list[str]:
     model: type[BaseModel] = Suite
-    nested = {"sweeps": Sweep, "mitigations": MitigationSweep, "training": Training, "units": Units}
+    nested: dict[str, type[BaseModel]] = {
+        **{"sweeps": Sweep, "mitigations": MitigationSweep, "training": Training, "units": Units},
+        **{"counterfactuals": CounterfactualSweep, "dataset": GlyphsRecipe},
+    }
     for part in location[:-1]:
         model = nested.get(str(part), model)
     return list(model.model_fields)

@@ -1,15 +1,17 @@
-"""A stack: runs that are trained together, and their keys."""
+"""Stacks: runs that are trained together, and the keys of runs, sweeps and datasets."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
-from ...datasets.base import Recipe
+from ...datasets.recipe import Recipe
+from ...datasets.registry import Named
 from ...methods.base import Mitigation
 from ...methods.explainers.base import Explainer
 from ..networks import NetworkRecipe
@@ -19,13 +21,111 @@ from .training import Training
 AUTO = "auto:"
 
 
+class Stack(ABC):
+    """Runs that are trained together: every strength of `strengths` with every seed of `seeds`.
+
+    Each kind of stack is a frozen dataclass with its own way to be run, see `running.executors.run_stack`.
+    """
+
+    if TYPE_CHECKING:  # the fields of every kind, which are read-only; at run time a property would be their default
+
+        @property
+        def dataset(self) -> Named: ...
+        @property
+        def strengths(self) -> tuple[float, ...]: ...
+        @property
+        def seeds(self) -> tuple[int, ...]: ...
+
+    @abstractmethod
+    def configuration(self, strength: float, seed: int) -> dict[str, Any]:
+        """Everything that decides a run's numbers, defaults included; records show it."""
+
+    @abstractmethod
+    def identity(self, strength: float, seed: int) -> dict[str, Any]:
+        """The configuration without fields at their defaults; the run key is its hash.
+
+        A field that is added later, with a default, therefore changes no key. A class whose default changes needs a new
+        `version`, which changes the keys.
+        """
+
+    @property
+    @abstractmethod
+    def compared(self) -> dict[str, Any]:
+        """The part of the identity that is the same in all runs that a reader compares; the sweep key is its hash."""
+
+    @property
+    @abstractmethod
+    def names(self) -> dict[str, Any]:
+        """The fields of a record that are for display: `dataset`, `masks`, `network`, `mitigation`, and so on."""
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """What the runs are of: a mitigation, an explainer."""
+
+    @property
+    @abstractmethod
+    def epochs(self) -> int:
+        """Number of epochs of all runs and stages together, for progress bars."""
+
+    @abstractmethod
+    def of(self, strengths: tuple[float, ...], seeds: tuple[int, ...]) -> Self:
+        """The same stack with these strengths and seeds."""
+
+    def key(self, strength: float, seed: int) -> str:
+        """The run key: SHA-256 of the identity."""
+        return _sha256(self.identity(strength, seed))
+
+    def places(self) -> dict[str, tuple[float, int]]:
+        """Maps every run key to its (strength, seed)."""
+        return {self.key(strength, seed): (strength, seed) for strength in self.strengths for seed in self.seeds}
+
+    @property
+    def sweep_key(self) -> str:
+        """The key of all runs that a reader compares."""
+        return _sha256(self.compared)
+
+    def dataset_key(self, seed: int) -> str:
+        """The key of a draw of the dataset; two digests under the same dataset key are an error."""
+        return _sha256({"dataset": self.dataset.identity(), "seed": seed})
+
+    def without(self, finished: Collection[str]) -> Iterator[Self]:
+        """Groups the unfinished runs into stacks."""
+        missing = {seed: tuple(s for s in self.strengths if self.key(s, seed) not in finished) for seed in self.seeds}
+        for strengths, seeds in groupby(sorted(self.seeds, key=lambda seed: missing[seed]), missing.__getitem__):
+            if strengths:
+                yield self.of(strengths, tuple(sorted(seeds)))
+
+    def with_passed(self) -> Sequence[Self]:
+        """This stack, and the stacks that come with it."""
+        return [self]
+
+    def runs(self) -> Iterator[Self]:
+        """Splits into single runs, each a stack of its own."""
+        for seed in self.seeds:
+            for strength in self.strengths:
+                yield self.of((strength,), (seed,))
+
+    def divided(self, parts: int) -> list[Self]:
+        """Splits into at least `parts` stacks (fewer if there are fewer runs).
+
+        Seeds are split before strengths, because the strengths of a seed share its batches.
+        """
+        by_seeds = _chunks(self.seeds, parts)
+        by_strengths = _chunks(self.strengths, -(-parts // len(by_seeds)))
+        return [self.of(strengths, seeds) for seeds in by_seeds for strengths in by_strengths]
+
+    def __len__(self) -> int:
+        return len(self.strengths) * len(self.seeds)
+
+
 @dataclass(frozen=True)
-class Stack:
-    """Runs that differ only in strength and seed: every one of `strengths` with every one of `seeds`.
+class MitigationStack(Stack):
+    """Runs of a mitigation that differ only in strength and seed.
 
     Attributes:
-        auto: strengths are ratios of the right-reason to the right-answer term at initialisation, see `Trainer`.
-        explainers: those that are measured beside the protocol's; part of the key, if there are any.
+        auto: strengths are ratios of the right-reason term to the right-answer term at initialisation, see `Trainer`.
+        explainers: explainers measured in addition to the protocol's; part of the run key, if there are any.
     """
 
     dataset: Recipe
@@ -38,7 +138,6 @@ class Stack:
     explainers: tuple[Explainer, ...] = ()
 
     def configuration(self, strength: float, seed: int) -> dict[str, Any]:
-        """Everything that decides one run's numbers, defaults included: what a record shows."""
         return {
             "protocol": PROTOCOL_VERSION,
             "dataset": self.dataset.resolved(),
@@ -57,11 +156,6 @@ class Stack:
         }
 
     def identity(self, strength: float, seed: int) -> dict[str, Any]:
-        """The configuration without what stands at its default: what a run key is made from.
-
-        So a field that is added later, with a default, changes no key. A default that changes needs a new `version` of
-        its class, and then the keys change with it.
-        """
         return {
             "protocol": PROTOCOL_VERSION,
             "dataset": self.dataset.identity(),
@@ -78,61 +172,41 @@ class Stack:
         """The mitigation, and whether its strengths are automatic: `rrr`, `rrr:auto`."""
         return self.mitigation.id + (":auto" if self.auto else "")
 
-    def key(self, strength: float, seed: int) -> str:
-        """The run key: SHA-256 of the identity."""
-        return _sha256(self.identity(strength, seed))
-
-    def places(self) -> dict[str, tuple[float, int]]:
-        """The (strength, seed) of every run key."""
-        return {self.key(strength, seed): (strength, seed) for strength in self.strengths for seed in self.seeds}
+    @property
+    def compared(self) -> dict[str, Any]:
+        """The same dataset (whatever its masks), network and training."""
+        identity = replace(self, dataset=self.dataset.with_masks()).identity(0.0, 0)
+        return {name: identity[name] for name in ("protocol", "dataset", "network", "training")}
 
     @property
-    def sweep_key(self) -> str:
-        """Shared by the runs that a reader compares: one dataset, whatever its masks, network and training."""
-        identity = replace(self, dataset=self.dataset.with_masks()).identity(0.0, 0)
-        return _sha256({name: identity[name] for name in ("protocol", "dataset", "network", "training")})
+    def names(self) -> dict[str, Any]:
+        return {
+            "dataset": self.dataset.with_masks().id,
+            "masks": self.dataset.annotation,
+            "network": self.network.id,
+            "training": self.training.id,
+            "mitigation": self.label,
+            "needs": "+".join(sorted(self.mitigation.needs)),
+            "degenerate": self.mitigation.degenerate,
+        }
 
-    def dataset_key(self, seed: int) -> str:
-        """One draw of the dataset; two digests under one such key are an error."""
-        return _sha256({"dataset": self.dataset.identity(), "seed": seed})
+    def of(self, strengths: tuple[float, ...], seeds: tuple[int, ...]) -> MitigationStack:
+        return replace(self, strengths=strengths, seeds=seeds)
 
     def _strength(self, strength: float) -> float | str:
         return f"{AUTO}{float(strength)!r}" if self.auto else float(strength)
 
-    def without(self, finished: Collection[str]) -> Iterator[Stack]:
-        """The runs that are not finished, as stacks again."""
-        missing = {seed: tuple(s for s in self.strengths if self.key(s, seed) not in finished) for seed in self.seeds}
-        for strengths, seeds in groupby(sorted(self.seeds, key=lambda seed: missing[seed]), missing.__getitem__):
-            if strengths:
-                yield replace(self, strengths=strengths, seeds=tuple(sorted(seeds)))
-
-    def with_passed(self) -> list[Stack]:
-        """This stack and those that its training gives too."""
+    def with_passed(self) -> list[MitigationStack]:
+        """This stack, and the stacks that its training passes on the way (`Mitigation.passes`)."""
         return [self, *(replace(self, mitigation=mitigation) for mitigation in self.mitigation.passes)]
-
-    def runs(self) -> Iterator[Stack]:
-        """Every run as a stack of its own."""
-        for seed in self.seeds:
-            for strength in self.strengths:
-                yield replace(self, strengths=(strength,), seeds=(seed,))
 
     @property
     def epochs(self) -> int:
-        """Of all its runs and stages: what a progress bar expects."""
         return len(self) * self.training.epochs * self.mitigation.stages
-
-    def divided(self, parts: int) -> list[Stack]:
-        """At least so many stacks, if there are as many runs; by seeds first: strengths share their seed's batches."""
-        seeds = _chunks(self.seeds, parts)
-        strengths = _chunks(self.strengths, -(-parts // len(seeds)))
-        return [replace(self, seeds=some, strengths=few) for some in seeds for few in strengths]
-
-    def __len__(self) -> int:
-        return len(self.strengths) * len(self.seeds)
 
 
 def _chunks(items: tuple[Any, ...], parts: int) -> list[tuple[Any, ...]]:
-    """At most so many chunks, whose sizes differ by one at most."""
+    """Splits into `parts` chunks (fewer if there are fewer items), whose sizes differ by at most 1."""
     parts = min(parts, len(items))
     ends = [round(i * len(items) / parts) for i in range(parts + 1)]
     return [items[start:end] for start, end in pairwise(ends)]

@@ -1,4 +1,4 @@
-"""What a suite file states: sweeps of mitigations over strengths and seeds, validated, as stacks."""
+"""Suites as validated models of their TOML: sweeps of mitigations over strengths and seeds, listed as stacks."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, model_validator
 
-from ...datasets.base import Corruption, Recipe, datasets
+from ...datasets.masks import Corruption
+from ...datasets.recipe import Recipe, datasets
 from ...methods.base import Mitigation, mitigations
 from ...methods.explainers.base import Explainer, explainers
 from ...methods.published import Reduction, from_published
 from ..networks import NetworkRecipe, networks
-from .stack import AUTO, Stack
+from .explanation import CounterfactualSweep
+from .stack import AUTO, MitigationStack, Stack
 from .training import Training
 
 Strength = (
     Annotated[float, Field(ge=0, allow_inf_nan=False)]
     | Annotated[str, Field(pattern=rf"^{AUTO}\d+(\.\d+)?(e[+-]?\d+)?$")]
 )
-"""A number, or "auto:R"."""
+"""A number in the units of its row, or "auto:R" for a ratio R of the terms at initialisation."""
 Measured = Annotated[InstanceOf[Explainer], BeforeValidator(explainers.resolve)]
-"""An explainer; its name, or a table of its name and parameters."""
+"""An explainer, given by its name or by a table of its name and parameters."""
 
 
 class Units(BaseModel):
@@ -53,30 +55,30 @@ class MitigationSweep(BaseModel):
         return self
 
     def converted(self, batch_size: int) -> tuple[float, ...]:
-        """The numbers in rrrbench's unit, sorted, each once; 0 for a mitigation without the axis."""
+        """Converts the numbers to rrrbench's unit, sorted, without duplicates; 0 for a mitigation without strength."""
         ours = {self.in_our_unit(s, batch_size) for s in self.strengths if not isinstance(s, str)}
         return tuple(sorted(ours)) or (() if self.strengths else (0.0,))
 
     def in_our_unit(self, strength: float, batch_size: int) -> float:
-        """A strength as this row gives it, in rrrbench's unit."""
+        """Converts a strength from this row's `units` to rrrbench's unit."""
         if self.units is None:
             return strength
         return from_published(strength, batch_size=batch_size, **self.units.model_dump())
 
     @property
     def ratios(self) -> tuple[float, ...]:
-        """The R of every "auto:R", sorted, each once."""
+        """The R of every "auto:R", sorted, without duplicates."""
         return tuple(sorted({float(s.removeprefix(AUTO)) for s in self.strengths if isinstance(s, str)}))
 
 
 class Sweep(BaseModel):
-    """Mitigations that are compared: on one dataset, with one network, trained one way.
+    """Mitigations that are compared on the same dataset, with the same network and training.
 
     Attributes:
-        label: by which a published number names the sweep that measures it.
-        trials: so many seeds, from 0, instead of the suite's.
-        controls: masks with which those that use masks are trained again: a corruption, or true masks on that many
-            inputs.
+        label: name of the sweep, by which a published number refers to it.
+        trials: number of seeds, counted from 0, instead of the suite's seeds.
+        controls: further masks for the mitigations that use masks: a corruption of the masks, or a number of inputs
+            that keep their true masks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -88,14 +90,15 @@ class Sweep(BaseModel):
     trials: Annotated[int, Field(ge=1)] | None = None
     controls: tuple[Corruption | Annotated[int, Field(ge=0)], ...] = ()
 
-    def stacks(self, seeds: Sequence[int]) -> Iterator[Stack]:
-        """Each mitigation's, followed by those of its controls."""
+    def stacks(self, seeds: Sequence[int]) -> Iterator[MitigationStack]:
+        """Lists the stacks of each mitigation, followed by the stacks of its controls."""
         seeds = sorted(set(seeds)) if self.trials is None else range(self.trials)
         for row in self.mitigations:
             for dataset in [self.dataset, *(self._controls() if "masks" in row.mitigation.needs else ())]:
                 for strengths, auto in ((row.converted(self.training.batch_size), False), (row.ratios, True)):
                     if strengths:
-                        yield Stack(dataset, self.network, row.mitigation, self.training, strengths, tuple(seeds), auto)
+                        given = dataset, self.network, row.mitigation, self.training
+                        yield MitigationStack(*given, strengths, tuple(seeds), auto)
 
     def _controls(self) -> Iterator[Recipe]:
         for masks in self.controls:
@@ -103,12 +106,13 @@ class Sweep(BaseModel):
 
 
 class Suite(BaseModel):
-    """A named list of sweeps.
+    """A named list of sweeps, either of mitigations or of counterfactual explainers.
 
     Attributes:
-        sweeps: one whose `dataset` is a list is a sweep on each of them.
+        sweeps: a sweep whose `dataset` is a list becomes a sweep on each dataset of the list.
+        counterfactuals: sweeps of counterfactual explainers; a list as `dataset` likewise.
         save_models: keep every run's state dict as an artifact.
-        explainers: to be measured on every network, and ranked: see `explainer_board`.
+        explainers: explainers to measure on every network and to rank, see `explainer_board`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -117,30 +121,44 @@ class Suite(BaseModel):
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
     save_models: bool = False
     explainers: tuple[Measured, ...] = ()
-    sweeps: Annotated[tuple[Sweep, ...], Field(min_length=1)]
+    sweeps: tuple[Sweep, ...] = ()
+    counterfactuals: tuple[CounterfactualSweep, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
     def _on_each_dataset(cls, content: Any) -> Any:
-        def each(sweep: Any) -> list[Any]:
+        def by_dataset(sweep: Any) -> list[Any]:
             several = isinstance(sweep, dict) and isinstance(sweep.get("dataset"), list)
             return [{**sweep, "dataset": dataset} for dataset in sweep["dataset"]] if several else [sweep]
 
-        if not isinstance(content, dict) or not isinstance(content.get("sweeps"), list):
-            return content  # and let validation say so
-        return {**content, "sweeps": [one for sweep in content["sweeps"] for one in each(sweep)]}
+        if not isinstance(content, dict):
+            return content  # validation reports the mistake
+        lists = {kind: content[kind] for kind in ("sweeps", "counterfactuals") if isinstance(content.get(kind), list)}
+        expanded = {
+            kind: [single for sweep in sweeps for single in by_dataset(sweep)] for kind, sweeps in lists.items()
+        }
+        return {**content, **expanded}
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Suite:
+        if not self.sweeps and not self.counterfactuals:
+            raise ValueError("a suite needs [[sweeps]], or [[counterfactuals]] for counterfactual explainers")
+        if self.counterfactuals and (self.sweeps or self.explainers):
+            raise ValueError("[[counterfactuals]] cannot be beside sweeps or explainers: their boards differ; split it")
+        return self
 
     def stacks(self) -> list[Stack]:
-        """All runs of the suite, in the order in which they are trained."""
-        stacks = [stack for sweep in self.sweeps for stack in sweep.stacks(self.seeds)]
-        return [replace(stack, explainers=self.explainers) for stack in stacks] if self.explainers else stacks
+        """Lists all runs of the suite as stacks, in the order of training."""
+        explained = [stack for sweep in self.counterfactuals for stack in sweep.stacks(self.seeds)]
+        trained = [stack for sweep in self.sweeps for stack in sweep.stacks(self.seeds)]
+        return [*(replace(stack, explainers=self.explainers) for stack in trained), *explained]
 
     def keys(self) -> list[str]:
-        """The key of every run, each once."""
+        """Lists the run keys, without duplicates."""
         return list(dict.fromkeys(key for stack in self.stacks() for key in stack.places()))
 
     def with_seeds(self, most: int) -> Suite:
-        """The same suite with the first so many seeds of each sweep."""
+        """The same suite with at most the first `most` seeds of each sweep."""
         sweeps = [sweep.model_copy(update={"trials": min(sweep.trials, most)}) if sweep.trials else sweep
                   for sweep in self.sweeps]  # fmt: skip
         return self.model_copy(update={"seeds": tuple(sorted(set(self.seeds))[:most]), "sweeps": tuple(sweeps)})

@@ -1,4 +1,4 @@
-"""How a network is trained: the part of a run's configuration that every mitigation shares."""
+"""Training: the part of a run's configuration that all mitigations share."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ class Training(BaseModel):
     """Epochs, batches and optimiser.
 
     Attributes:
-        weight_decay: as torch.optim has it: for `adam` and `sgd` w adds w * theta to the gradient of the mean loss, so
+        weight_decay: as in torch.optim: `adam` and `sgd` add weight_decay * theta to the gradient of the mean loss, so
             Ross's 1e-4 ||theta||^2 beside a sum over 256 inputs is 2e-4 / 256.
-        momentum: of `sgd`; the others ignore it.
-        shuffle: a new order of the inputs in every epoch, or the data set's own order every time.
+        momentum: momentum of `sgd`; `adam` and `adamw` ignore it.
+        shuffle: draw a new order of the inputs for every epoch, or keep the dataset's order in all epochs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,10 +30,10 @@ class Training(BaseModel):
 
     @property
     def id(self) -> str:
-        """The settings that differ from their defaults: `batch_size=64,epochs=2`; empty if none does."""
+        """The settings that differ from their defaults: `batch_size=64,epochs=2`; empty if all have their defaults."""
         changed = self.model_dump(mode="json", exclude_defaults=True)
         return ",".join(f"{key}={changed[key]}" for key in sorted(changed))
 
     def identity(self) -> dict[str, Any]:
-        """The version, and the settings that differ from its defaults: what a run key is made from."""
+        """The version, and the settings that differ from its defaults; part of the run key."""
         return {"version": self.version, **self.model_dump(mode="json", exclude_defaults=True)}

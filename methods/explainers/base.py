@@ -1,4 +1,4 @@
-"""The contract of an explainer: attributes a prediction to the input, and leaves no trace."""
+"""The contract of an explainer: attribute a prediction to the input, without side effects."""
 
 from __future__ import annotations
 
@@ -13,21 +13,25 @@ from torch import Tensor, nn
 
 from ...datasets.registry import Named, Registry
 
-Network = Callable[[Float[Tensor, "batch *features"]], Float[Tensor, "batch classes"]]
-"""From inputs to logits: an `nn.Module`, a bound `Net`, or any function that treats the inputs independently."""
+ForwardFunction = Callable[[Float[Tensor, "batch *features"]], Float[Tensor, "batch classes"]]
+"""Maps inputs to logits: an `nn.Module`, a bound `Net`, or any function that treats inputs independently."""
 
 
 class Explainer(Named):
-    """A way of attributing a prediction to the input. One file, one class, `@explainers.register`.
+    r"""Attributes a prediction to the input's features.
+
+    Each explainer is a class in a file of its own, with `@explainers.register`.
 
     Attributes:
-        internal_batch_size: inputs in one pass, as far as one input allows: bounds the memory, changes no result.
-        needs_layers: True for one that looks into the network, which is then an `nn.Module` or a `Net`.
-        needs_convolutions: True for one that looks at a convolution's feature maps: a dense network has none.
-        has_baseline: True for one that asks what an input has beyond another.
-        draws: True for one that draws: it explains the inputs one by one, each with the same draws.
+        equation: the attribution in LaTeX, as the module's docstring has it: rows end in `\\` and are aligned at `&`.
+        internal_batch_size: inputs in a pass: bounds the memory and changes no result. A pass has at least an input.
+        needs_layers: True for explainers that look into the network, which must then be an `nn.Module` or a `Net`.
+        needs_convolutions: True for explainers that look at a convolution's feature maps, which a dense network lacks.
+        has_baseline: True for explainers that compare an input with a baseline.
+        draws: True for explainers that draw random numbers; inputs are then explained singly, with the same draws.
     """
 
+    equation: ClassVar[str] = ""
     internal_batch_size: ClassVar[int] = 1024
     needs_layers: ClassVar[bool] = False
     needs_convolutions: ClassVar[bool] = False
@@ -36,30 +40,35 @@ class Explainer(Named):
 
     def attribute(
         self,
-        network: Network,
+        network: ForwardFunction,
         inputs: Float[Tensor, "batch *features"],
         target: Int[Tensor, "batch"],
         baselines: Float[Tensor, "batch *features"] | None = None,
     ) -> Float[Tensor, "batch *features"]:
-        """One signed number per feature: what it did to the score of class `target`, or to all classes'.
+        """Attributes the score of class `target`, or the scores of all classes: a signed number per feature.
 
-        Signs are kept; what they count for is the metric's affair. A module is explained in evaluation mode. Its modes,
-        its parameters' gradients, the inputs and the global random states are as before, also after an exception.
+        Signs are kept; each metric decides how to count them. A module is explained in evaluation mode. Afterwards its
+        modes, the gradients of its parameters, the inputs and the global random states are as before, also after an
+        exception.
 
         Args:
-            baselines: one for each input, zeros if not given. Against an input's twin of the `clean` environment, what
-                differs lies in the mask: the sum says what the shortcut did, and all of its share is the mask's.
+            baselines: a baseline for each input; zeros if not given. An input and its twin in the `clean` environment
+                differ in the mask only: with twins as baselines, the attributions sum to the shortcut's effect, and
+                all of the sum lies in the mask.
 
         Raises:
-            ValueError: baselines of another shape, or for an explainer without any; no convolution where one is needed.
-            TypeError: a function without layers, where they are needed.
+            ValueError: baselines whose shape is not the inputs'; baselines for an explainer without baselines; a
+                network without convolutions for an explainer that needs convolutions.
+            TypeError: a function without layers for an explainer that needs layers.
         """
         if baselines is None:
             baselines = inputs.new_zeros(()).expand_as(inputs)
         elif not self.has_baseline:
             raise ValueError(f"{self.id} compares inputs with no baseline: leave baselines out")
         elif baselines.shape != inputs.shape:
-            raise ValueError(f"baselines are {tuple(baselines.shape)}, inputs {tuple(inputs.shape)}: give one each")
+            raise ValueError(
+                f"baselines are {tuple(baselines.shape)}, inputs {tuple(inputs.shape)}: give each input its baseline"
+            )
         if not len(inputs):
             return torch.zeros_like(inputs)
         size = 1 if self.draws else self.internal_batch_size
@@ -69,12 +78,12 @@ class Explainer(Named):
 
     def explain(
         self,
-        network: Network,
+        network: ForwardFunction,
         inputs: Float[Tensor, "batch *features"],
         target: Int[Tensor, "batch"],
         baselines: Float[Tensor, "batch *features"],
     ) -> Float[Tensor, "batch *features"]:
-        """`attribute`, without its precautions, of one chunk of the inputs; what an explainer implements."""
+        """Attributes a chunk of the inputs, without the precautions of `attribute`. Every explainer implements it."""
         raise NotImplementedError
 
     def obstacle(self, network: nn.Module) -> str:
@@ -85,8 +94,8 @@ class Explainer(Named):
 
 
 @contextmanager
-def evaluating(network: Network) -> Iterator[None]:
-    """A module in evaluation mode, and afterwards each of its parts in the mode it was in."""
+def evaluating(network: ForwardFunction) -> Iterator[None]:
+    """Sets a module to evaluation mode, and afterwards sets each of its parts back to its own mode."""
     modules = list(network.modules()) if isinstance(network, nn.Module) else []
     modes = [module.training for module in modules]
     try:
@@ -100,7 +109,7 @@ def evaluating(network: Network) -> Iterator[None]:
 
 @contextmanager
 def undisturbed_draws(device: torch.device) -> Iterator[None]:
-    """Afterwards the global random states, torch's and numpy's, are as they were: captum draws from both."""
+    """Restores the global random states of torch and numpy afterwards, because captum draws from both."""
     state = np.random.get_state()  # noqa: NPY002
     try:
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -110,7 +119,7 @@ def undisturbed_draws(device: torch.device) -> Iterator[None]:
 
 
 def seed_global_draws(seed: int, device: torch.device) -> None:
-    """Seeds the generators that captum draws from; only inside `undisturbed_draws`, which puts them back."""
+    """Seeds the generators that captum draws from; only inside `undisturbed_draws`, which restores them."""
     np.random.seed(seed)  # noqa: NPY002
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":

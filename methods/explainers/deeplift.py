@@ -2,10 +2,10 @@
 
     a_d = (x_d - b_d) * m_d,    m = dz_t/dx with (f(x) - f(b)) / (x - b) for the derivative of every nonlinear layer f
 
-Complete: the attributions of an input sum to z_t(x) - z_t(b), if every nonlinearity is a module that captum has a rule
-for: ReLU, ELU, LeakyReLU, Sigmoid, Tanh, Softplus, Softmax, MaxPool. Others are passed by their gradient, and a module
-that is applied twice is an error. Inputs go one by one: where a max-pool's input is the baseline's, captum 0.9 takes
-the first input's gradient for all (its issue 1276).
+Complete: the attributions of an input sum to z_t(x) - z_t(b), if every nonlinearity is a module with a rule in captum:
+ReLU, ELU, LeakyReLU, Sigmoid, Tanh, Softplus, Softmax, MaxPool. Other nonlinearities are passed by their gradient, and
+a module that is applied twice is an error. Inputs are explained singly, because captum 0.9 takes the first input's
+gradient for all inputs where the input of a max-pool equals the baseline's (issue 1276 of captum).
 """
 
 from __future__ import annotations
@@ -15,22 +15,26 @@ from typing import ClassVar
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .base import Explainer, Network, explainers
+from .base import Explainer, ForwardFunction, explainers
 from .layers import as_module, differentiable, without_captums_warnings
 
 
 @explainers.register
 class DeepLIFT(Explainer):
-    """Contributions to the logit's difference from a baseline, by the rescale rule."""
+    """Contributions to the difference between the logits of input and baseline, by the rescale rule."""
 
     name: ClassVar[str] = "deeplift"
+    equation: ClassVar[str] = (
+        r"a_d &= (x_d - b_d)\, m_d, \quad m = \frac{\partial z_t}{\partial x} \text{ with } \frac{f(x) - f(b)}{x - b} "
+        r"\text{ for } f'(x) \text{ of every nonlinear layer } f"
+    )
     internal_batch_size: ClassVar[int] = 1
     needs_layers: ClassVar[bool] = True
     has_baseline: ClassVar[bool] = True
 
     def explain(
         self,
-        network: Network,
+        network: ForwardFunction,
         inputs: Float[Tensor, "batch *features"],
         target: Int[Tensor, "batch"],
         baselines: Float[Tensor, "batch *features"],

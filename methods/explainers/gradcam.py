@@ -2,7 +2,8 @@
 
     a = ReLU( sum_c F_c * mean_ij dz_t / dF_cij ),    F the feature maps of the last convolution
 
-It shows no evidence against the class, and is zero where there is no other. It is as coarse as the feature maps.
+The ReLU drops evidence against the class: an input without evidence for the class gets zeros. The attribution is as
+coarse as the feature maps.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from .base import Explainer, Network, explainers
+from .base import Explainer, ForwardFunction, explainers
 from .layers import as_module, convolution, differentiable, over_inputs
 
 
@@ -22,6 +23,10 @@ class GradCAM(Explainer):
     """Feature maps of a convolution, weighted by the logit's mean gradient."""
 
     name: ClassVar[str] = "gradcam"
+    equation: ClassVar[str] = (
+        r"a &= \operatorname{ReLU} \left( \sum_c F_c\, \underset{ij}{\operatorname{mean}} \frac{\partial z_t}{\partial "
+        r"F_{cij}} \right)"
+    )
     needs_layers: ClassVar[bool] = True
     needs_convolutions: ClassVar[bool] = True
 
@@ -29,7 +34,7 @@ class GradCAM(Explainer):
 
     def explain(
         self,
-        network: Network,
+        network: ForwardFunction,
         inputs: Float[Tensor, "batch channels rows columns"],
         target: Int[Tensor, "batch"],
         baselines: Float[Tensor, "batch channels rows columns"],

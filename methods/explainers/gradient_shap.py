@@ -2,7 +2,8 @@
 
     a = (x - b) * mean over s ~ U(0, 1), e ~ N(0, noise^2) of dz_t(b + s (x + e - b)) / dx
 
-An input's baseline is its whole reference distribution, so without noise these are integrated gradients by Monte Carlo.
+The reference distribution of an input is its baseline alone. Without noise, the attributions therefore estimate
+integrated gradients by Monte Carlo.
 """
 
 from __future__ import annotations
@@ -13,24 +14,29 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from .base import Explainer, Network, explainers, seed_global_draws
+from .base import Explainer, ForwardFunction, explainers, seed_global_draws
 
 
 @explainers.register
 class GradientSHAP(Explainer):
-    """Integrated gradients at points that are drawn, with noise on the input."""
+    """Integrated gradients at random points, with noise on the input."""
 
     name: ClassVar[str] = "gradient_shap"
+    equation: ClassVar[str] = (
+        r"a &= \underset{s, e}{\operatorname{mean}} (x + e - b) \odot \frac{\partial z_t}{\partial x} \left( b + s (x "
+        r"+ e - b) \right), \\ "
+        r"s &\sim U(0, 1), \quad e \sim \mathcal{N}(0, \text{noise}^2 I)"
+    )
     has_baseline: ClassVar[bool] = True
     draws: ClassVar[bool] = True
 
     n_samples: Annotated[int, Field(ge=1, description="points drawn between baseline and input")] = 25
-    noise: Annotated[float, Field(ge=0, description="standard deviation on the input")] = 0.0
+    noise: Annotated[float, Field(ge=0, description="standard deviation of noise on the input")] = 0.0
     seed: Annotated[int, Field(ge=0, description="of the points, the same for every input")] = 0
 
     def explain(
         self,
-        network: Network,
+        network: ForwardFunction,
         inputs: Float[Tensor, "batch *features"],
         target: Int[Tensor, "batch"],
         baselines: Float[Tensor, "batch *features"],

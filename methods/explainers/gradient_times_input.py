@@ -2,7 +2,7 @@
 
     a_d = x_d * dz_t(x) / dx_d
 
-Of a network of linear layers, ReLU and max-pooling without biases, it is complete against a baseline of zeros.
+Complete against a baseline of zeros, if the network has linear layers, ReLU and max-pooling only, without biases.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import ClassVar
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .base import Explainer, Network, explainers
+from .base import Explainer, ForwardFunction, explainers
 from .layers import differentiable
 
 
@@ -21,10 +21,11 @@ class GradientTimesInput(Explainer):
     """Gradient of the target's logit, times the input."""
 
     name: ClassVar[str] = "gradient_times_input"
+    equation: ClassVar[str] = r"a_d &= x_d\, \frac{\partial z_t(x)}{\partial x_d}"
 
     def explain(
         self,
-        network: Network,
+        network: ForwardFunction,
         inputs: Float[Tensor, "batch *features"],
         target: Int[Tensor, "batch"],
         baselines: Float[Tensor, "batch *features"],

@@ -2,8 +2,8 @@
 
     a = Grad-CAM, enlarged bilinearly, * dz_t/dx by guided backpropagation
 
-Guided backpropagation (Springenberg et al. 2015, arxiv.org/abs/1412.6806) lets nothing negative back through a ReLU, so
-that it draws edges whatever the weights are (Adebayo et al. 2018, arxiv.org/abs/1810.03292).
+Guided backpropagation (Springenberg et al. 2015, arxiv.org/abs/1412.6806) passes positive gradients only back through
+a ReLU, so it draws edges whatever the weights are (Adebayo et al. 2018, arxiv.org/abs/1810.03292).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from .base import Explainer, Network, explainers
+from .base import Explainer, ForwardFunction, explainers
 from .layers import as_module, convolution, differentiable, without_captums_warnings
 
 
@@ -23,6 +23,10 @@ class GuidedGradCAM(Explainer):
     """Grad-CAM times guided backpropagation."""
 
     name: ClassVar[str] = "guided_gradcam"
+    equation: ClassVar[str] = (
+        r"a &= \operatorname{ReLU} \left( \sum_c F_c\, \underset{ij}{\operatorname{mean}} \frac{\partial z_t}{\partial "
+        r"F_{cij}} \right) \odot \left. \frac{\partial z_t}{\partial x} \right|_{\text{guided}}"
+    )
     needs_layers: ClassVar[bool] = True
     needs_convolutions: ClassVar[bool] = True
 
@@ -30,7 +34,7 @@ class GuidedGradCAM(Explainer):
 
     def explain(
         self,
-        network: Network,
+        network: ForwardFunction,
         inputs: Float[Tensor, "batch channels rows columns"],
         target: Int[Tensor, "batch"],
         baselines: Float[Tensor, "batch channels rows columns"],

@@ -2,7 +2,8 @@
 
     a = d/dx sum_k log p_k(x)
 
-What RRR penalises. It needs no target, and does not vanish on confident inputs as a gradient of the loss does.
+RRR penalises this gradient. The sum over classes needs no target, and its gradient does not vanish on confident inputs,
+where the gradient of the loss does.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..gradients import input_gradient
-from .base import Explainer, Network, explainers
+from .base import Explainer, ForwardFunction, explainers
 
 
 @explainers.register
@@ -21,10 +22,11 @@ class InputGradient(Explainer):
     """Gradient of sum_k log p_k."""
 
     name: ClassVar[str] = "input_gradient"
+    equation: ClassVar[str] = r"a &= \frac{\partial}{\partial x} \sum_k \log p_k(x)"
 
     def explain(
         self,
-        network: Network,
+        network: ForwardFunction,
         inputs: Float[Tensor, "batch *features"],
         target: Int[Tensor, "batch"],
         baselines: Float[Tensor, "batch *features"],

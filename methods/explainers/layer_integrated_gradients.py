@@ -3,8 +3,8 @@
     A_k = (h_k(x) - h_k(b)) * integral over s in [0, 1] of dz_t(h(b) + s (h(x) - h(b))) / dh_k
     a   = sum over channels of A, at the inputs' size
 
-Sundararajan, Taly, Yan 2017 (arxiv.org/abs/1703.01365) with the hidden layer h as the input. A is complete: it sums to
-z_t(x) - z_t(b). The sum of a depends on the sizes.
+Sundararajan, Taly, Yan 2017 (arxiv.org/abs/1703.01365) with the hidden layer h as the input. A is complete: A sums to
+z_t(x) - z_t(b). The sum of a depends on the sizes of maps and inputs, too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from .base import Explainer, Network, explainers
+from .base import Explainer, ForwardFunction, explainers
 from .layers import as_module, convolution, over_inputs
 
 
@@ -24,6 +24,11 @@ class LayerIntegratedGradients(Explainer):
     """Integrated gradients in the feature maps of a convolution."""
 
     name: ClassVar[str] = "layer_integrated_gradients"
+    equation: ClassVar[str] = (
+        r"A_k &= (h_k(x) - h_k(b)) \int_0^1 \frac{\partial z_t}{\partial h_k} \left( h(b) + s (h(x) - h(b)) \right) "
+        r"ds, \\ "
+        r"a &= \text{sum over channels of } A \text{, at the inputs' size}"
+    )
     needs_layers: ClassVar[bool] = True
     needs_convolutions: ClassVar[bool] = True
     has_baseline: ClassVar[bool] = True
@@ -33,7 +38,7 @@ class LayerIntegratedGradients(Explainer):
 
     def explain(
         self,
-        network: Network,
+        network: ForwardFunction,
         inputs: Float[Tensor, "batch channels rows columns"],
         target: Int[Tensor, "batch"],
         baselines: Float[Tensor, "batch channels rows columns"],

@@ -1,4 +1,4 @@
-"""What captum looks into: a private copy of the network as a module, and its convolutions."""
+"""Access to a network's layers for captum: a private copy as a module, and its convolutions."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from torch.nn import functional as F
 
 from ...datasets.registry import nearest
 from ..network import Net
-from .base import Network
+from .base import ForwardFunction
 
 
-def as_module(network: Network) -> nn.Module:
-    """A copy in evaluation mode that shares the parameters' memory: hooks on it are nobody else's.
+def as_module(network: ForwardFunction) -> nn.Module:
+    """Copies the network in evaluation mode; shares the parameters' memory, but no hooks.
 
-    ReLUs work out of place in it, and no two modules share a tensor: captum 0.9 takes the gradient of the first of two
-    neighbouring nonlinear layers from before the second one's rule (its issue 1104).
+    In the copy, ReLUs work out of place and no two modules share a tensor. Otherwise captum 0.9 would give the first of
+    two neighbouring nonlinear layers a gradient from before the rule of the second layer (issue 1104 of captum).
 
     Raises:
-        TypeError: a function without layers.
+        TypeError: the network is a function without layers.
     """
     if isinstance(network, Net):
         module, parameters = network.module, network.parameters
@@ -52,7 +52,7 @@ def _separate(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 def convolution(
     module: nn.Module, inputs: Float[Tensor, "batch channels rows columns"], name: str | None = None
 ) -> nn.Module:
-    """The layer of that dotted name, or the convolution that is applied last.
+    """Finds the layer of that dotted name; without a name, finds the convolution that is applied last.
 
     Raises:
         ValueError: no layer has this name, or no convolution is applied.
@@ -72,8 +72,8 @@ def convolution(
             handle.remove()
     if not applied:
         raise ValueError(
-            f"{type(module).__name__} has no convolution, whose feature maps are looked at: name a layer, or take an "
-            "explainer that needs none, such as integrated_gradients"
+            f"{type(module).__name__} has no convolution to take feature maps from: name a layer, or take an explainer "
+            "that needs no feature maps, such as integrated_gradients"
         )
     return applied[-1]
 
@@ -81,10 +81,10 @@ def convolution(
 def over_inputs(
     maps: Float[Tensor, "batch channels high wide"], inputs: Float[Tensor, "batch colors rows columns"]
 ) -> Float[Tensor, "batch colors rows columns"]:
-    """The sum over the maps' channels, enlarged bilinearly to the inputs' size, the same for each of their channels.
+    """Sums maps over channels and enlarges the sum bilinearly to the inputs' size, for all input channels alike.
 
     Raises:
-        ValueError: what the layer gives are no maps, or the inputs no images.
+        ValueError: the layer's output is not feature maps, or the inputs are not images.
     """
     if maps.dim() != 4 or inputs.dim() != 4:
         raise ValueError(
@@ -97,12 +97,12 @@ def over_inputs(
 
 @contextmanager
 def without_captums_warnings() -> Iterator[None]:
-    """It warns that it sets hooks, which are on a copy here."""
+    """Silences captum's warning that it sets hooks: here the hooks are on a private copy."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Setting (forward, )?backward hooks", UserWarning)
         yield
 
 
 def differentiable(inputs: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch *features"]:
-    """The same inputs as a leaf of a graph of their own."""
+    """The same inputs as the leaf of a new graph."""
     return inputs.detach().requires_grad_()

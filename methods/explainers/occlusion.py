@@ -1,8 +1,8 @@
-"""Captum's occlusion (Zeiler, Fergus 2014, arxiv.org/abs/1311.2901): what the logit loses with a window of the input.
+"""Captum's occlusion (Zeiler, Fergus 2014, arxiv.org/abs/1311.2901): drop of the logit without a window of the input.
 
     a_d = mean over the windows W that hold d of z_t(x) - z_t(x with b in W)
 
-A window covers all channels; of a vector it is one feature. Captum rounds the attributions to float32.
+A window covers all channels of an image, or a single feature of a vector. Captum rounds the attributions to float32.
 """
 
 from __future__ import annotations
@@ -13,22 +13,25 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from .base import Explainer, Network, explainers
+from .base import Explainer, ForwardFunction, explainers
 
 
 @explainers.register
 class Occlusion(Explainer):
-    """Loss of the target's logit when windows of the input are replaced by the baseline."""
+    """Drop of the target's logit when windows of the input are replaced by the baseline."""
 
     name: ClassVar[str] = "occlusion"
+    equation: ClassVar[str] = (
+        r"a_d &= \underset{W \ni d}{\operatorname{mean}} \left( z_t(x) - z_t(x_{W \leftarrow b}) \right)"
+    )
     has_baseline: ClassVar[bool] = True
 
-    window: Annotated[int, Field(ge=1, description="pixels a side; an image's side where that is less")] = 4
+    window: Annotated[int, Field(ge=1, description="pixels a side, at most the image's side")] = 4
     stride: Annotated[int, Field(ge=1, description="pixels from one window to the next, at most a window")] = 2
 
     def explain(
         self,
-        network: Network,
+        network: ForwardFunction,
         inputs: Float[Tensor, "batch *features"],
         target: Int[Tensor, "batch"],
         baselines: Float[Tensor, "batch *features"],

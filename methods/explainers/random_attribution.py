@@ -2,7 +2,7 @@
 
     a ~ N(0, 1), one draw for a shape of inputs
 
-An explainer that tracks nothing should do as well as this one.
+An explainer that is no better than this noise does not track the network.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from .base import Explainer, Network, explainers
+from .base import Explainer, ForwardFunction, explainers
 
 
 @explainers.register
@@ -22,12 +22,13 @@ class RandomAttribution(Explainer):
     """Noise, the same for every network and input."""
 
     name: ClassVar[str] = "random_attribution"
+    equation: ClassVar[str] = r"a &\sim \mathcal{N}(0, I)"
 
     seed: Annotated[int, Field(ge=0)] = 0
 
     def explain(
         self,
-        network: Network,
+        network: ForwardFunction,
         inputs: Float[Tensor, "batch *features"],
         target: Int[Tensor, "batch"],
         baselines: Float[Tensor, "batch *features"],

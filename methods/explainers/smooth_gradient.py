@@ -2,7 +2,7 @@
 
     a = mean over e ~ N(0, noise^2) of dz_t(x + e) / dx
 
-The paper has noise of 10 to 20 % of the range of an input, which is [0, 1] here.
+The paper takes a standard deviation of 10 to 20 % of the inputs' range, which is [0, 1] here.
 """
 
 from __future__ import annotations
@@ -13,23 +13,27 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from .base import Explainer, Network, explainers, seed_global_draws
+from .base import Explainer, ForwardFunction, explainers, seed_global_draws
 
 
 @explainers.register
 class SmoothGradient(Explainer):
-    """Gradient of the target's logit, meant over noise on the input."""
+    """Mean gradient of the target's logit over noise on the input."""
 
     name: ClassVar[str] = "smooth_gradient"
+    equation: ClassVar[str] = (
+        r"a &= \underset{e}{\operatorname{mean}} \frac{\partial z_t}{\partial x} (x + e), \quad e \sim \mathcal{N}(0, "
+        r"\text{noise}^2 I)"
+    )
     draws: ClassVar[bool] = True
 
     n_samples: Annotated[int, Field(ge=1, description="noisy inputs")] = 25
-    noise: Annotated[float, Field(gt=0, description="standard deviation")] = 0.15
+    noise: Annotated[float, Field(gt=0, description="standard deviation of the noise")] = 0.15
     seed: Annotated[int, Field(ge=0, description="of the noise, the same for every input")] = 0
 
     def explain(
         self,
-        network: Network,
+        network: ForwardFunction,
         inputs: Float[Tensor, "batch *features"],
         target: Int[Tensor, "batch"],
         baselines: Float[Tensor, "batch *features"],

@@ -2,8 +2,8 @@ r"""Noise in the mask (Avg-Ex, the average over perturbations of Heo, Piratla, W
 
     loss = mean_n -log p_y(x_n)  +  strength * mean_n -log p_y( x_n + A_n * e_n ),   e_nd ~ N(0, sigma^2)
 
-One noise for each input and step, not cut at 0 and 1. Inputs without a mask have no perturbation, and are left out of
-the second term. Heo et al. give both terms the weight 1.
+The noise is drawn for each input and step, and not cut at 0 and 1. Inputs without a mask have no perturbation and count
+0 in the right-reason term. Heo et al. give both terms the weight 1.
 """
 
 from __future__ import annotations
@@ -24,20 +24,25 @@ from ..restriction import restricted
 
 @mitigations.register
 class AvgEx(Mitigation):
-    """Trains on inputs with noise in the mask, too."""
+    """Trains also on copies of the inputs with noise in the mask."""
 
     name: ClassVar[str] = "avg_ex"
     paper: ClassVar[str] = "Heo et al. 2023"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) - \lambda\, "
+        r"\underset{n}{\operatorname{mean}} a_n \log p_{y_n}(x_n + A_n \odot e_n), \\ "
+        r"e_{nd} &\sim \mathcal{N}(0, \sigma^2), \quad a_n = [A_n \neq 0]"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     sigma: Annotated[float, Field(gt=0)] = 1.0
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
-        logits, inside, there = restricted(net, batch)
-        noisy = there.inputs + self.sigma * there.masks * there.draws["noise"]
+        logits, touched_net, touched_batch = restricted(net, batch)
+        noisy = touched_batch.inputs + self.sigma * touched_batch.masks * touched_batch.draws["noise"]
         return Terms(
             right_answer=cross_entropy(logits, batch.labels),
-            right_reason=strength * annotated_error(inside(noisy), batch),
+            right_reason=strength * annotated_error(touched_net(noisy), batch),
         )
 
     def augment(self, batch: Batch, classes: int, generator: torch.Generator) -> Batch:

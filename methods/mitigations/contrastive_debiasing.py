@@ -3,13 +3,14 @@ r"""Contrastive debiasing (Zhang et al., "Correct-N-Contrast", ICML 2022, sectio
     loss = mean_n -log p_y(x_n)  +  strength * mean_n a_n c_n
     c_n  = mean_p -log( exp(s_np / T) / (sum_p' exp(s_np' / T) + sum_m exp(s_nm / T)) )
 
-s is the cosine of two inputs' features (what the last layer sees), T the temperature. The positives p have n's label
-and another shortcut value, the negatives m another label and n's shortcut value; every positive is a target in its own
-right, where ShortKit-ML counts all but the first as negatives. `pairs` of each are drawn with replacement from the
-batch, anew in every step, so that the term is a mean over inputs; a_n = 0 for an input that has none of either, else 1.
+s is the cosine of two inputs' features (the last layer's input), T the temperature. The positives p have n's label and
+another shortcut value; the negatives m have another label and n's shortcut value. Every positive is a target in its own
+right, where ShortKit-ML counts all positives but the first as negatives. `pairs` positives and `pairs` negatives are
+drawn with replacement from the batch, anew in every step, so that the term is a mean over inputs. a_n = 0 for an input
+without a positive or without a negative in the batch, else 1.
 
-Deviations: the shortcut values are given, where the paper predicts them by a first ERM network; 4 pairs and not 16 to
-64; the two terms are added and not mixed.
+Deviations: the shortcut values are given, where the paper predicts them by a first ERM network; 4 pairs, where the
+paper has 16 to 64; the two terms are added, where the paper mixes them.
 """
 
 from __future__ import annotations
@@ -29,10 +30,16 @@ from ..network import Net
 
 @mitigations.register
 class ContrastiveDebiasing(Mitigation):
-    """Draws inputs of one label together, whatever their shortcut says."""
+    """Draws the features of inputs with the same label together, across shortcut values."""
 
     name: ClassVar[str] = "contrastive_debiasing"
     paper: ClassVar[str] = "Zhang et al. 2022"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda\, "
+        r"\underset{n}{\operatorname{mean}} a_n c_n, \\ "
+        r"c_n &= -\underset{p}{\operatorname{mean}} \log \frac{e^{s_{np} / T}}{\sum_{p'} e^{s_{np'} / T} + \sum_m "
+        r"e^{s_{nm} / T}}, \quad s_{nm} = \cos(h_n, h_m)"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"groups"})
     needs_minority: ClassVar[bool] = True
 
@@ -43,12 +50,12 @@ class ContrastiveDebiasing(Mitigation):
         same_label = batch.labels[:, None] == batch.labels
         same_shortcut = batch.shortcuts[:, None] == batch.shortcuts
         candidates = {"positives": same_label & ~same_shortcut, "negatives": ~same_label & same_shortcut}
-        paired = torch.stack([of.any(1) for of in candidates.values()]).all(0)
-        drawn = {name: batch.inputs[self.draw(of, generator)] for name, of in candidates.items()}
+        paired = torch.stack([allowed.any(1) for allowed in candidates.values()]).all(0)
+        drawn = {name: batch.inputs[self.draw_pairs(allowed, generator)] for name, allowed in candidates.items()}
         return batch._replace(draws={**batch.draws, **drawn, "paired": paired})
 
-    def draw(self, candidates: Bool[Tensor, "batch batch"], generator: torch.Generator) -> Tensor:
-        """`pairs` of each row's candidates; of all inputs where it has none."""
+    def draw_pairs(self, candidates: Bool[Tensor, "batch batch"], generator: torch.Generator) -> Tensor:
+        """Indices of `pairs` candidates of each row, with replacement; of all inputs for a row without candidates."""
         chances = (candidates | ~candidates.any(1, keepdim=True)).float().cpu()
         return chances.multinomial(self.pairs, replacement=True, generator=generator).to(candidates.device)
 
@@ -57,8 +64,8 @@ class ContrastiveDebiasing(Mitigation):
         anchors = F.normalize(hidden, dim=-1)[:, None]
 
         def similarities(name: str) -> Float[Tensor, "batch pairs"]:
-            others = net.features(batch.draws[name].flatten(0, 1)).unflatten(0, (-1, self.pairs))
-            return (anchors * F.normalize(others, dim=-1)).sum(-1) / self.temperature
+            paired = net.features(batch.draws[name].flatten(0, 1)).unflatten(0, (-1, self.pairs))
+            return (anchors * F.normalize(paired, dim=-1)).sum(-1) / self.temperature
 
         positives, negatives = similarities("positives"), similarities("negatives")
         contrast = torch.cat((positives, negatives), 1).logsumexp(1) - positives.mean(1)

@@ -2,9 +2,9 @@ r"""Counterexamples (Teso and Kersting, AIES 2019, section 4; CE in Friedrich et
 
     loss = mean_n -log p_y(x_n)  +  strength * mean_n a_n * -log p_y(x~_n),   a_n = 1 if input n has a mask, else 0
 
-x~_n is x_n with its masked region re-drawn: `noise` from U(0, 1), one number a feature, as Friedrich et al. have it;
-`swap` pastes the region of another input of the batch with as many masked features. They add one copy an input, drawn
-once: strength 1, drawn anew here in every step.
+x~_n is x_n with new content in its masked region. `noise` draws a number from U(0, 1) for each feature, as Friedrich et
+al. do; `swap` pastes the masked region of another input of the batch with as many masked features. Friedrich et al. add
+one copy of each input, drawn once; strength 1 gives the copies the same weight, but draws them anew in every step.
 """
 
 from __future__ import annotations
@@ -24,10 +24,15 @@ from ..regions import exchange_regions
 
 @mitigations.register
 class Counterexamples(Augmentation):
-    """Trains on inputs whose shortcut says something else, too."""
+    """Trains also on copies of the inputs with new content in the mask."""
 
     name: ClassVar[str] = "counterexamples"
     paper: ClassVar[str] = "Teso & Kersting 2019"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) - \lambda\, "
+        r"\underset{n}{\operatorname{mean}} a_n \log p_{y_n}(\tilde{x}_n), \\ "
+        r"\tilde{x}_n &= (1 - A_n) \odot x_n + A_n \odot u_n, \quad u_n \sim U(0, 1)^D, \quad a_n = [A_n \neq 0]"
+    )
 
     region: Literal["noise", "swap"] = "noise"
 

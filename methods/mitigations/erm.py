@@ -18,6 +18,7 @@ class ERM(Mitigation):
 
     name: ClassVar[str] = "erm"
     paper: ClassVar[str] = "Vapnik 1991"
+    equation: ClassVar[str] = r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n)"
     has_strength: ClassVar[bool] = False
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:

@@ -3,10 +3,11 @@ r"""RRR on expected gradients (attribution priors: Erion et al., Nature MI 2021,
     loss = mean_n -log p_y(x_n)  +  strength * mean_n sum_d ( A_nd * EG_nd )^2
     EG_nd = mean_s (x_n - r_ns)_d * d/dx_d sum_k log p_k( r_ns + a_ns (x_n - r_ns) ),   a ~ U(0, 1)
 
-with `references` r for each input and step: inputs of the same batch, of another class, whose shortcut says something
-else wherever it says anything. A reference with the same shortcut has x - r = 0 in the mask, and the penalty would be
-blind there. Erion et al. draw any training input, and step on the two terms in turn; one suffices (their
-supplement B), so 1 is the default. CDEP's "expected gradients" sums absolute values and is another penalty.
+The `references` r are drawn for each input and step from the batch's inputs of another label: where the shortcut
+follows the label, references show another shortcut value. A reference with the same shortcut value has x - r = 0 in the
+mask, and hides the gradient there from the penalty. Erion et al. draw references from all training inputs, and step on
+the two terms in turn. A single reference suffices (their supplement B), so 1 is the default. The "expected gradients"
+of CDEP sum absolute values and are a different penalty.
 """
 
 from __future__ import annotations
@@ -31,14 +32,20 @@ class ExpectedGradients(Mitigation):
 
     name: ClassVar[str] = "expected_gradients"
     paper: ClassVar[str] = "Erion et al. 2021"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda\, "
+        r"\underset{n}{\operatorname{mean}} \sum_d (A_{nd}\, \mathrm{EG}_{nd})^2, \\ "
+        r"\mathrm{EG}_{nd} &= \underset{s}{\operatorname{mean}} (x_n - r_{ns})_d \frac{\partial \sum_k \log "
+        r"p_k}{\partial x_d} \left( r_{ns} + \alpha_{ns} (x_n - r_{ns}) \right), \quad \alpha_{ns} \sim U(0, 1)"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     references: Annotated[int, Field(ge=1)] = 1
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
-        references, where = batch.draws["references"], batch.draws["where"]
+        references, fractions = batch.draws["references"], batch.draws["fractions"]
         difference = batch.inputs.unsqueeze(1) - references
-        points = references + where.view(*where.shape, *[1] * (difference.dim() - 2)) * difference
+        points = references + fractions.view(*fractions.shape, *[1] * (difference.dim() - 2)) * difference
         slopes = masked_input_gradients(net, batch, points, log_prob_sum)
         attribution = (at_touched(difference.flatten(0, 1), batch).view_as(slopes) * slopes).mean(1)
         return Terms(
@@ -48,9 +55,9 @@ class ExpectedGradients(Mitigation):
 
     def augment(self, batch: Batch, classes: int, generator: torch.Generator) -> Batch:
         labels = batch.labels.cpu()
-        others = (labels[:, None] != labels).float()
-        others[~others.any(1)] = 1.0  # a batch of one class
-        chosen = torch.multinomial(others, self.references, replacement=True, generator=generator)
-        where = torch.rand(chosen.shape, generator=generator).to(batch.inputs)
+        other_label = (labels[:, None] != labels).float()
+        other_label[~other_label.any(1)] = 1.0  # a batch with a single label
+        chosen = torch.multinomial(other_label, self.references, replacement=True, generator=generator)
+        fractions = torch.rand(chosen.shape, generator=generator).to(batch.inputs)
         references = batch.inputs[chosen.to(batch.inputs.device)]
-        return batch._replace(draws={**batch.draws, "references": references, "where": where})
+        return batch._replace(draws={**batch.draws, "references": references, "fractions": fractions})

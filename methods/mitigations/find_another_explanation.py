@@ -3,14 +3,14 @@ r"""Find another explanation (Ross et al. 2017, section 3.3): RRR without annota
     A_0 = 0,   f_t = argmin RRR(A_t),   A_{t+1} = A_t or M_c[f_t]
 
 M_c[f] marks, for each training input, the features whose gradient of the predicted probability exceeds c times the
-largest one. Every f_t is trained from scratch. The paper keeps all the f_t for a person to choose from; a run here
-is f_t at t = `iterations`, and passes those before it.
+input's largest gradient. Every network f_t is trained from scratch. The paper keeps all networks for a person to choose
+from. A run here is f_t at t = `iterations`; the earlier networks f_1, f_2, ... are by-products (`passes`).
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -19,21 +19,25 @@ from torch import Tensor
 
 from ...datasets.base import Batch
 from ..base import Mitigation, Terms, mitigations
-from ..gradients import input_gradient, log_odds
+from ..fitting import Fitted, Trainer
+from ..gradients import input_gradient, predicted_log_odds
 from ..network import Net
 from .erm import ERM
 from .rrr import RRR
 
-if TYPE_CHECKING:
-    from ...benchmark.engine.trainer import Fitted, Trainer
-
 
 @mitigations.register
 class FindAnotherExplanation(Mitigation):
-    """Forbids what the last network looked at, and trains again."""
+    """Trains again, with a penalty on the features that the previous network relied on."""
 
     name: ClassVar[str] = "find_another_explanation"
     paper: ClassVar[str] = "Ross et al. 2017"
+    equation: ClassVar[str] = (
+        r"f_t &= \operatorname{argmin}_f \mathcal{L}_{\mathrm{RRR}}(f; A_t), \quad A_0 = 0, \quad A_{t+1} = A_t \lor "
+        r"M_c[f_t], \\ "
+        r"M_c[f]_{nd} &= \left[ \left| \frac{\partial \max_k p_k}{\partial x_{nd}} \right| > c \max_j \left| "
+        r"\frac{\partial \max_k p_k}{\partial x_{nj}} \right| \right]"
+    )
 
     iterations: Annotated[int, Field(ge=1)] = 1
     cutoff: Annotated[float, Field(gt=0, lt=1)] = 0.67
@@ -60,10 +64,11 @@ class FindAnotherExplanation(Mitigation):
         return replace(last, passed=passed)
 
     def largest_gradient_mask(self, net: Net, batch: Batch) -> Bool[Tensor, "batch *features"]:
-        """M_c: |d max_k p_k / dx| > c * its largest entry, for each input.
+        """M_c: for each input, where |d max_k p_k / dx| > c * the largest entry of |d max_k p_k / dx|.
 
-        Taken of the log-odds of the predicted class, whose gradient has the same direction and does not underflow.
+        The gradient is taken of the predicted class's log-odds, because it has the same direction and does not
+        underflow.
         """
-        gradient, _ = input_gradient(net, batch.inputs, log_odds)
+        gradient, _ = input_gradient(net, batch.inputs, predicted_log_odds)
         size = gradient.flatten(1).abs()
         return (size > self.cutoff * size.amax(1, keepdim=True)).view_as(gradient)

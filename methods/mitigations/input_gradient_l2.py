@@ -2,8 +2,9 @@ r"""The whole input gradient penalised (Drucker & Le Cun 1992, "double backpropa
 
     loss = mean_n -log p_y(x_n)  +  strength * mean_n sum_d ( d/dx_nd sum_k log p_k(x_n) )^2
 
-RRR with every pixel masked: what it gains over `erm` is smoothness, and what `rrr` gains over it is the mask. Drucker
-and Le Cun differentiate the error; the target here is RRR's, so that the two differ in the mask alone.
+RRR with every pixel masked. Its gain over `erm` is due to smoothness; the gain of `rrr` over `input_gradient_l2` is due
+to the mask. Drucker and Le Cun differentiate the error; the target here is RRR's, so that `rrr` and `input_gradient_l2`
+differ in the mask alone.
 """
 
 from __future__ import annotations
@@ -22,10 +23,15 @@ from .rrr import RRR
 
 @mitigations.register
 class InputGradientL2(Mitigation):
-    """Penalises input gradients everywhere."""
+    """Penalises input gradients at every pixel."""
 
     name: ClassVar[str] = "input_gradient_l2"
     paper: ClassVar[str] = "Drucker & Le Cun 1992"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda\, "
+        r"\underset{n}{\operatorname{mean}} \sum_d \left( \frac{\partial}{\partial x_{nd}} \sum_k \log p_k(x_n) "
+        r"\right)^2"
+    )
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
         everywhere = torch.ones_like(batch.inputs, dtype=torch.bool)

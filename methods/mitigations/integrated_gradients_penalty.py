@@ -3,7 +3,8 @@ r"""RRR on integrated gradients (Sundararajan et al. 2017; as a penalty: Liu & A
     loss = mean_n -log p_y(x_n)  +  strength * mean_n sum_d ( A_nd * IG_nd )^2
     IG_nd = x_nd * mean_j d/dx_d sum_k log p_k(a_j x_n),   a_j = (j - 1/2) / steps,  j = 1..steps
 
-The baseline is black, so what is black in the mask is not seen: `expected_gradients` has no such blind spot.
+The baseline is black, so the penalty does not see black pixels in the mask. `expected_gradients` has no such blind
+spot.
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ class IntegratedGradientsPenalty(Mitigation):
 
     name: ClassVar[str] = "integrated_gradients_penalty"
     paper: ClassVar[str] = "Erion et al. 2021"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda\, "
+        r"\underset{n}{\operatorname{mean}} \sum_d (A_{nd}\, \mathrm{IG}_{nd})^2, \\ "
+        r"\mathrm{IG}_{nd} &= x_{nd}\, \underset{j}{\operatorname{mean}} \frac{\partial \sum_k \log p_k}{\partial x_d} "
+        r"(\alpha_j x_n), \quad \alpha_j = \frac{j - 1/2}{\text{steps}}, \quad j = 1, \dots, \text{steps}"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     steps: Annotated[int, Field(ge=1)] = 4

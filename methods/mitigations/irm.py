@@ -2,24 +2,25 @@ r"""Invariant risk minimisation (Arjovsky, Bottou, Gulrajani, Lopez-Paz: arXiv 1
 
     loss = mean_n -log p_y(x_n)  +  strength * mean_e D_e^2,   D_e = mean_{n in e} d/dw -log softmax(w z_n)_y at w = 1
 
-z are the logits, so one input's derivative is d_n = sum_k p_k z_k - z_y. The two environments are the training inputs
-whose shortcut says another label's value, and all others: a network that reads the shortcut wants smaller logits in the
-one and larger ones in the other.
+z are the logits, so the derivative of input n is d_n = sum_k p_k z_k - z_y. There are two environments e: the minority,
+training inputs whose shortcut shows another label's value, and the majority, all other training inputs. A network that
+reads the shortcut wants smaller logits in the minority and larger logits in the majority.
 
 D_e^2 is estimated by d_n * d_m, with m drawn anew in every step from the batch's inputs of n's environment, n itself
-included: over the draws, that is the square of the batch's D_e, as in the paper's experiments. So the term is a mean
-over the batch, in which each product counts N / (2 N_e). The paper's appendix D multiplies two halves of a batch, which
-is unbiased; but training on the same inputs for many epochs then finds networks with a penalty below 0.
+included. The mean over the draws is the square of the batch's D_e, as in the paper's experiments. So the right-reason
+term is a mean over the batch, in which each product counts N / (2 N_e). The paper's appendix D multiplies the D_e of
+two halves of a batch. That product is unbiased, but training on the same inputs for many epochs then finds networks
+with a penalty below 0.
 
-Deviations: the right-answer term is the mean over all inputs and not over environments, so that strength 0 is ERM, and
+Deviations: the right-answer term is the mean over all inputs and not over environments, so that strength 0 is ERM;
 strengths are neither annealed nor divided out of the loss. Without annealing the useful strengths are few: on the data
-of tests/methods/mitigations/test_better_than_erm.py, ERM is 0.75 accurate where the shortcut is random, and this 0.78
-at strength 0.3 and 0.63 at 3.
+of tests/methods/mitigations/test_better_than_erm.py, the accuracy where the shortcut is random is 0.75 for ERM, 0.78
+for IRM at strength 0.3 and 0.63 for IRM at strength 3.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -27,19 +28,23 @@ from torch import Tensor
 
 from ...datasets.base import Batch
 from ..base import Mitigation, Supervision, Terms, cross_entropy, mitigations
+from ..fitting import Fitted, Trainer
 from ..groups import inverse_shares
 from ..network import Net
-
-if TYPE_CHECKING:
-    from ...benchmark.engine.trainer import Fitted, Trainer
 
 
 @mitigations.register
 class IRM(Mitigation):
-    """Wants one scale of the logits to be best with the shortcut and against it."""
+    """Penalises logits whose best scale differs between majority and minority."""
 
     name: ClassVar[str] = "irm"
     paper: ClassVar[str] = "Arjovsky et al. 2019"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda\, "
+        r"\underset{e}{\operatorname{mean}} D_e^2, \\ "
+        r"D_e &= \underset{n \in e}{\operatorname{mean}} \left. \frac{\partial}{\partial w} (-\log "
+        r"\operatorname{softmax}(w z_n)_{y_n}) \right|_{w = 1}"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"groups"})
     needs_minority: ClassVar[bool] = True
     carries: ClassVar[frozenset[str]] = frozenset({"environment", "inverse_shares"})
@@ -53,10 +58,12 @@ class IRM(Mitigation):
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
         draws, logits = batch.draws, net(batch.inputs)
-        own = scale_derivative(logits, batch.labels)
-        partners = scale_derivative(net(draws["partners"]), draws["partner_labels"])
+        derivatives = scale_derivative(logits, batch.labels)
+        partner_derivatives = scale_derivative(net(draws["partners"]), draws["partner_labels"])
         weights = draws["inverse_shares"].to(logits) / 2
-        return Terms(cross_entropy(logits, batch.labels), strength * (weights * own * partners).mean())
+        return Terms(
+            cross_entropy(logits, batch.labels), strength * (weights * derivatives * partner_derivatives).mean()
+        )
 
     def fit(self, trainer: Trainer) -> Fitted:
         environment = torch.stack([draw.minority for draw in trainer.draws]).long().to(trainer.device)

@@ -3,13 +3,13 @@ r"""Right for better reasons (Shao et al., AAAI 2021), as Friedrich et al. 2023 
     loss = mean_n -log p_y(x_n)  +  strength * mean_n sum_d ( A_nd * I_nd * d/dx_nd sum_k log p_k(x_n) )^2
     I_nd = d/dx_nd sum_i d(-log p_y(x_n)) / d theta_i
 
-I is the influence function with the identity for the inverse Hessian, summed over the parameters theta: how far a
-pixel moves the training step that its input asks for. The head's parameters cancel in the sum, so a network without
-hidden layers has none. It vanishes on fitted points, grows with the fourth power of the pixel range, and its own
-gradient is of third order: the strengths that work differ by many decades (1e-5 on decoy-digits fed 0..16, 100 on the
-tests' inputs fed 0..1), and training may diverge (seen by Friedrich et al. too). On decoy-digits with the mlp,
-accuracy/random is 0.862 at strength 1e-5 and ERM's 0.781: better by 0.082 on average, but not for each of 5 seeds
-(results/leaderboard/mitigations-quick.csv).
+I is the influence function with the identity for the inverse Hessian, summed over the parameters theta: how far a pixel
+moves the training step that its input asks for. The head's parameters cancel in the sum, so a network without hidden
+layers has no influence. The right-reason term vanishes on fitted points, grows with the fourth power of the pixel
+range, and has a gradient of third order. The strengths that work therefore differ by many decades (1e-5 on decoy-digits
+fed 0..16, 100 on the tests' inputs fed 0..1), and training may diverge (seen by Friedrich et al. too). On decoy-digits
+with the mlp, accuracy/random is 0.862 at strength 1e-5 and ERM's 0.781: better by 0.082 on average, but not for each of
+5 seeds (results/leaderboard/mitigations-quick.csv).
 """
 
 from __future__ import annotations
@@ -35,14 +35,20 @@ class RBR(Mitigation):
 
     name: ClassVar[str] = "rbr"
     paper: ClassVar[str] = "Shao et al. 2021"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda\, "
+        r"\underset{n}{\operatorname{mean}} \sum_d \left( A_{nd}\, I_{nd}\, \frac{\partial}{\partial x_{nd}} \sum_k "
+        r"\log p_k(x_n) \right)^2, \\ "
+        r"I_{nd} &= \frac{\partial}{\partial x_{nd}} \sum_i \frac{\partial}{\partial \theta_i} (-\log p_{y_n}(x_n))"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
         gradient, logits = input_gradient(net, batch.inputs, lambda logits: log_prob_sum(logits, batch))
-        both = batch.masks * influence(net, batch) * gradient
+        product = batch.masks * influence(net, batch) * gradient
         return Terms(
             right_answer=cross_entropy(logits, batch.labels),
-            right_reason=strength * both.square().flatten(1).sum(1).mean(),
+            right_reason=strength * product.square().flatten(1).sum(1).mean(),
         )
 
 

@@ -2,27 +2,25 @@ r"""Reweighting (importance weighting; Sagawa et al., ICLR 2020, section 3.2; RW
 
     loss = mean_n w_n * -log p_y(x_n),   w_n = N / (G N_g)
 
-for an input of group g, one of the G (label, shortcut) pairs among the N training inputs, N_g of them in g: every group
-has the same share of the loss. No strength.
+for an input of group g. Groups are the G (label, shortcut) pairs that occur among the N training inputs; group g has
+N_g inputs. With these weights every group has the same share of the loss. No strength.
 
-A minority can be too small for it: on decoy digits at a correlation of 0.95, with 59 inputs in 42 minority groups,
-`rrrbench run mitigations-quick` measures an accuracy of 0.59 where the shortcut is random, ERM's is 0.88.
+A minority can be too small for reweighting: on decoy digits at a correlation of 0.95, with 59 inputs in 42 minority
+groups, `rrrbench run mitigations-quick` measures an accuracy of 0.59 where the shortcut is random; ERM's is 0.88.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
 
 from ...datasets.base import Batch
 from ..base import Mitigation, Supervision, Terms, mitigations, weighted_cross_entropy
+from ..fitting import Fitted, Trainer
 from ..groups import balancing_weights
 from ..network import Net
-
-if TYPE_CHECKING:
-    from ...benchmark.engine.trainer import Fitted, Trainer
 
 
 @mitigations.register
@@ -31,6 +29,9 @@ class Reweighting(Mitigation):
 
     name: ClassVar[str] = "reweighting"
     paper: ClassVar[str] = "Sagawa et al. 2020"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} w_n \log p_{y_n}(x_n), \quad w_n = \frac{N}{G N_{g_n}}"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"groups"})
     needs_minority: ClassVar[bool] = True
     has_strength: ClassVar[bool] = False
@@ -41,5 +42,6 @@ class Reweighting(Mitigation):
         return Terms(right_answer, right_reason=right_answer.new_zeros(()))
 
     def fit(self, trainer: Trainer) -> Fitted:
-        data = trainer.train_data
-        return trainer.train(self, given={"weights": balancing_weights(data.labels, data.shortcuts, trainer.dtype)})
+        return trainer.train(
+            self, given={"weights": balancing_weights(trainer.labels, trainer.shortcuts, trainer.dtype)}
+        )

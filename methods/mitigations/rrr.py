@@ -2,9 +2,9 @@ r"""Right for the right reasons (Ross, Hughes, Doshi-Velez: IJCAI 2017, eq. 1).
 
     loss = mean_n -log p_y(x_n)  +  strength * mean_n sum_d ( A_nd * d/dx_nd sum_k log p_k(x_n) )^2
 
-A is the mask: True where an input must not matter. Ross sums over the batch and feeds 0..255; `from_published`
-converts. Penalising sum_k log p_k needs no label and does not vanish on fitted points; the other targets are the
-forms that other papers print under the name RRR (`..targets`).
+A is the mask: True where an input must not matter. Ross et al. sum over the batch and feed 0..255; `from_published`
+converts their strengths. The default target sum_k log p_k needs no label and does not vanish on fitted points; the
+alternative targets are the penalties that later papers print under the name RRR (`..targets`).
 """
 
 from __future__ import annotations
@@ -28,6 +28,11 @@ class RRR(Mitigation):
 
     name: ClassVar[str] = "rrr"
     paper: ClassVar[str] = "Ross et al. 2017"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda\, "
+        r"\underset{n}{\operatorname{mean}} \sum_d \left( A_{nd}\, \frac{\partial}{\partial x_{nd}} \sum_k \log "
+        r"p_k(x_n) \right)^2"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     target: TargetName = "log_prob_sum"

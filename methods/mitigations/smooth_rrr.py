@@ -2,8 +2,8 @@ r"""RRR on a smoothed explanation (Smooth-R3; Ghitu, Piratla, Wicker, TMLR 2025;
 
     loss = mean_n -log p_y(x_n)  +  strength * mean_n sum_d ( A_nd * mean_s d/dx_nd sum_k log p_k(x_n + e_ns) )^2
 
-with `samples` noises e of entries from N(0, sigma^2) for each input and step, not cut at 0 and 1. The target is RRR's
-and not Ghitu's cross-entropy, whose gradient vanishes on fitted points.
+The `samples` noises e_ns have entries from N(0, sigma^2), are drawn for each input and step, and are not cut at 0 and
+1. The target is RRR's and not the cross-entropy of Ghitu et al., whose gradient vanishes on fitted points.
 """
 
 from __future__ import annotations
@@ -24,10 +24,16 @@ from ..targets import log_prob_sum
 
 @mitigations.register
 class SmoothRRR(Mitigation):
-    """Penalises the mean input gradient of noisy copies, inside the mask."""
+    """Penalises the mean input gradient over noisy copies of an input, inside the mask."""
 
     name: ClassVar[str] = "smooth_rrr"
     paper: ClassVar[str] = "Ghitu et al. 2025"
+    equation: ClassVar[str] = (
+        r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(x_n) + \lambda\, "
+        r"\underset{n}{\operatorname{mean}} \sum_d \left( A_{nd}\, \underset{s}{\operatorname{mean}} "
+        r"\frac{\partial}{\partial x_{nd}} \sum_k \log p_k(x_n + e_{ns}) \right)^2, \\ "
+        r"e_{ns} &\sim \mathcal{N}(0, \sigma^2 I)"
+    )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     sigma: Annotated[float, Field(gt=0)] = 0.1

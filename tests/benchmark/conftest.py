@@ -25,7 +25,7 @@ def uri(fresh_database, tmp_path):
 
 @pytest.fixture
 def session(uri, tmp_path):
-    def make(suite=None, home=tmp_path / "home", **options) -> Session:
-        return Session(suite or tiny_suite(), home, uri, Settings(engine="stacked"), **options)
+    def make(suite=None, home=tmp_path / "home", settings=Settings(engine="stacked"), **options) -> Session:  # noqa: B008
+        return Session(suite or tiny_suite(), home, uri, settings, **options)
 
     return make

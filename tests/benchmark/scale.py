@@ -65,7 +65,7 @@ def made_up(stack, strength, seed) -> Record:
     metrics = dict(zip(METRICS, rng.random(len(METRICS)).tolist(), strict=True))
     last = {name: curve[-1] for name, curve in curves.items()}
     digest = f"{seed:064x}"
-    return Record.of(stack, strength, seed, "finished", metrics=metrics | last, curves=curves, digest=digest)
+    return Record.for_run(stack, strength, seed, "finished", metrics=metrics | last, curves=curves, digest=digest)
 
 
 def seconds_of(*words: str, folder: Path, uri: str) -> float:
@@ -77,19 +77,19 @@ def seconds_of(*words: str, folder: Path, uri: str) -> float:
 
 
 def measure(runs: int, uri: str, folder: Path) -> dict[str, float]:
-    """Logs a suite of that many runs to a sqlite store in the folder, and asks the commands for it."""
+    """Keeps and logs a suite of that many runs, and asks the commands for it."""
     path = suite_of(runs, folder)
     suite = load_suite(str(path))
     assert len(suite.keys()) == runs
     begun = time.perf_counter()
-    outcome = Session(suite, uri, local=folder / "results" / "local", executor=Untrained()).run()
+    outcome = Session(suite, folder / "results" / "local", uri, executor=Untrained()).run()
     logging = time.perf_counter() - begun
-    assert (outcome.trained, outcome.undelivered) == (runs, "")
+    assert (outcome.trained, len(outcome.undelivered)) == (runs, 0)
     found = {
         "runs": runs,
         "harness, ms a run": 1000 * logging / runs,
         "database, MB": Path(uri.removeprefix("sqlite:///")).stat().st_size / 1e6,
-        "artifacts": sum(file.is_file() for file in (folder / "artifacts").rglob("*")),
+        "records, MB": sum(file.stat().st_size for file in folder.glob("results/local/records/*/*")) / 1e6,
         "leaderboard, s": seconds_of("leaderboard", path.name, folder=folder, uri=uri),
         "records, s": seconds_of("records", path.name, "--out", "rows.csv", folder=folder, uri=uri),
         "run: leaderboard and picture, s": seconds_of("run", path.name, folder=folder, uri=uri),

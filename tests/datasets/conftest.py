@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from rendering import VARIANTS, small
-from rrrbench.datasets.base import Recipe
+from rrrbench.datasets.recipe import Recipe
 
 
 @pytest.fixture(params=VARIANTS, ids=lambda spec: small(**spec).id)

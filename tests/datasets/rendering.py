@@ -4,7 +4,7 @@ from functools import cache
 
 from jaxtyping import Bool
 from rrrbench.datasets import ShortcutDataset
-from rrrbench.datasets.base import Recipe, datasets
+from rrrbench.datasets.recipe import Recipe, datasets
 from torch import Tensor
 
 VARIANTS = [

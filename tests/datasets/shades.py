@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from rrrbench.datasets.base import make
+from rrrbench.datasets.recipe import make
 from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm

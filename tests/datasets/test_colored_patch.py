@@ -3,7 +3,7 @@ import pytest
 import torch
 from rendering import rendered, small
 from rrrbench.datasets import sources
-from rrrbench.datasets.base import datasets
+from rrrbench.datasets.recipe import datasets
 from rrrbench.datasets.registry import BadParameters
 
 

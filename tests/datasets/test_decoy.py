@@ -3,7 +3,8 @@ import pytest
 import torch
 from rendering import assert_share, rendered, small
 from rrrbench.datasets import sources
-from rrrbench.datasets.base import ENVIRONMENTS, datasets
+from rrrbench.datasets.base import ENVIRONMENTS
+from rrrbench.datasets.recipe import datasets
 from rrrbench.datasets.registry import BadParameters
 
 CORNERS = [(row, column) for row in (0, 1) for column in (0, 1)]

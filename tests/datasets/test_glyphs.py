@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from rrrbench.datasets import glyphs as module
-from rrrbench.datasets.glyphs import CORE, FONTS, NUISANCE, SHORTCUT, SIDE, Renderer, draw_glyphs
+from rrrbench.datasets.glyphs import CORE, FONTS, NUISANCE, SHORTCUT, SIDE, GlyphsRecipe, Renderer, draw_glyphs
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def test_a_seed_decides_every_bit_and_leaves_the_global_draws_alone(glyphs):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_every_letter_differs_from_every_other_in_every_font_and_every_font_from_every_other(glyphs):
+def test_letters_differ_in_every_font_and_fonts_differ(glyphs):
     """A single letter may look alike in two fonts, as an I without serifs does; not the alphabet."""
     images = glyphs.renderer.glyphs.view(26, len(FONTS), -1)
     assert images.min() >= 0
@@ -60,7 +60,7 @@ def test_fonts_go_with_labels_as_often_as_they_should(correlation, breadth):
     assert len(drawn.class_fonts.unique()) == breadth
 
 
-def test_the_fonts_of_a_label_are_more_like_one_another_than_like_the_other_label_s(glyphs):
+def test_fonts_of_a_label_are_more_alike_than_fonts_of_two_labels(glyphs):
     images = glyphs.renderer.glyphs.view(26, len(FONTS), -1)
     far = torch.cdist(images, images).mean(0)
     for seed in range(5):
@@ -128,3 +128,22 @@ def test_glyphs_are_rendered_once(monkeypatch):
     monkeypatch.setattr(module, "generator", lambda *_: pytest.fail("drawn again"))
     assert module._glyphs() is module._glyphs()
     assert np.isfinite(module._glyphs()).all()
+
+
+def test_a_recipe_is_a_draw_with_enough_letters_to_explain():
+    drawn = GlyphsRecipe(correlation=0.5, breadth=6).make(3)
+    assert drawn.digest() == draw_glyphs(3, 0.5, 6).digest()
+    assert len(GlyphsRecipe(inputs=1200).make(0).validation.labels) == 1200
+    assert GlyphsRecipe(breadth=6).id == "glyphs[breadth=6]"
+
+
+@pytest.mark.parametrize("change", [{"breadth": 7}, {"breadth": 24}, {"correlation": 1.5}, {"inputs": 0}])
+def test_a_recipe_s_parameters_are_checked(change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        GlyphsRecipe(**change)
+
+
+def test_a_draw_moves_to_a_device_whole():
+    moved = draw_glyphs(0, train=10, validation=10).to("meta")
+    tensors = [*moved.renderer.buffers(), moved.class_fonts, *moved.train, *moved.validation]
+    assert {tensor.device.type for tensor in tensors} == {"meta"}

@@ -33,7 +33,7 @@ def test_train_and_test_are_the_papers_rows_once_each():
     assert sorted([*train, *test]) == list(range(100))
 
 
-def test_the_flowers_of_other_environments_are_test_flowers_of_the_species_that_they_say():
+def test_exchanged_flowers_are_test_flowers_of_the_species_of_their_value():
     dataset = rendered(small(name="iris-cancer"))
     aligned = dataset.test("aligned")
     flowers = {k: {tuple(row) for row in aligned.inputs[aligned.labels == k, :4].tolist()} for k in (0, 1)}

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from rrrbench.datasets import make, sources
-from rrrbench.datasets.sources import MissingData, data_root, load, split
+from rrrbench.datasets.sources import MissingData, data_root, hold_out, load
 from sklearn.datasets import load_digits
 
 real_mnist = pytest.mark.skipif(
@@ -46,9 +46,9 @@ def test_a_base_is_read_once_and_cannot_be_written_to():
         base.train_inputs[0] = 0
 
 
-def test_split_keeps_the_order_and_takes_a_tenth():
+def test_hold_out_keeps_the_order_and_takes_a_tenth():
     base = load("digits")
-    train, validation = split(base, None, np.random.default_rng(0))
+    train, validation = hold_out(base, None, np.random.default_rng(0))
     assert len(validation) == 129
     assert (np.diff(train) > 0).all()
     assert (np.diff(validation) > 0).all()
@@ -74,7 +74,7 @@ def test_missing_data_names_the_files_and_both_ways_out(monkeypatch, tmp_path):
     write_idx(tmp_path / "MNIST" / "raw" / "train-labels-idx1-ubyte.gz", np.zeros(3, np.uint8))
     with pytest.raises(MissingData, match="no route to host") as error:
         load("mnist")
-    for part in ("train-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz", "Put the files there", "with a network"):
+    for part in ("train-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz", "Put the files there", "run once online"):
         assert part in str(error.value)
     assert "train-labels" not in str(error.value)
 

@@ -3,8 +3,6 @@ from __future__ import annotations
 import pytest
 import torch
 from rrrbench.methods.convolution import convolve
-from rrrbench.methods.gradients import input_gradient, input_gradient_at
-from rrrbench.methods.network import Net
 from torch import Tensor, nn
 from torch.func import grad, vmap
 
@@ -49,21 +47,3 @@ def test_a_stack_of_weights_has_the_gradients_of_each(inputs, kind):
 def test_padding_by_name_is_refused_with_the_way_out():
     with pytest.raises(ValueError, match="give its padding as numbers"):
         convolve(nn.Conv2d(1, 1, 3, padding="same"), torch.zeros(1, 1, 5, 5), torch.zeros(1, 1, 3, 3))
-
-
-@pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_the_gradient_at_some_positions_is_the_gradient_there(inputs, kind):
-    class Small(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.features = nn.Sequential(double_layer(**kind), nn.Tanh(), nn.Flatten())
-            self.head = nn.LazyLinear(3, dtype=torch.float64)
-
-    module = Small()
-    module.head(module.features(inputs))
-    net = Net(module, {name: p.detach() for name, p in module.named_parameters()})
-    positions = torch.tensor([0, 5, 35, 36, 80, 143])
-    at, logits = input_gradient_at(net, inputs, lambda logits: logits.square().sum(-1), positions)
-    whole, expected = input_gradient(net, inputs, lambda logits: logits.square().sum(-1))
-    torch.testing.assert_close(at, whole.flatten(1)[:, positions])
-    torch.testing.assert_close(logits, expected)

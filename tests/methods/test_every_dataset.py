@@ -8,10 +8,12 @@ from functools import cache
 
 import pytest
 import torch
+from rrrbench.benchmark.conformance.small import needs_convolutions
 from rrrbench.benchmark.engine.trainer import Trainer
 from rrrbench.benchmark.networks import networks
 from rrrbench.benchmark.suite.training import Training
-from rrrbench.datasets.base import ShortcutDataset, Split, datasets
+from rrrbench.datasets.base import ShortcutDataset, Split
+from rrrbench.datasets.recipe import datasets
 from rrrbench.methods.base import mitigations
 from rrrbench.methods.network import Net
 from small import bound
@@ -49,7 +51,7 @@ def draw_of(kind: str) -> ShortcutDataset:
 def cases():
     for name in mitigations.names():
         for kind in KINDS:
-            if not (mitigations.resolve(name).needs_convolutions and kind in TOO_SMALL_FOR_LENET):
+            if not (needs_convolutions(mitigations.resolve(name)) and kind in TOO_SMALL_FOR_LENET):
                 yield pytest.param(name, kind, id=f"{name}-{kind}")
 
 
@@ -57,11 +59,11 @@ def cases():
 @pytest.mark.slow
 def test_two_steps_then_saved_and_loaded(name, kind):
     mitigation, draw = mitigations.resolve(name), draw_of(kind)
-    if mitigation.obstacle(draw):
+    network = networks.resolve("lenet" if needs_convolutions(mitigation) else {"name": "mlp", "hidden": [6]})
+    if mitigation.obstacle(draw, network.build(draw, 0)):
         assert mitigation.needs_minority or "twins" in mitigation.needs
         assert kind != "grey, with a minority"
         return
-    network = networks.resolve("lenet" if mitigation.needs_convolutions else {"name": "mlp", "hidden": [6]})
     strengths = torch.tensor([[0.0, 0.01]] if mitigation.has_strength else [[0.0]])
     trainer = Trainer(network, [draw], Training(epochs=1, batch_size=BATCH), strengths, device=torch.device("cpu"))
     fitted = mitigation.fit(trainer)

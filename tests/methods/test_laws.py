@@ -8,15 +8,17 @@ import pytest
 import torch
 from rrrbench.benchmark.conformance import laws
 from rrrbench.benchmark.engine import tracing
-from rrrbench.benchmark.engine.trainer import Fitted
 from rrrbench.methods.base import Mitigation, Terms, mitigations
+from rrrbench.methods.fitting import Fitted
 from rrrbench.methods.mitigations.rrr import RRR
-from rrrbench.methods.targets import DEGENERATE, TARGETS
+from rrrbench.methods.targets import TARGETS
 from small import small_net_and_batch, small_network, trainer_for
 
 EVERY = [mitigations.resolve(name) for name in mitigations.names()] + [
     RRR(target=target) for target in TARGETS if target != "log_prob_sum"
 ]
+
+
 WITH_STRENGTH = [mitigation for mitigation in EVERY if mitigation.has_strength]
 WITH_MASKS_ALONE = [mitigation for mitigation in EVERY if mitigation.needs == {"masks"}]
 
@@ -100,7 +102,3 @@ def test_knowing_where_masks_lie_changes_no_term(mitigation):
     strength = torch.tensor(0.5, dtype=torch.float64)
     everywhere, there = (mitigation.terms(net, b, strength) for b in (batch, batch._replace(touched=touched)))
     torch.testing.assert_close(everywhere, there)
-
-
-def test_only_the_declared_targets_are_degenerate():
-    assert {target for target in TARGETS if RRR(target=target).degenerate} == DEGENERATE

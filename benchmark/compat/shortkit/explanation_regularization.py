@@ -167,7 +167,7 @@ class LogitsOf(nn.Module):
         super().__init__()
         self.model, self.head = model, head
 
-    def forward(self, inputs: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch classes"]:
+    def forward(self, inputs: Float[Tensor, "batch *features"]) -> Tensor:
         output: Any = self.model(inputs)
         if isinstance(output, Tensor):
             return output

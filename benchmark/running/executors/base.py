@@ -6,21 +6,21 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, singledispatch
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ....datasets.base import Recipe, ShortcutDataset
-from ....methods.explainers.base import Explainer, explainers
-from ....methods.network import Net
-from ...engine.trainer import Engine, Fitted, Trainer
-from ...report.panel import saliency_panel
+from ....datasets.base import ShortcutDataset
+from ....datasets.recipe import Recipe
+from ....methods.fitting import Fitted
+from ...engine.plan import Engine
+from ...engine.trainer import Trainer
+from ...metrics.evaluation import evaluations
 from ...store.record import Record
-from ...suite.stack import Stack
-from .. import evaluate
-
-PANEL_INPUTS = 5
+from ...suite.stack import MitigationStack, Stack
+from ..picture import picture
+from ..records import records
 
 
 class DigestMismatch(ValueError):
@@ -91,13 +91,20 @@ def run_stack(
     Raises:
         OSError, ValueError: the data cannot be had, or differ from what was recorded; that is no single run's failure.
     """
-    stack, settings = task.stack, settings or Settings()
+    return run_kind(task.stack, task, settings or Settings(), progress)
+
+
+@singledispatch
+def run_kind(stack: Stack, task: Task, settings: Settings, progress: Callable[[int], object]) -> Result:
+    """`run_stack` of a kind of stack; a module of this package registers it."""
+    raise NotImplementedError(f"no executor knows how to run a {type(stack).__name__}: register it with run_kind")
+
+
+@run_kind.register(MitigationStack)
+def _(stack: MitigationStack, task: Task, settings: Settings, progress: Callable[[int], object]) -> Result:
     draws = [draw(stack.dataset, seed) for seed in stack.seeds]
     for one in draws:
         check_digest(one.id, one.seed, one.digest(), task.digests.get(stack.dataset_key(one.seed)))
-    obstacles = {one.seed: _obstacle(stack, one) for one in draws}
-    if any(obstacles.values()):
-        return _beside_obstacles(task, draws, obstacles, settings, progress)
     counted = 0
 
     def count(epochs: int) -> None:
@@ -106,15 +113,18 @@ def run_stack(
         progress(epochs)
 
     try:
-        result = _trained(task, draws, settings, count)
+        obstacles = {draw.seed: stack.mitigation.obstacle(draw, stack.network.build(draw, draw.seed)) for draw in draws}
+        if any(obstacles.values()):
+            return _beside_obstacles(stack, task, draws, obstacles, settings, progress)
+        result = _trained(stack, task, draws, settings, count)
         progress(stack.epochs - counted)  # a stage may train one run for all strengths
         return result
     except Exception:
         progress(-counted)
         if len(stack) > 1:
             return _joined(run_stack(Task(run, panel=False), settings, progress) for run in stack.runs())
-        one, *passed = stack.with_passed()
-        why = Result([Record.of(one, one.strengths[0], one.seeds[0], "failed", error=traceback.format_exc())])
+        run, *passed = stack.with_passed()
+        why = Result([Record.for_run(run, run.strengths[0], run.seeds[0], "failed", error=traceback.format_exc())])
         if not passed:
             progress(stack.epochs)
             return why
@@ -139,16 +149,8 @@ def check_digest(dataset: str, seed: int, digest: str, recorded: str | None) -> 
         )
 
 
-def _obstacle(stack: Stack, draw: ShortcutDataset) -> str:
-    """Why the mitigation has nothing to work with; empty if it has."""
-    if stack.mitigation.needs_convolutions:
-        layers = stack.network.build(draw, draw.seed).modules()
-        if not any(isinstance(layer, nn.Conv2d) for layer in layers):
-            return f"{stack.network.id} has no convolution, whose feature maps {stack.mitigation.id} looks at"
-    return stack.mitigation.obstacle(draw)
-
-
 def _beside_obstacles(
+    stack: MitigationStack,
     task: Task,
     draws: list[ShortcutDataset],
     reasons: Mapping[int, str],
@@ -156,15 +158,14 @@ def _beside_obstacles(
     progress: Callable[[int], object],
 ) -> Result:
     """The seeds whose data the mitigation can work with, trained; the others with the reason why it cannot."""
-    stack = task.stack
     able = replace(stack, seeds=tuple(seed for seed in stack.seeds if not reasons[seed]))
     progress(stack.epochs - able.epochs)
     hindered = [
-        Record.of(of, strength, one.seed, "inapplicable", error=reasons[one.seed], digest=one.digest())
-        for of in stack.with_passed()
-        for one in draws
-        if reasons[one.seed]
-        for strength in of.strengths
+        Record.for_run(own, strength, draw.seed, "inapplicable", error=reasons[draw.seed], digest=draw.digest())
+        for own in stack.with_passed()
+        for draw in draws
+        if reasons[draw.seed]
+        for strength in own.strengths
     ]
     if not able.seeds:
         return Result(hindered)
@@ -174,12 +175,23 @@ def _beside_obstacles(
 
 def failed(stack: Stack, error: str) -> Result:
     """Every run of a stack, and of those that would have come with it, as failed, for this reason."""
-    runs = [(of, strength, seed) for of in stack.with_passed() for seed in of.seeds for strength in of.strengths]
-    return Result([Record.of(of, strength, seed, "failed", error=error) for of, strength, seed in runs])
+    return Result(
+        [
+            Record.for_run(own, strength, seed, "failed", error=error)
+            for own in stack.with_passed()
+            for seed in own.seeds
+            for strength in own.strengths
+        ]
+    )
 
 
-def _trained(task: Task, draws: list[ShortcutDataset], settings: Settings, progress: Callable[[int], object]) -> Result:
-    stack = task.stack
+def _trained(
+    stack: MitigationStack,
+    task: Task,
+    draws: list[ShortcutDataset],
+    settings: Settings,
+    progress: Callable[[int], object],
+) -> Result:
     trainer = Trainer(
         stack.network,
         draws,
@@ -195,12 +207,14 @@ def _trained(task: Task, draws: list[ShortcutDataset], settings: Settings, progr
     fitted = stack.mitigation.fit(trainer)
     per_stage = (time.perf_counter() - begin - trainer.clock.setup) / stack.mitigation.stages
     trained = list(zip(stack.with_passed(), (fitted, *fitted.passed), strict=True))
-    records = [
-        record for of, one in trained for record in evaluate.records(of, trainer, one, per_stage * of.mitigation.stages)
+    recorded = [
+        record
+        for own, networks in trained
+        for record in records(own, evaluations(own, trainer, networks, per_stage * own.mitigation.stages))
     ]
     models = dict(item for pair in trained for item in _state_dicts(*pair)) if settings.save_models else {}
     pictured = task.panel and (stack.mitigation.has_strength or bool(stack.explainers))
-    return Result(records, models, _panel(stack, trainer, fitted) if pictured else None)
+    return Result(recorded, models, picture(stack, trainer, fitted) if pictured else None)
 
 
 @lru_cache(maxsize=8)
@@ -209,33 +223,8 @@ def draw(recipe: Recipe, seed: int) -> ShortcutDataset:
     return recipe.make(seed)
 
 
-def _state_dicts(stack: Stack, fitted: Fitted) -> Iterator[tuple[str, dict[str, Tensor]]]:
+def _state_dicts(stack: MitigationStack, fitted: Fitted) -> Iterator[tuple[str, dict[str, Tensor]]]:
     for row, seed in enumerate(stack.seeds):
         for column, strength in enumerate(stack.strengths):
             parameters = {name: value[row, column].cpu().clone() for name, value in fitted.parameters.items()}
             yield stack.key(strength, seed), parameters
-
-
-def _panel(stack: Stack, trainer: Trainer, fitted: Fitted) -> bytes:
-    """Input, mask, and input gradient at the least, the middle and the greatest strength of the first seed.
-
-    Where a suite ranks explainers, all of these instead, at the middle strength.
-    """
-    one = trainer.draws[0]
-    batch = (one.environments.get("random") or one.test("aligned")).batch(slice(0, PANEL_INPUTS))
-    inputs = batch.inputs.to(trainer.device)
-    last = len(stack.strengths) - 1
-
-    def attributed(explainer: Explainer, column: int) -> Tensor:
-        net = Net(trainer.modules[0], {name: value[0, column] for name, value in fitted.parameters.items()})
-        return torch.nan_to_num(explainer.attribute(net, inputs, net(inputs).argmax(-1).detach()))
-
-    setting = f"{stack.dataset.id}, {stack.network.id}, {stack.label}"
-    if stack.explainers:
-        able = [explainer for explainer in stack.explainers if not explainer.obstacle(trainer.modules[0])]
-        maps = {explainer.id.replace("_", "\n"): attributed(explainer, last // 2) for explainer in able}
-        at = f", strength {stack.strengths[last // 2]:.3g}" if stack.mitigation.has_strength else ""
-        return saliency_panel(inputs, batch.masks, maps, f"{setting}{at}: |attribution| of the predicted class")
-    gradient = explainers.resolve("input_gradient")
-    maps = {f"strength {stack.strengths[i]:.3g}": attributed(gradient, i) for i in sorted({0, last // 2, last})}
-    return saliency_panel(inputs, batch.masks, maps, f"{setting}: |input gradient|")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
+from pydantic import PositiveInt
 from torch import Tensor
+
+from ....datasets.registry import Named, Registry
 
 Classifier = Callable[[Float[Tensor, "n channels rows columns"]], Float[Tensor, "n 2"]]
 """From images to the logits of two classes."""
@@ -22,7 +25,7 @@ class LatentSpace:
 
     Attributes:
         latents: those of the classifier's training inputs; standardised.
-        shortcut: which of the latents are the shortcut's. For the oracle alone, as is the next.
+        shortcut: which of the latents are the shortcut's. For the oracle alone, as is `class_shortcuts`.
         class_shortcuts: the shortcut latents that go with each class in training.
     """
 
@@ -31,71 +34,84 @@ class LatentSpace:
     class_shortcuts: Float[Tensor, "classes values shortcut"]
 
 
-class ExplainerBase:
-    """What every counterfactual explainer is; a new one overrides `explain_batch` and nothing else.
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """A classifier whose inputs a generator makes from latents.
 
-    Its draws come from `rng`, so that a seed decides them.
+    Attributes:
+        space: latents of the classifier's training inputs.
     """
 
-    name: ClassVar[str] = ""
-    num_explanations: int = 10
-    _space: LatentSpace | None = None
-    _rng: torch.Generator | None = None
+    classifier: Classifier
+    generator: Generator
+    space: LatentSpace
 
-    def explain_batch(
-        self,
-        latents: Float[Tensor, "batch z"],
-        logits: Float[Tensor, "batch 2"],
-        images: Float[Tensor, "batch channels rows columns"],
-        classifier: Classifier,
-        generator: Generator,
-    ) -> Float[Tensor, "batch n z"]:
-        """Latents of `n` images for each input that the classifier should see as another class."""
-        raise NotImplementedError(f"{type(self).__name__} is to override explain_batch")
+    def decoded(
+        self, latents: Float[Tensor, "batch n z"]
+    ) -> tuple[Float[Tensor, "batch n 2"], Float[Tensor, "batch n channels rows columns"]]:
+        """Logits and images of latents."""
+        return decoded(latents, self.classifier, self.generator)
 
-    def bind(self, space: LatentSpace, seed: int) -> Self:
-        """Tells it what it may know, and seeds its draws."""
-        self._space, self._rng = space, torch.Generator().manual_seed(seed)
-        return self
+    def log_odds(self, latents: Float[Tensor, "batch n z"], of: Int[Tensor, "batch #n"]) -> Float[Tensor, "batch n"]:
+        """The classifier's log-odds of class `of` at latents."""
+        return log_odds(self.decoded(latents)[0], of)
+
+
+@dataclass(frozen=True, eq=False)
+class Question(Explained):
+    """A batch of inputs to explain.
+
+    Attributes:
+        latents: of the inputs.
+        logits: the classifier's, of the inputs.
+        images: the inputs.
+        rng: seeded, and the same for all batches of a run; on the CPU, so that draws are the same on every device.
+        prepared: what the explainer's `prepare` found.
+    """
+
+    latents: Float[Tensor, "batch z"]
+    logits: Float[Tensor, "batch 2"]
+    images: Float[Tensor, "batch channels rows columns"]
+    rng: torch.Generator
+    prepared: Any = None
 
     @property
-    def space(self) -> LatentSpace:
-        """As bound.
-
-        Raises:
-            RuntimeError: nothing is bound.
-        """
-        if self._space is None:
-            raise RuntimeError(
-                f"{type(self).__name__} needs the latent space: call bind(space, seed), or use Benchmark"
-            )
-        return self._space
+    def predicted(self) -> Int[Tensor, "batch"]:
+        """The predicted class."""
+        return self.logits.argmax(1)
 
     @property
-    def rng(self) -> torch.Generator:
-        """On the CPU, so that a seed's draws are the same on every device."""
-        if self._rng is None:
-            self._rng = torch.Generator().manual_seed(0)
-        return self._rng
+    def other_class(self) -> Int[Tensor, "batch"]:
+        """The class that is not predicted."""
+        return other_class(self.logits)
 
-    def normal(self, like: Float[Tensor, "*shape"], n: int) -> Float[Tensor, "batch n z"]:
-        """Standard normal draws, `n` for each row of `like`."""
-        batch, z = like.shape
-        return torch.randn(batch, n, z, generator=self.rng, dtype=torch.float64).to(like)
+    def normal(self, n: int) -> Float[Tensor, "batch n z"]:
+        """Standard normal draws, `n` for each input."""
+        batch, z = self.latents.shape
+        return torch.randn(batch, n, z, generator=self.rng, dtype=torch.float64).to(self.latents)
 
 
-def positive(**values: float) -> None:
-    """Raises ValueError for an argument that is not above 0; the message names it."""
-    for name, value in values.items():
-        if not value > 0:
-            raise ValueError(f"{name} is {value}, expected a number above 0")
+class CounterfactualExplainer(Named):
+    """A way of changing inputs until the prediction changes. One file, one class, `@counterfactuals.register`.
+
+    Attributes:
+        num_explanations: counterfactuals of each input.
+    """
+
+    num_explanations: PositiveInt = 10
+
+    def prepare(self, explained: Explained) -> Any:
+        """Finds what is the same for all batches of a classifier, once; `Question.prepared` has it."""
+        return None
+
+    def explain(self, question: Question) -> Float[Tensor, "batch n z"]:
+        """Latents of `num_explanations` images for each input that the classifier should see as another class."""
+        raise NotImplementedError
 
 
-def not_negative(**values: float) -> None:
-    """Raises ValueError for an argument below 0; the message names it."""
-    for name, value in values.items():
-        if not value >= 0:
-            raise ValueError(f"{name} is {value}, expected 0 or more")
+counterfactuals: Registry[CounterfactualExplainer] = Registry(
+    "counterfactual explainer", "rrrbench.methods.explainers.counterfactual"
+)
 
 
 def other_class(logits: Float[Tensor, "batch 2"]) -> Int[Tensor, "batch"]:
@@ -103,7 +119,7 @@ def other_class(logits: Float[Tensor, "batch 2"]) -> Int[Tensor, "batch"]:
     return 1 - logits.argmax(1)
 
 
-def log_odds(logits: Float[Tensor, "*batch 2"], of: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+def log_odds(logits: Float[Tensor, "*batch 2"], of: Int[Tensor, "*#batch"]) -> Float[Tensor, "*batch"]:
     """log p_k / (1 - p_k) = z_k - z_{1-k}: above 0 where class `of` is predicted."""
     difference = logits[..., 1] - logits[..., 0]
     return torch.where(of == 1, difference, -difference)
@@ -112,7 +128,7 @@ def log_odds(logits: Float[Tensor, "*batch 2"], of: Int[Tensor, "*batch"]) -> Fl
 def decoded(
     latents: Float[Tensor, "batch n z"], classifier: Classifier, generator: Generator
 ) -> tuple[Float[Tensor, "batch n 2"], Float[Tensor, "batch n channels rows columns"]]:
-    """Logits and images of explanations."""
+    """Logits and images of latents."""
     images = generator(latents.flatten(0, 1))
     sizes = latents.shape[:2]
     return classifier(images).unflatten(0, sizes), images.unflatten(0, sizes)

@@ -13,19 +13,10 @@ from typing import ClassVar
 
 import torch
 from jaxtyping import Float
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from .base import (
-    Classifier,
-    ExplainerBase,
-    Generator,
-    decoded,
-    log_odds,
-    minimised,
-    not_negative,
-    other_class,
-    positive,
-)
+from .base import CounterfactualExplainer, Question, counterfactuals, minimised
 
 START = 0.5
 """Standard deviation of the start around the input: near-equal points have no determinant to raise."""
@@ -33,46 +24,28 @@ RIDGE = 1e-4
 """On K's diagonal, as in the paper."""
 
 
-class Dice(ExplainerBase):
+@counterfactuals.register
+class Dice(CounterfactualExplainer):
     """Explanations that are valid, near, and, by a determinantal point process, different."""
 
     name: ClassVar[str] = "dice"
+    lr: PositiveFloat = 0.1
+    num_iters: PositiveInt = 50
+    proximity_weight: NonNegativeFloat = 1
+    diversity_weight: NonNegativeFloat = 1
 
-    def __init__(
-        self,
-        num_explanations: int = 10,
-        lr: float = 0.1,
-        num_iters: int = 50,
-        proximity_weight: float = 1,
-        diversity_weight: float = 1,
-    ) -> None:
-        positive(num_explanations=num_explanations, lr=lr, num_iters=num_iters)
-        not_negative(proximity_weight=proximity_weight, diversity_weight=diversity_weight)
-        self.num_explanations = num_explanations
-        self.lr = lr
-        self.num_iters = num_iters
-        self.proximity_weight = proximity_weight
-        self.diversity_weight = diversity_weight
-
-    def explain_batch(
-        self,
-        latents: Float[Tensor, "batch z"],
-        logits: Float[Tensor, "batch 2"],
-        images: Float[Tensor, "batch channels rows columns"],
-        classifier: Classifier,
-        generator: Generator,
-    ) -> Float[Tensor, "batch n z"]:
-        target = other_class(logits)[:, None]
-        unit = deviation(self.space.latents).to(latents)
+    def explain(self, question: Question) -> Float[Tensor, "batch n z"]:
+        latents, target = question.latents, question.other_class[:, None]
+        unit = deviation(question.space.latents).to(latents)
         ridge = RIDGE * torch.eye(self.num_explanations).to(latents)
 
         def loss(points: Float[Tensor, "batch n z"]) -> Float[Tensor, "batch"]:
-            validity = (1 - log_odds(decoded(points, classifier, generator)[0], target)).relu().mean(1)
+            validity = (1 - question.log_odds(points, target)).relu().mean(1)
             proximity = distance(points, latents[:, None], unit).mean(1)
             kernel = 1 / (1 + distance(points[:, :, None], points[:, None], unit)) + ridge
             return validity + self.proximity_weight * proximity - self.diversity_weight * torch.linalg.det(kernel)
 
-        start = latents[:, None] + START * self.normal(latents, self.num_explanations)
+        start = latents[:, None] + START * question.normal(self.num_explanations)
         return minimised(loss, start, self.lr, self.num_iters)
 
 
@@ -83,7 +56,7 @@ def deviation(latents: Float[Tensor, "n z"]) -> Float[Tensor, "z"]:
 
 
 def distance(
-    one: Float[Tensor, "*points z"], other: Float[Tensor, "*#points z"], unit: Float[Tensor, "z"]
-) -> Float[Tensor, "*points"]:
+    one: Float[Tensor, "... z"], other: Float[Tensor, "... z"], unit: Float[Tensor, "z"]
+) -> Float[Tensor, "..."]:
     """Mean over the latents of |difference| / unit."""
     return ((one - other).abs() / unit).mean(-1)

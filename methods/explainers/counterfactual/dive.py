@@ -17,24 +17,24 @@ Each e_i may be confined to some latents, by the Fisher information of the predi
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
 
 from .base import (
     Classifier,
-    ExplainerBase,
+    CounterfactualExplainer,
+    Explained,
     Generator,
-    decoded,
+    Question,
+    counterfactuals,
     log_odds,
     minimised,
-    not_negative,
-    other_class,
-    positive,
 )
 
 Method = Literal["fisher_spectral", "fisher_spectral_inv", "fisher_chunk", "fisher_range", "random", "none"]
@@ -42,83 +42,60 @@ START = 0.01
 """Standard deviation of the first e."""
 
 
-class Dive(ExplainerBase):
+@counterfactuals.register
+class Dive(CounterfactualExplainer):
     """Explanations that are kept from making the same change."""
 
     name: ClassVar[str] = "dive"
+    lr: PositiveFloat = 0.1
+    num_iters: PositiveInt = 50
+    diversity_weight: NonNegativeFloat = 0.001
+    lasso_weight: NonNegativeFloat = 0.1
+    reconstruction_weight: NonNegativeFloat = 0.0001
+    method: Method = "fisher_spectral"
 
-    def __init__(
-        self,
-        num_explanations: int = 10,
-        lr: float = 0.1,
-        num_iters: int = 50,
-        diversity_weight: float = 0.001,
-        lasso_weight: float = 0.1,
-        reconstruction_weight: float = 0.0001,
-        method: Method = "fisher_spectral",
-    ) -> None:
-        positive(num_explanations=num_explanations, lr=lr, num_iters=num_iters)
-        not_negative(diversity_weight=diversity_weight, lasso_weight=lasso_weight)
-        not_negative(reconstruction_weight=reconstruction_weight)
-        if method not in get_args(Method):
-            raise ValueError(f"method is {method!r}, expected one of {', '.join(get_args(Method))}")
-        self.num_explanations = num_explanations
-        self.lr = lr
-        self.num_iters = num_iters
-        self.diversity_weight = diversity_weight
-        self.lasso_weight = lasso_weight
-        self.reconstruction_weight = reconstruction_weight
-        self.method: Method = method
-        self._information: tuple[Classifier, Generator, Float[Tensor, "z z"]] | None = None
+    def prepare(self, explained: Explained) -> Bool[Tensor, "n z"] | None:
+        """Which latents each explanation may move, by the Fisher information; None for a method that needs none."""
+        if self.method in ("none", "random"):
+            return None
+        information = fisher(explained.space.latents, explained.classifier, explained.generator)
+        return self._by_information(information)
 
-    def explain_batch(
-        self,
-        latents: Float[Tensor, "batch z"],
-        logits: Float[Tensor, "batch 2"],
-        images: Float[Tensor, "batch channels rows columns"],
-        classifier: Classifier,
-        generator: Generator,
-    ) -> Float[Tensor, "batch n z"]:
-        target = other_class(logits)[:, None]
-        free = self.free(latents.shape[1], classifier, generator).to(latents)
+    def explain(self, question: Question) -> Float[Tensor, "batch n z"]:
+        latents, images, target = question.latents, question.images, question.other_class[:, None]
+        free = self.free(question).to(latents)
 
         def loss(change: Float[Tensor, "batch n z"]) -> Float[Tensor, "batch"]:
             change = change * free
-            found, changed = decoded(latents[:, None] + change, classifier, generator)
+            found, changed = question.decoded(latents[:, None] + change)
             flip = F.softplus(-log_odds(found, target))
             reconstruction = (changed - images[:, None]).abs().flatten(2).sum(2)
             each = flip + self.reconstruction_weight * reconstruction + self.lasso_weight * change.abs().sum(2)
             return each.mean(1) + self.diversity_weight * overlap(change)
 
-        start = START * self.normal(latents, self.num_explanations)
+        start = START * question.normal(self.num_explanations)
         return latents[:, None] + free * minimised(loss, start, self.lr, self.num_iters)
 
-    def free(self, z: int, classifier: Classifier, generator: Generator) -> Bool[Tensor, "n z"]:
-        """Which latents each explanation may move."""
-        n = self.num_explanations
+    def free(self, question: Question) -> Bool[Tensor, "n z"]:
+        """Which latents each explanation may move; drawn anew for every batch where the method is `random`."""
+        n, z = self.num_explanations, question.latents.shape[1]
         match self.method:
             case "none":
                 return torch.ones(n, z, dtype=torch.bool)
             case "random":
-                return ~members(torch.randperm(z, generator=self.rng) * min(n, z) // z, n)
-            case "fisher_spectral" | "fisher_spectral_inv":
-                moved = members(clusters(self.fisher(classifier, generator), min(n, z)), n)
-                return moved if self.method == "fisher_spectral" else ~moved
-            case "fisher_chunk":
-                return ~members(self._rank(classifier, generator) * min(n, z) // z, n)
-            case "fisher_range":
-                return self._rank(classifier, generator) >= torch.arange(n)[:, None] % z
+                return ~members(torch.randperm(z, generator=question.rng) * min(n, z) // z, n)
+            case _:
+                return question.prepared
 
-    def fisher(self, classifier: Classifier, generator: Generator) -> Float[Tensor, "z z"]:
-        """The Fisher information at all training inputs; computed once for a classifier."""
-        known = self._information
-        if known is None or known[0] is not classifier or known[1] is not generator:
-            known = self._information = (classifier, generator, fisher(self.space.latents, classifier, generator))
-        return known[2]
-
-    def _rank(self, classifier: Classifier, generator: Generator) -> Int[Tensor, "z"]:
-        """Each latent's place by falling information."""
-        return self.fisher(classifier, generator).diagonal().argsort(descending=True).argsort().cpu()
+    def _by_information(self, information: Float[Tensor, "z z"]) -> Bool[Tensor, "n z"]:
+        n, z = self.num_explanations, len(information)
+        if self.method.startswith("fisher_spectral"):
+            moved = members(clusters(information, min(n, z)), n)
+            return moved if self.method == "fisher_spectral" else ~moved
+        place = information.diagonal().argsort(descending=True).argsort().cpu()  # by falling information
+        if self.method == "fisher_chunk":
+            return ~members(place * min(n, z) // z, n)
+        return place >= torch.arange(n)[:, None] % z
 
 
 def fisher(latents: Float[Tensor, "n z"], classifier: Classifier, generator: Generator) -> Float[Tensor, "z z"]:

@@ -10,13 +10,14 @@ The search ends: after `LAYERS` layers what was found is taken in turn, and an i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from .base import Classifier, ExplainerBase, Generator, decoded, log_odds, positive
+from .base import CounterfactualExplainer, Question, counterfactuals
 
 DIVISIONS = 20
 LAYERS = 40
@@ -26,49 +27,36 @@ Draws = tuple[Float[Tensor, "batch candidates z"], Float[Tensor, "batch candidat
 """Standard normal, and uniform in [0, 1]: a candidate's direction, and how far between two spheres it is."""
 
 
-class GrowingSpheres(ExplainerBase):
+@counterfactuals.register
+class GrowingSpheres(CounterfactualExplainer):
     """The nearest enemies, with as few latents changed as their prediction allows.
 
-    Args:
+    Attributes:
         n_candidates: draws in a ball or layer.
         first_radius: of the first ball, in standard deviations.
         decrease_radius: what the radius is divided by.
     """
 
     name: ClassVar[str] = "gs"
-
-    def __init__(
-        self, num_explanations: int = 10, n_candidates: int = 50, first_radius: float = 10, decrease_radius: float = 2
-    ) -> None:
-        positive(num_explanations=num_explanations, n_candidates=n_candidates, first_radius=first_radius)
-        if not decrease_radius > 1:
-            raise ValueError(f"decrease_radius is {decrease_radius}, expected more than 1: the radius is divided by it")
-        self.num_explanations = num_explanations
-        self.n_candidates = n_candidates
-        self.first_radius = first_radius
-        self.decrease_radius = decrease_radius
+    n_candidates: PositiveInt = 50
+    first_radius: PositiveFloat = 10
+    decrease_radius: Annotated[float, Field(gt=1)] = 2
 
     @torch.no_grad()
-    def explain_batch(
-        self,
-        latents: Float[Tensor, "batch z"],
-        logits: Float[Tensor, "batch 2"],
-        images: Float[Tensor, "batch channels rows columns"],
-        classifier: Classifier,
-        generator: Generator,
-    ) -> Float[Tensor, "batch n z"]:
+    def explain(self, question: Question) -> Float[Tensor, "batch n z"]:
         def enemy(points: Float[Tensor, "some n z"], predicted: Int[Tensor, "some"]) -> Bool[Tensor, "some n"]:
-            return log_odds(decoded(points, classifier, generator)[0], predicted[:, None]) < 0
+            return question.log_odds(points, predicted[:, None]) < 0
 
-        predicted = logits.argmax(1)
-        draws = [self._draws(latents) for _ in range(DIVISIONS + LAYERS)]  # all: none depends on how a search goes
+        latents, predicted = question.latents, question.predicted
+        draws = [self._draws(question) for _ in range(DIVISIONS + LAYERS)]  # all: none depends on how a search goes
         thickness = self._peaceful(latents, predicted, enemy, draws[:DIVISIONS])
         enemies = self._nearest(latents, predicted, thickness, enemy, draws[DIVISIONS:])
         return _sparse(latents, enemies, predicted, enemy)
 
-    def _draws(self, latents: Float[Tensor, "batch z"]) -> Draws:
-        share = torch.rand(len(latents), self.n_candidates, generator=self.rng, dtype=torch.float64)
-        return self.normal(latents, self.n_candidates), share.to(latents)
+    def _draws(self, question: Question) -> Draws:
+        latents = question.latents
+        share = torch.rand(len(latents), self.n_candidates, generator=question.rng, dtype=torch.float64)
+        return question.normal(self.n_candidates), share.to(latents)
 
     def _peaceful(
         self,

@@ -14,30 +14,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .base import Classifier, ExplainerBase, Generator, decoded, log_odds, other_class, positive
+from .base import CounterfactualExplainer, Question, counterfactuals
 
 
-class InformedSearch(ExplainerBase):
+@counterfactuals.register
+class InformedSearch(CounterfactualExplainer):
     """The shortcut values of the other class that flip the prediction, in turn; the best one where none does."""
 
     name: ClassVar[str] = "is"
 
-    def __init__(self, num_explanations: int = 10) -> None:
-        positive(num_explanations=num_explanations)
-        self.num_explanations = num_explanations
-
     @torch.no_grad()
-    def explain_batch(
-        self,
-        latents: Float[Tensor, "batch z"],
-        logits: Float[Tensor, "batch 2"],
-        images: Float[Tensor, "batch channels rows columns"],
-        classifier: Classifier,
-        generator: Generator,
-    ) -> Float[Tensor, "batch n z"]:
-        target = other_class(logits)
-        candidates = swapped(latents, self.space.class_shortcuts[target], self.space.shortcut)
-        scores = log_odds(decoded(candidates, classifier, generator)[0], target[:, None])
+    def explain(self, question: Question) -> Float[Tensor, "batch n z"]:
+        latents, target, space = question.latents, question.other_class, question.space
+        candidates = swapped(latents, space.class_shortcuts[target], space.shortcut)
+        scores = question.log_odds(candidates, target[:, None])
         ranking = scores.argsort(1, descending=True)
         useful = (scores > 0).sum(1, keepdim=True).clamp(min=1)
         turn = torch.arange(self.num_explanations, device=latents.device) % useful

@@ -9,55 +9,42 @@ steps and its own end.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
 
-from .base import Classifier, ExplainerBase, Generator, decoded, log_odds, other_class, positive
+from .base import CounterfactualExplainer, Question, counterfactuals
 
 START = 0.01
 """Standard deviation of the start around the input."""
 
 
-class LCF(ExplainerBase):
+@counterfactuals.register
+class LCF(CounterfactualExplainer):
     """The first points on the way downhill that have another prediction.
 
-    Args:
-        p: probability that the predicted class is to have in the end.
-        tolerance: how near to it is near enough.
+    Attributes:
+        p: probability that the predicted class is to have in the end; below 1/2, or it would still be predicted.
+        tolerance: how near to `p` is near enough.
     """
 
     name: ClassVar[str] = "lcf"
+    lr: PositiveFloat = 0.1
+    num_iters: PositiveInt = 50
+    p: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
+    tolerance: PositiveFloat = 0.5
 
-    def __init__(
-        self, num_explanations: int = 10, lr: float = 0.1, num_iters: int = 50, p: float = 0.1, tolerance: float = 0.5
-    ) -> None:
-        positive(num_explanations=num_explanations, lr=lr, num_iters=num_iters, tolerance=tolerance)
-        if not 0 <= p < 0.5:
-            raise ValueError(f"p is {p}, expected less than 0.5: it is the probability of a class not to be predicted")
-        self.num_explanations = num_explanations
-        self.lr = lr
-        self.num_iters = num_iters
-        self.p = p
-        self.tolerance = tolerance
-
-    def explain_batch(
-        self,
-        latents: Float[Tensor, "batch z"],
-        logits: Float[Tensor, "batch 2"],
-        images: Float[Tensor, "batch channels rows columns"],
-        classifier: Classifier,
-        generator: Generator,
-    ) -> Float[Tensor, "batch n z"]:
-        target = other_class(logits)[:, None]
-        points = latents[:, None] + START * self.normal(latents, self.num_explanations)
+    def explain(self, question: Question) -> Float[Tensor, "batch n z"]:
+        latents, target = question.latents, question.other_class[:, None]
+        points = latents[:, None] + START * question.normal(self.num_explanations)
         for _ in range(self.num_iters):
             points = points.detach().requires_grad_()
             with torch.enable_grad():
-                odds = -log_odds(decoded(points, classifier, generator)[0], target)
+                odds = -question.log_odds(points, target)
                 goal = torch.full_like(odds, self.p)
                 (gradient,) = torch.autograd.grad(
                     F.binary_cross_entropy_with_logits(odds, goal, reduction="sum"), points

@@ -14,13 +14,14 @@ search goes on with the others, over the latents that are left.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
+from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from .base import Classifier, ExplainerBase, Generator, decoded, log_odds, not_negative, other_class, positive
+from .base import CounterfactualExplainer, Explained, Question, counterfactuals, other_class
 
 Strategy = Literal["independent", "subset"]
 Selected = tuple[Int[Tensor, "z"], Float[Tensor, "z"]]
@@ -29,48 +30,37 @@ INPUTS = 200
 """Of each predicted class, from which the shifts are selected."""
 
 
-class Stylex(ExplainerBase):
+@counterfactuals.register
+class Stylex(CounterfactualExplainer):
     """Shifts of single latents that change the class's probability most.
 
-    Args:
+    Attributes:
         t: gain in probability that explains an input.
         shift_size: share of the way to the extreme.
     """
 
     name: ClassVar[str] = "stylex"
-
-    def __init__(
-        self, num_explanations: int = 10, t: float = 0.3, shift_size: float = 0.8, strategy: Strategy = "independent"
-    ) -> None:
-        positive(num_explanations=num_explanations, shift_size=shift_size)
-        not_negative(t=t)
-        if strategy not in get_args(Strategy):
-            raise ValueError(f"strategy is {strategy!r}, expected one of {', '.join(get_args(Strategy))}")
-        self.num_explanations = num_explanations
-        self.t = t
-        self.shift_size = shift_size
-        self.strategy: Strategy = strategy
-        self._selected: tuple[Classifier, Generator, list[Selected]] | None = None
+    t: NonNegativeFloat = 0.3
+    shift_size: PositiveFloat = 0.8
+    strategy: Strategy = "independent"
 
     @torch.no_grad()
-    def explain_batch(
-        self,
-        latents: Float[Tensor, "batch z"],
-        logits: Float[Tensor, "batch 2"],
-        images: Float[Tensor, "batch channels rows columns"],
-        classifier: Classifier,
-        generator: Generator,
-    ) -> Float[Tensor, "batch n z"]:
-        known = self._selected
-        if known is None or known[0] is not classifier or known[1] is not generator:
-            known = self._selected = (classifier, generator, self._select(classifier, generator))
-        target = other_class(logits)
+    def prepare(self, explained: Explained) -> list[Selected]:
+        """The shifts towards each class, selected on the training inputs that are seen as the other."""
+        latents = explained.space.latents
+        logits = torch.cat([explained.classifier(explained.generator(some)) for some in latents.split(500)])
+        target, extremes = other_class(logits), torch.stack([latents.amin(0), latents.amax(0)], 1)
+        return [self._ranking(latents[target == k][:INPUTS], k, extremes, explained) for k in (0, 1)]
+
+    @torch.no_grad()
+    def explain(self, question: Question) -> Float[Tensor, "batch n z"]:
+        latents, target = question.latents, question.other_class
         explanations = latents[:, None].repeat(1, self.num_explanations, 1)
-        for k, (order, extremes) in enumerate(known[2]):
+        for k, (order, extremes) in enumerate(question.prepared):
             mine = target == k
             explanations[mine] = self._shifted(latents[mine], order, extremes)
         if self.strategy == "subset":
-            flips = log_odds(decoded(explanations, classifier, generator)[0], target[:, None]) > 0
+            flips = question.log_odds(explanations, target[:, None]) > 0
             last = torch.where(flips.any(1), flips.int().argmax(1), self.num_explanations)
             turn = torch.arange(self.num_explanations, device=latents.device).minimum(last[:, None])
             explanations = explanations.gather(1, turn[:, :, None].expand_as(explanations))
@@ -87,23 +77,15 @@ class Stylex(ExplainerBase):
         target = torch.empty_like(extremes).scatter(0, order, extremes)
         return latents[:, None] + self.shift_size * moved.to(latents) * (target - latents)[:, None]
 
-    def _select(self, classifier: Classifier, generator: Generator) -> list[Selected]:
-        """For each class to be reached, from the training inputs that are seen as the other."""
-        latents = self.space.latents
-        logits = torch.cat([classifier(generator(some)) for some in latents.split(500)])
-        target, extremes = other_class(logits), torch.stack([latents.amin(0), latents.amax(0)], 1)
-        return [self._ranking(latents[target == k][:INPUTS], k, extremes, classifier, generator) for k in (0, 1)]
-
     def _ranking(
         self,
         latents: Float[Tensor, "some z"],
         target: int,
         extremes: Float[Tensor, "z 2"],
-        classifier: Classifier,
-        generator: Generator,
+        explained: Explained,
     ) -> Selected:
         z = extremes.shape[0]
-        gains = self._gains(latents, target, extremes, classifier, generator)
+        gains = self._gains(latents, target, extremes, explained)
         unexplained = torch.ones(len(latents), dtype=torch.bool, device=latents.device)
         left = torch.ones(z, dtype=torch.bool, device=latents.device)
         chosen: list[int] = []
@@ -123,18 +105,17 @@ class Stylex(ExplainerBase):
         latents: Float[Tensor, "some z"],
         target: int,
         extremes: Float[Tensor, "z 2"],
-        classifier: Classifier,
-        generator: Generator,
+        explained: Explained,
     ) -> Float[Tensor, "some z 2"]:
         """What each shift alone adds to the target's probability."""
         z = latents.shape[1]
         shifts = torch.diag_embed(self.shift_size * (extremes.T - latents[:, None]))  # (some, 2, z, z)
         points = (latents[:, None, None] + shifts).flatten(1, 2)
         found = (
-            torch.cat([decoded(some, classifier, generator)[0] for some in points.split(20)])
+            torch.cat([explained.decoded(some)[0] for some in points.split(20)])
             if len(points)
             else (points.new_zeros(0, 2 * z, 2))
         )
-        before = torch.cat([classifier(generator(some)) for some in latents.split(500)])
+        before = torch.cat([explained.classifier(explained.generator(some)) for some in latents.split(500)])
         gain = found.softmax(2)[..., target] - before.softmax(1)[:, None, target]
         return gain.unflatten(1, (2, z)).transpose(1, 2)

@@ -9,15 +9,22 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from jaxtyping import Float
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from .base import CounterfactualExplainer, Question, counterfactuals
 from .dive import Dive
 
 
-class Xgem(Dive):
+@counterfactuals.register
+class Xgem(CounterfactualExplainer):
     """The nearest image, in pixels, with another prediction; explanations differ by their start alone."""
 
     name: ClassVar[str] = "xgem"
+    lr: PositiveFloat = 0.1
+    num_iters: PositiveInt = 50
+    reconstruction_weight: NonNegativeFloat = 0.001
 
-    def __init__(
-        self, num_explanations: int = 10, lr: float = 0.1, num_iters: int = 50, reconstruction_weight: float = 0.001
-    ) -> None:
-        super().__init__(num_explanations, lr, num_iters, 0.0, 0.0, reconstruction_weight, "none")
+    def explain(self, question: Question) -> Float[Tensor, "batch n z"]:
+        return Dive(**self.model_dump(), diversity_weight=0, lasso_weight=0, method="none").explain(question)

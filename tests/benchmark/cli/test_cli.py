@@ -3,13 +3,16 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
 import rrrbench.benchmark.running.session as session_module
-from rrrbench.benchmark.cli.main import app
-from rrrbench.benchmark.store import finished
-from rrrbench.benchmark.store.tracking import Tracker
+from rrrbench.benchmark.cli import app, recall
+from rrrbench.benchmark.store.frames import IDENTITY
+from rrrbench.benchmark.store.mirror import Mirror
+from rrrbench.benchmark.store.records import RecordStore
 from typer.testing import CliRunner
 
 SUITE = """
@@ -53,11 +56,11 @@ def test_the_main_job_from_run_to_leaderboard(invoke, tmp_path, monkeypatch):
     assert again.stdout.strip() in first.stdout
 
     board = pd.read_csv(io.StringIO(invoke("leaderboard", "own.toml", "--rule", "oracle", "--format", "csv").stdout))
-    assert list(board.columns[:7]) == ["dataset", "network", "mitigation", "masks", "rule", "strength", "seeds"]
+    assert {"dataset", "network", "mitigation", "masks", "rule", "strength", "seeds"} <= set(board.columns)
     assert {"accuracy/random", "accuracy/random:low", "accuracy/random:high", "regret"} <= set(board.columns)
     flat = pd.read_csv(io.StringIO(invoke("records", "own.toml").stdout))
     assert len(flat) == 6
-    assert list(flat.columns[:7]) == ["dataset", "network", "mitigation", "masks", "strength", "seed", "run_key"]
+    assert list(flat.columns[: len(IDENTITY)]) == list(IDENTITY)
     invoke("records", "own.toml", "--format", "parquet", "--out", str(tmp_path / "rows.parquet"))
     pd.testing.assert_frame_equal(
         pd.read_parquet(tmp_path / "rows.parquet")[["run_key", "flip_rate"]], flat[["run_key", "flip_rate"]]
@@ -65,9 +68,9 @@ def test_the_main_job_from_run_to_leaderboard(invoke, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_mlflow_describes_the_suite_and_summarises_its_sweeps(invoke, uri):
+def test_mlflow_describes_the_suite_and_summarises_its_sweeps(invoke, uri, tmp_path):
     invoke("run", "own.toml", "--device", "cpu")
-    client = Tracker(uri, "own").client
+    client = Mirror(uri, "own", RecordStore(tmp_path)).client
     experiment = client.get_experiment_by_name("own")
     assert experiment.tags["mlflow.note.content"].startswith("tiny\n")
     columns = json.loads(experiment.tags["mlflow.sharedViewState.runs"])["selectedColumns"]
@@ -98,16 +101,86 @@ def test_a_report_from_the_store_and_from_a_file_of_records(invoke, tmp_path):
     assert "Test input" in text or "no prediction flips" in text
 
 
-def test_a_finished_suite_is_forgotten_when_its_runs_are_gone(invoke, tmp_path, uri):
+def test_the_last_table_is_forgotten_when_anything_differs(invoke, tmp_path, uri):
+    home = tmp_path / "results/local"
     invoke("run", "own.toml", "--device", "cpu")
-    assert finished.recall("own.toml", uri, "knee", tmp_path / "results/local") is not None
-    (tmp_path / "mlflow.db").unlink()
-    assert finished.recall("own.toml", uri, "knee", tmp_path / "results/local") is None
+    printed = recall.table("own.toml", home, uri, "knee")
+    assert "6 of 6 runs recorded" in printed
+    assert recall.table("own.toml", home, uri, "oracle") is None
+    assert recall.table("own.toml", home, "sqlite:///other.db", "knee") is None
+    (note,) = (home / "tables").iterdir()
+    content = note.read_bytes()
+    for damaged in (b"", b"{}", b"[]", b"null", content[:-10], b"\xff"):
+        note.write_bytes(damaged)
+        assert recall.table("own.toml", home, uri, "knee") is None
+    note.write_bytes(content)
+    assert recall.table("own.toml", home, uri, "knee") == printed
+    record = next(home.glob("records/*/*.json"))
+    record.write_bytes(record.read_bytes()[:50])
+    assert recall.table("own.toml", home, uri, "knee") is None
+    again = invoke("run", "own.toml", "--device", "cpu")
+    assert (again.exit_code, "6 of 6 runs recorded" in again.stdout) == (0, True)
+
+
+READS = """
+import sys
+from rrrbench.benchmark.cli import app
+try:
+    app(sys.argv[1:])
+finally:
+    assert "mlflow" not in sys.modules, "MLflow was imported"
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words", [("records",), ("leaderboard",), ("leaderboard", "--format", "md"), ("report", "--out", "pages"), ("run",)]
+)
+def test_what_reads_records_does_not_import_mlflow(invoke, tmp_path, words):
+    invoke("run", "own.toml", "--device", "cpu")
+    if words == ("run",):
+        for note in (tmp_path / "results/local/tables").iterdir():
+            note.unlink()
+        words = ("leaderboard", "--rule", "oracle")
+    command = [sys.executable, "-c", READS, words[0], "own.toml", *words[1:]]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_records_are_found_from_a_folder_below_and_where_was_looked_is_said(invoke, tmp_path, monkeypatch):
+    invoke("run", "own.toml", "--device", "cpu")
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    assert len(pd.read_csv(io.StringIO(invoke("records", "../own.toml").stdout))) == 6
+    monkeypatch.setenv("RRRBENCH_HOME", str(tmp_path / "elsewhere"))
+    nothing = invoke("leaderboard", "../own.toml")
+    assert nothing.exit_code == 2
+    assert f"no run of suite 'own' is in {tmp_path / 'elsewhere'}" in nothing.output.replace("\n", "")
+
+
+def test_log_delivers_what_a_server_lacks(invoke, tmp_path, monkeypatch):
+    assert "no run of suite 'own' is in" in invoke("log", "own.toml").output
+    with monkeypatch.context() as away:
+        away.setenv("MLFLOW_TRACKING_URI", "http://u:s3cret@127.0.0.1:9")
+        result = invoke("run", "own.toml", "--device", "cpu")
+    assert result.exit_code == 1
+    assert "6 of 6 runs recorded" in result.stdout
+    assert "6 records of own.toml are not in MLflow" in result.output
+    assert "s3cret" not in result.output
+    delivered = invoke("log", "own.toml")
+    assert (delivered.exit_code, "6 records of own are in sqlite" in delivered.output) == (0, True)
+    elsewhere = invoke("log", "own.toml", "--to", f"sqlite:///{tmp_path / 'elsewhere.db'}")
+    assert elsewhere.exit_code == 0
+    for database in ("mlflow.db", "elsewhere.db"):
+        mirror = Mirror(f"sqlite:///{tmp_path / database}", "own", RecordStore(tmp_path))
+        assert len(mirror.search("tags.kind = 'run'")) == 6
+        (sweep,) = mirror.search("tags.kind = 'sweep'")
+        assert "| rrr" in sweep.data.tags["mlflow.note.content"]
 
 
 def test_list_shows_everything_that_can_be_named(invoke):
     output = invoke("list").output
-    for name in ("bench", "decoy-mnist", "toy-colors", "mlp", "rrr", "input_gradient", "flip_rate"):
+    for name in ("bench", "decoy-mnist", "toy-colors", "mlp", "rrr", "input_gradient", "flip_rate", "processes"):
         assert any(line.startswith(f"{name} ") for line in output.splitlines())
 
 
@@ -129,7 +202,8 @@ def test_list_mitigations_shows_paper_needs_and_stages(invoke):
     [
         (("run", "benhc"), "did you mean bench"),
         (("leaderboard", "own.toml"), "no run of suite 'own'"),
-        (("records", "own.toml", "--format", "parquet"), "no run of suite"),
+        (("records", "own.toml", "--format", "parquet"), "say where to with --out FILE"),
+        (("log", "own.toml"), "no run of suite 'own'"),
         (("run", "own.toml", "--rule", "best"), "best"),
     ],
 )

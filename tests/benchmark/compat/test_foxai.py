@@ -178,6 +178,7 @@ def test_further_arguments_of_the_model_are_passed_on():
         ({"baselines": torch.zeros(2, 1, 8, 6)}, r"baselines of \(2, 1, 8, 6\) for inputs of \(3, 1, 8, 6\)"),
     ],
 )
+@pytest.mark.usefixtures("shapes_unchecked")
 def test_bad_arguments_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         IntegratedGradientsCVExplainer().calculate_features(model(), INPUTS, 0, **options)
@@ -291,6 +292,7 @@ def test_no_images_are_a_runtime_error(explainer):
         explainer.value().calculate_features(model(), INPUTS[:0], 0)
 
 
+@pytest.mark.usefixtures("shapes_unchecked")
 def test_integers_are_refused():
     with pytest.raises(TypeError, match=r"input_data is torch\.uint8"):
         SaliencyCVExplainer().calculate_features(model(), torch.zeros(1, 1, 8, 6, dtype=torch.uint8), 0)
@@ -474,6 +476,7 @@ def test_any_image_any_attribution(curve, shape, attributions):
     assert points[-1][0] == 1
 
 
+@pytest.mark.usefixtures("shapes_unchecked")
 def test_the_model_is_left_in_its_mode_and_bad_arguments_are_named():
     network = model()
     deletion(torch.rand(1, 8, 6), INPUTS[0], network, 0)

@@ -349,6 +349,7 @@ def test_fault_labels_cannot_be_names():
         ({"target": "logits"}, "log_prob_sum"),
     ],
 )
+@pytest.mark.usefixtures("shapes_unchecked")
 def test_fault_nothing_to_learn_succeeds(change, message):
     with pytest.raises(ValueError, match=message):
         fit(**change)
@@ -399,7 +400,7 @@ def test_fault_a_wrong_head_is_replaced_by_the_first_output(wrap, head, message)
         fit(Wrapped(wrap), head=head)
 
 
-def test_fault_no_schedule_validation_or_clipping_so_here_is_the_same_loss_for_a_loop_of_ones_own():
+def test_fault_no_schedule_or_clipping_so_the_loss_serves_any_loop():
     images, labels, masks = data()
     network, masks = model(), torch.tensor(masks)[:, None]
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from rrrbench.benchmark.cli.main import app
+from rrrbench.benchmark.cli import app
 from rrrbench.benchmark.conformance import submission
 from rrrbench.benchmark.suite.protocol import PROTOCOL_VERSION
 from rrrbench.methods.base import mitigations
@@ -87,7 +87,9 @@ def test_what_is_no_submission_is_refused_with_the_reason(sample, old, new, reas
 def test_a_row_of_another_protocol_is_refused(tmp_path):
     path = tmp_path / "row.json"
     path.write_text(a_row(protocol="0.9").model_dump_json())
-    with pytest.raises(submission.Refused, match=r"protocol 0\.9, and this is 1\.0: rows of two protocols"):
+    with pytest.raises(
+        submission.Refused, match=rf"protocol 0\.9, and this is {PROTOCOL_VERSION}: rows of two protocols"
+    ):
         submission.Row.read(path)
     path.write_text(a_row().model_dump_json())
     assert submission.Row.read(path) == a_row()
@@ -143,7 +145,7 @@ def test_new_writes_a_mitigation_that_can_be_submitted(invoke, tmp_path):
 
 
 def test_new_writes_a_dataset_whose_twins_differ_inside_the_mask_alone(invoke, tmp_path, monkeypatch):
-    from rrrbench.datasets.base import datasets
+    from rrrbench.datasets.recipe import datasets
 
     datasets.names()
     monkeypatch.setattr(datasets, "_entries", dict(datasets._entries))

@@ -2,19 +2,28 @@
 
 import pytest
 import torch
-from rrrbench.benchmark.metrics.randomisation import measure
+from rrrbench.benchmark.metrics.evaluated import Evaluated
+from rrrbench.benchmark.metrics.randomisation import untrained_rank_correlations
+from small import small_dataset
 from scipy.stats import spearmanr
 
 
+def measure(trained, untrained):
+    """Of one network's attributions."""
+    evaluated = Evaluated(small_dataset(), attributions={"some": trained[None]}, untrained={"some": untrained[None]})
+    values = {name: value.item() for name, value in untrained_rank_correlations(evaluated).items()}
+    return {name: value for name, value in values.items() if value == value}
+
+
 def found(trained, untrained):
-    return measure({"some": torch.tensor(trained)}, {"some": torch.tensor(untrained)})
+    return measure(torch.tensor(trained), torch.tensor(untrained))
 
 
 def test_is_spearman_s_correlation_of_the_sizes_by_input():
     trained, untrained = torch.randn(5, 3, 4, 4), torch.randn(5, 3, 4, 4)
     untrained[:, :, 0] = trained[:, :, 1] = 1  # ties
     each = [spearmanr(a.abs().flatten(), b.abs().flatten()).statistic for a, b in zip(trained, untrained, strict=True)]
-    measured = measure({"some": trained}, {"some": untrained})
+    measured = measure(trained, untrained)
     assert measured["untrained_rank_correlation/some"] == pytest.approx(sum(each) / 5)
 
 

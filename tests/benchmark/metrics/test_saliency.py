@@ -5,10 +5,25 @@ import math
 import pytest
 import torch
 from rrrbench.benchmark.metrics import saliency
+from rrrbench.benchmark.metrics.base import metrics
+from rrrbench.benchmark.metrics.evaluated import Evaluated
+from rrrbench.datasets.base import Batch
 from rrrbench.methods.explainers.base import explainers
+from small import small_dataset
 from torch import nn
 
 ABSOLUTE = ["mass_abs", "pointing_game_abs", "rank_accuracy_abs", "rule_score_abs"]
+
+
+def measure(attributions, masks):
+    """What the saliency metrics say of one network, without what cannot be measured."""
+    explained = Batch(masks, None, masks, None)
+    evaluated = Evaluated(small_dataset(), explained=explained, attributions={k: v[None] for k, v in attributions.items()})
+    found = {}
+    for entry in dict.fromkeys(known.measure for known in metrics if known.measure is not None):
+        if entry.__module__ == saliency.__name__:
+            found |= {name: value.item() for name, value in entry(evaluated).items()}
+    return {name: value for name, value in found.items() if value == value}
 
 
 def row(*values):
@@ -50,7 +65,7 @@ def test_what_the_network_provably_sees(explainer, extent, uses_the_mask):
     inputs[:, :, 0, 0] += 0.1  # never all black: integrated gradients give nothing to a zero
     network = Sees((masks[0] == uses_the_mask).float())
     attributions = explainers.resolve(explainer).attribute(network, inputs, network(inputs).argmax(1))
-    found = saliency.measure({explainer: attributions}, masks)
+    found = measure({explainer: attributions}, masks)
     for metric in ABSOLUTE:
         assert found[f"{metric}/{explainer}"] == float(uses_the_mask)
     area = extent**2 / 25
@@ -70,7 +85,7 @@ def test_random_attributions_are_at_chance(shape):
     generator = torch.Generator().manual_seed(3)
     masks = torch.rand(n, math.prod(shape[-2:]), generator=generator).argsort(1) < math.prod(shape[-2:]) * p
     masks = masks.reshape(n, *(s if d else 1 for d, s in enumerate(shape))) if len(shape) > 1 else masks
-    found = saliency.measure({"random": torch.randn(n, *shape, generator=generator)}, masks)
+    found = measure({"random": torch.randn(n, *shape, generator=generator)}, masks)
     tolerance = 5 * math.sqrt(p * (1 - p) / n)
     for metric in ABSOLUTE:
         assert found[f"{metric}/random"] == pytest.approx(p, abs=tolerance)
@@ -127,7 +142,7 @@ def test_wrong_reason_by_hand():
     a = torch.tensor([[4.0, -1, 2, 0], [3, 1, 1, 2]]).reshape(2, 1, 2, 2)
     m = torch.tensor([[1, 1, 0, 0], [1, 1, 0, 1]]).bool().reshape(2, 1, 2, 2)
     assert saliency.wrong_reason_pos(a, m).tolist() == pytest.approx([50, 200 / 3])
-    assert saliency.measure({"x": a}, m)["wrong_reason_pos/x"] == pytest.approx((50 + 200 / 3) / 2)
+    assert measure({"x": a}, m)["wrong_reason_pos/x"] == pytest.approx((50 + 200 / 3) / 2)
 
 
 def test_wrong_reason_has_one_threshold_for_the_whole_set():
@@ -159,7 +174,7 @@ def test_the_sign_policy_is_in_the_id():
 def test_an_empty_mask_is_left_out_and_counted_never_scored():
     a, m = row(1, -3, 4, 2), mask(1, 1, 0, 0)
     with_empty = torch.cat([a, row(5, 5, 5, 0.1)]), torch.cat([m, mask(0, 0, 0, 0)])
-    alone, found = saliency.measure({"x": a}, m), saliency.measure({"x": with_empty[0]}, with_empty[1])
+    alone, found = measure({"x": a}, m), measure({"x": with_empty[0]}, with_empty[1])
     assert alone["empty_masks"] == 0
     assert found.pop("empty_masks") == 1
     assert {**found, "empty_masks": 0} == pytest.approx(alone)
@@ -167,12 +182,21 @@ def test_an_empty_mask_is_left_out_and_counted_never_scored():
         assert score(*with_empty).isnan().tolist() == [False, True]
 
 
-@pytest.mark.parametrize("value", [0.0, math.nan, math.inf])
-def test_an_attribution_of_nothing_is_left_out_and_counted(value):
-    a, m = torch.cat([row(1, -3, 4, 2), row(value, 0, 0, 0)]), mask(1, 1, 0, 0).expand(2, 4)
-    found, alone = saliency.measure({"x": a}, m), saliency.measure({"x": a[:1]}, m[:1])
+def test_an_attribution_of_nothing_is_left_out_and_counted():
+    a, m = torch.cat([row(1, -3, 4, 2), row(0, 0, 0, 0)]), mask(1, 1, 0, 0).expand(2, 4)
+    found, alone = measure({"x": a}, m), measure({"x": a[:1]}, m[:1])
     assert found.pop("unattributed/x") == 1
     assert {**found, "unattributed/x": 0} == pytest.approx(alone)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_an_attribution_that_is_not_finite_has_no_score_and_its_network_no_saliency(value):
+    a, m = torch.cat([row(1, -3, 4, 2), row(value, 0, 0, 0)]), mask(1, 1, 0, 0).expand(2, 4)
+    for score in saliency.SCORES.values():
+        found = score(a, m)
+        assert found.isnan().tolist() == [False, True]
+        torch.testing.assert_close(found[:1], score(a[:1], m[:1]))
+    assert measure({"x": a, "y": torch.ones(2, 4)}, m) == {}
 
 
 def test_wrong_reason_leaves_out_what_has_no_positive_attribution():
@@ -181,9 +205,7 @@ def test_wrong_reason_leaves_out_what_has_no_positive_attribution():
 
 
 def test_scores_that_could_score_nothing_are_absent():
-    found = saliency.measure(
-        {"x": torch.ones(2, 1, 3, 3), "y": torch.zeros(2, 1, 3, 3)}, torch.zeros(2, 1, 3, 3).bool()
-    )
+    found = measure({"x": torch.ones(2, 1, 3, 3), "y": torch.zeros(2, 1, 3, 3)}, torch.zeros(2, 1, 3, 3).bool())
     assert found == {"empty_masks": 2, "unattributed/x": 0, "unattributed/y": 0}
 
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import torch
 from rrrbench.benchmark.metrics.swap import swapped
-from rrrbench.datasets.base import generator, make
+from rrrbench.datasets.base import generator
+from rrrbench.datasets.recipe import make
 
 
 def test_everyone_gets_another_ones_region_and_nothing_else_changes():

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 import torch
 from rrrbench.benchmark.engine.trainer import Trainer
-from rrrbench.benchmark.metrics import saliency
+from rrrbench.benchmark.metrics import evaluation, saliency
 from rrrbench.benchmark.networks import networks
 from rrrbench.benchmark.ranking import explainer_board
-from rrrbench.benchmark.running import evaluate
 from rrrbench.benchmark.running.executors.base import Settings, Task, run_stack
+from rrrbench.benchmark.store.frames import flat
 from rrrbench.benchmark.suite.loading import load_suite, parse_suite
 from rrrbench.benchmark.suite.training import Training
 from rrrbench.datasets import make
@@ -99,7 +99,7 @@ def test_seeds_whose_masks_cover_different_pixels_do_not_share_a_stack():
 def test_explainers_are_part_of_the_key_and_without_any_it_is_as_ever():
     suite, other = suite_with(), suite_with(["gradcam"])
     plain = suite_with([])
-    assert "explainers" not in plain.stacks()[0].configuration(0.0, 0)
+    assert "explainers" not in plain.stacks()[0].identity(0.0, 0)
     assert suite.stacks()[0].configuration(0.0, 0)["explainers"][0] == {"name": "gradient_times_input"}
     assert len({*suite.keys(), *other.keys(), *plain.keys()}) == 3
     assert plain.stacks()[0].sweep_key == suite.stacks()[0].sweep_key
@@ -113,7 +113,7 @@ def test_an_unknown_explainer_is_named():
 def test_a_record_has_the_protocol_s_explainers_and_those_that_are_able():
     result = run_stack(Task(suite_with().stacks()[0]))
     measured = result.records[0].metrics
-    assert {f"mass_abs/{name}" for name in (*evaluate.EXPLAINERS, "gradient_times_input")} <= measured.keys()
+    assert {f"mass_abs/{name}" for name in (*evaluation.EXPLAINERS, "gradient_times_input")} <= measured.keys()
     assert "mass_abs/gradcam" not in measured  # a dense network has no convolution
     assert measured["untrained_rank_correlation/random_attribution"] == 1
     assert measured["untrained_rank_correlation/input_gradient"] < 0.9
@@ -191,7 +191,7 @@ def test_the_board_is_rendered(format):
 
 
 def test_the_command_prints_and_writes_the_board(tmp_path, uri, monkeypatch):
-    from rrrbench.benchmark.cli import main as cli
+    from rrrbench.benchmark.cli import app
 
     (tmp_path / "few.toml").write_text(
         """
@@ -207,31 +207,34 @@ def test_the_command_prints_and_writes_the_board(tmp_path, uri, monkeypatch):
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    done = CliRunner().invoke(cli.app, ["run", "few.toml", "--engine", "stacked", "--device", "cpu"])
+    done = CliRunner().invoke(app, ["run", "few.toml", "--engine", "stacked", "--device", "cpu"])
     assert done.exit_code == 0, done.output
     assert "rank correlation with flip_rate" in done.output
     written = (tmp_path / "results" / "local" / "leaderboard.md").read_text()
-    again = CliRunner().invoke(cli.app, ["leaderboard", "few.toml", "--format", "md"])
+    again = CliRunner().invoke(app, ["leaderboard", "few.toml", "--format", "md"])
     assert again.stdout.strip() == written.strip()
     (floor,) = [line for line in written.splitlines() if line.startswith("| random_attribution")]
     assert "same untrained" in floor
 
 
 @pytest.mark.slow
-def test_a_killed_suite_goes_on_to_what_an_undisturbed_one_has(session):
+def test_a_killed_suite_goes_on_to_what_an_undisturbed_one_has(session, monkeypatch):
     suite = suite_with(mitigations=[{"mitigation": "erm"}, {"mitigation": "rrr", "strengths": [0.1, 1.0]}])
     killed = session(suite)
-    killed.outbox.put, put = (lambda *parcel: (put(*parcel), kill(parcel))), killed.outbox.put
+    deliver = killed.mirror.deliver
 
-    def kill(parcel):
-        raise KeyboardInterrupt
+    def deliver_then_die(records):
+        deliver(records)
+        if records:
+            raise KeyboardInterrupt
 
+    monkeypatch.setattr(killed.mirror, "deliver", deliver_then_die)
     with pytest.raises(KeyboardInterrupt):
         killed.run()
     resumed = session(suite)
     assert resumed.run().trained == 2
     assert session(suite).run().trained == 0
-    records = resumed.tracker.records(suite.keys())
+    records = flat(resumed.store.all(suite.keys()))
     assert list(records.run_key) == suite.keys()
     undisturbed = [r for stack in suite.stacks() for r in run_stack(Task(stack), Settings(engine="stacked")).records]
     expected = pd.DataFrame([{"run_key": r.run_key, **r.metrics} for r in undisturbed]).set_index("run_key")

@@ -235,6 +235,7 @@ def test_markdown_is_a_github_table_with_numbers_to_the_right():
     assert [cell.strip().endswith(":") for cell in ruler.strip("|").split("|")] == [False] * 2 + [True] * 7
 
 
+@pytest.mark.usefixtures("shapes_unchecked")
 def test_an_unknown_format_is_refused():
     with pytest.raises(ValueError, match="no format is called 'html'; known: table, csv, md"):
         render(leaderboard(records(), "knee"), "html")

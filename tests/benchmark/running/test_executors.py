@@ -17,16 +17,19 @@ from typing import ClassVar
 import pandas as pd
 import psutil
 import pytest
-from rrrbench.benchmark.running.executors import DigestMismatch, Settings, Task, processes, run_stack
+from rrrbench.benchmark.running.choices import Choices
+from rrrbench.benchmark.running.executors import DigestMismatch, Settings, Task, executors, processes, run_stack
 from rrrbench.benchmark.running.executors.base import divided
 from rrrbench.benchmark.running.executors.cluster import Cluster
 from rrrbench.benchmark.running.executors.here import Here
 from rrrbench.benchmark.running.executors.processes import Processes
-from rrrbench.benchmark.running.session import Choices, Session
-from rrrbench.benchmark.store.tracking import finished_keys
+from rrrbench.benchmark.store.frames import flat
+from rrrbench.benchmark.store.mirror import Mirror
+from rrrbench.benchmark.store.records import RecordStore
 from rrrbench.benchmark.suite.loading import load_suite
 from rrrbench.benchmark.suite.sweep import Suite
-from rrrbench.datasets.base import Recipe
+from rrrbench.datasets.recipe import Recipe
+from rrrbench.datasets.registry import BadParameters, UnknownName
 from rrrbench.methods.base import mitigations
 from rrrbench.methods.mitigations.rrr import RRR
 from tiny import tiny_suite
@@ -104,7 +107,7 @@ def test_the_seconds_of_a_run_are_of_all_that_its_fit_does_but_setting_up():
 
 
 @pytest.mark.parametrize(
-    ("mitigation", "reason"), [("dfr", "no minority group"), ("hint", "mlp[hidden=[8]] has no convolution")]
+    ("mitigation", "reason"), [("dfr", "no minority group"), ("hint", "needs a convolution's feature maps")]
 )
 def test_what_a_mitigation_cannot_work_with_is_said_and_not_trained(mitigation, reason):
     method, epochs = mitigations.resolve(mitigation), []
@@ -118,7 +121,7 @@ def test_what_a_mitigation_cannot_work_with_is_said_and_not_trained(mitigation, 
 @pytest.mark.slow
 def test_processes_give_the_same_records():
     suite, epochs = tiny_suite(), []
-    found = list(Processes(2).results(tasks(suite), STACKED, epochs.append))
+    found = list(Processes(workers=2).results(tasks(suite), STACKED, epochs.append))
     assert len(found) == 4  # each of two stacks in two pieces
     assert sorted(result.panel is not None for _, result in found) == [False, False, False, True]
     assert_as_undisturbed(measured(found), suite)
@@ -129,7 +132,7 @@ def test_processes_give_the_same_records():
 @pytest.mark.slow
 def test_a_worker_killed_at_work_costs_nothing_but_time():
     suite, killer = tiny_suite(epochs=150), KillsAWorker()
-    found = measured(Processes(1).results(tasks(suite), STACKED, killer))
+    found = measured(Processes(workers=1).results(tasks(suite), STACKED, killer))
     assert killer.killed
     assert_as_undisturbed(found, suite)
     assert sum(killer.reports) == sum(stack.epochs for stack in suite.stacks())
@@ -147,14 +150,14 @@ def test_a_worker_killed_between_two_tasks_costs_nothing_but_time():
         idle.join()
         yield second
 
-    assert_as_undisturbed(measured(Processes(1).results(kill_in_between(), STACKED, int)), suite)
+    assert_as_undisturbed(measured(Processes(workers=1).results(kill_in_between(), STACKED, int)), suite)
 
 
 @pytest.mark.slow
 def test_a_worker_killed_in_the_middle_of_a_message_costs_nothing_but_time():
     """Its state dicts, 4 x 7.5 MiB, do not fit into a pipe, so it waits for the driver with half of them sent."""
     suite = tiny_suite(network={"name": "mlp", "hidden": [2500]}, epochs=1)
-    results = Processes(1).results(tasks(suite), replace(STACKED, save_models=True), int)
+    results = Processes(workers=1).results(tasks(suite), replace(STACKED, save_models=True), int)
     found = [next(results)]
     (worker,) = workers()
     process, before = psutil.Process(worker.pid), -1.0
@@ -171,7 +174,8 @@ def test_a_worker_killed_in_the_middle_of_a_message_costs_nothing_but_time():
 def test_a_stack_that_always_kills_its_worker_fails_alone_and_names_the_signal(monkeypatch):
     monkeypatch.setattr(processes, "ATTEMPTS", 1)
     suite, killer = tiny_suite(epochs=150), KillsAWorker()
-    found = [record for _, result in Processes(1).results(tasks(suite), STACKED, killer) for record in result.records]
+    results = Processes(workers=1).results(tasks(suite), STACKED, killer)
+    found = [record for _, result in results for record in result.records]
     assert sorted(record.status for record in found) == ["failed"] * 2 + ["finished"] * 4
     assert all("signal SIGKILL" in record.error for record in found if record.status == "failed")
     assert sum(killer.reports) == sum(stack.epochs for stack in suite.stacks())
@@ -198,12 +202,12 @@ class CannotRender(Recipe):
 @pytest.mark.slow
 def test_exceptions_are_what_they_are_in_this_process():
     stack = tiny_suite().stacks()[1]
-    ((_, result),) = Processes(1).results([Task(replace(stack, mitigation=Raises()))], STACKED, int)
+    ((_, result),) = Processes(workers=1).results([Task(replace(stack, mitigation=Raises()))], STACKED, int)
     assert {record.status for record in result.records} == {"failed"}
     assert all("in terms\n    raise RuntimeError" in record.error for record in result.records)
 
     with pytest.raises(RuntimeError, match="planted: this recipe raises") as raised:
-        list(Processes(1).results([Task(replace(stack, dataset=CannotRender()))], STACKED, int))
+        list(Processes(workers=1).results([Task(replace(stack, dataset=CannotRender()))], STACKED, int))
     assert "in render" in "".join(raised.value.__notes__)
     assert not workers()
 
@@ -212,7 +216,7 @@ def test_exceptions_are_what_they_are_in_this_process():
 def test_an_error_of_the_data_reaches_the_driver(tmp_path):
     suite = tiny_suite(dataset={"name": "decoy", "base": f"npz:{tmp_path / 'absent.npz'}"})
     with pytest.raises(FileNotFoundError, match=r"absent\.npz"):
-        list(Processes(1).results(tasks(suite), Settings(), int))
+        list(Processes(workers=1).results(tasks(suite), Settings(), int))
     assert not workers()
 
 
@@ -227,7 +231,18 @@ def test_data_that_differ_between_two_workers_are_an_error_and_not_logged(sessio
     one.executor = TwoWorkers()
     with pytest.raises(DigestMismatch, match="seed 0, differs"):
         one.run()
-    assert set(one.tracker.records(one.suite.keys()).mitigation) == {"erm"}
+    assert set(flat(one.store.all(one.suite.keys())).mitigation) == {"erm"}
+
+
+def test_executors_are_named_and_take_their_own_parameters():
+    assert {"here", "processes", "ray"} <= set(executors.names())
+    assert executors.resolve({"name": "processes", "workers": 3}) == Processes(workers=3)
+    with pytest.raises(UnknownName, match="did you mean processes"):
+        executors.resolve("proceses")
+    with pytest.raises(BadParameters, match="'workers' is not a parameter"):
+        executors.resolve({"name": "here", "workers": 3})
+    with pytest.raises(BadParameters, match="workers = 0"):
+        executors.resolve({"name": "processes", "workers": 0})
 
 
 def test_a_run_that_two_sweeps_share_is_trained_once(session):
@@ -266,7 +281,7 @@ from test_executors import Sleeps
 if __name__ == "__main__":
     from dataclasses import replace
     stacks = [replace(stack, dataset=Sleeps()) for stack in tiny_suite().stacks()]
-    list(Processes(2).results([Task(stack) for stack in stacks], Settings(), int))
+    list(Processes(workers=2).results([Task(stack) for stack in stacks], Settings(), int))
 """
 
 
@@ -329,18 +344,21 @@ def start(uri, tmp_path):
         driver.communicate()
 
 
-def wait_for_a_run(uri: str, driver: psutil.Popen) -> None:
+def finished(tmp_path: Path) -> set[str]:
+    return {path.stem for path in (tmp_path / "results/local/records").glob("*/*.json")}
+
+
+def wait_for_a_run(tmp_path: Path, driver: psutil.Popen) -> None:
     deadline = time.monotonic() + 120
-    while not finished_keys(uri) and driver.poll() is None and time.monotonic() < deadline:
+    while not finished(tmp_path) and driver.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
 
 
 def assert_recorded_as_undisturbed(uri: str, tmp_path: Path) -> None:
-    suite = load_suite(str(tmp_path / "own.toml"))
-    tracker = Session(suite, uri, local=tmp_path / "results" / "local").tracker
-    recorded = tracker._search("tags.kind = 'run'")
-    assert sorted(run.data.tags["run_key"] for run in recorded) == sorted(suite.keys())
-    found = tracker.records(suite.keys()).set_index("run_key").sort_index().rename_axis("key")
+    suite, store = load_suite(str(tmp_path / "own.toml")), RecordStore(tmp_path / "results/local")
+    logged = Mirror(uri, "own", store).search("tags.kind = 'run'")
+    assert sorted(run.data.tags["run_key"] for run in logged) == sorted(suite.keys())
+    found = flat(store.all(suite.keys())).set_index("run_key").sort_index().rename_axis("key")
     expected = measured(Here().results(tasks(suite), STACKED, int))
     pd.testing.assert_frame_equal(found[expected.columns], expected, rtol=1e-4, atol=1e-4)
 
@@ -349,12 +367,12 @@ def assert_recorded_as_undisturbed(uri: str, tmp_path: Path) -> None:
 def test_a_killed_driver_takes_its_workers_with_it_and_the_next_one_goes_on(start, uri, tmp_path):
     options = ("--executor", "processes", "--workers", "1")
     driver = start(*options)
-    wait_for_a_run(uri, driver)
+    wait_for_a_run(tmp_path, driver)
     children = driver.children(recursive=True)
     driver.kill()
     assert children
     assert not psutil.wait_procs(children, timeout=10)[1]
-    assert 0 < len(finished_keys(uri)) < 6
+    assert 0 < len(finished(tmp_path)) < 6
     again = start(*options)
     _, errors = again.communicate(timeout=300)
     assert again.returncode == 0, errors.decode()
@@ -362,9 +380,9 @@ def test_a_killed_driver_takes_its_workers_with_it_and_the_next_one_goes_on(star
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_workers_quietly_and_says_how_to_go_on(start, uri):
+def test_ctrl_c_ends_the_workers_quietly_and_says_how_to_go_on(start, tmp_path):
     driver = start("--executor", "processes", "--workers", "1")
-    wait_for_a_run(uri, driver)
+    wait_for_a_run(tmp_path, driver)
     children = driver.children(recursive=True)
     os.killpg(driver.pid, signal.SIGINT)
     _, errors = driver.communicate(timeout=60)
@@ -388,7 +406,7 @@ def test_two_drivers_on_one_suite_do_no_run_twice(start, uri, tmp_path):
 def test_ray_started_here_gives_the_same_records_and_is_shut_down(start, uri, tmp_path):
     pytest.importorskip("ray")
     driver = start("--executor", "ray", "--workers", "2")
-    wait_for_a_run(uri, driver)
+    wait_for_a_run(tmp_path, driver)
     children = driver.children(recursive=True)
     names = [child.name() for child in children]
     _, errors = driver.communicate(timeout=400)
@@ -424,7 +442,7 @@ def test_a_node_killed_at_work_costs_nothing_but_time(two_nodes):
             if killed:
                 nodes.remove_node(second, allow_graceful=False)
 
-    found = measured(Cluster(nodes.address).results(tasks(suite), STACKED, progress))
+    found = measured(Cluster(address=nodes.address).results(tasks(suite), STACKED, progress))
     assert killed
     assert_as_undisturbed(found, suite)
     assert sum(reports) == sum(stack.epochs for stack in suite.stacks())

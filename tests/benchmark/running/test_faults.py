@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import socket
 import subprocess
 import sys
 import threading
@@ -11,10 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
-from mlflow_server import Server
+from mlflow_server import Server, free_port
 from rrrbench.benchmark.running.executors import Settings
 from rrrbench.benchmark.running.executors.here import Here
 from rrrbench.benchmark.running.session import Session
+from rrrbench.benchmark.store.records import RecordStore
 from rrrbench.benchmark.suite.loading import load_suite
 from tiny import tiny_suite
 
@@ -49,14 +51,53 @@ def test_a_server_that_goes_away_for_20_seconds_loses_nothing(server, tmp_path, 
                     away.append(threading.Thread(target=leave_for_20_seconds))
                     away[0].start()
 
-    session = Session(suite, server.uri, Settings(engine="stacked"), tmp_path / "local", Disturbed())
-    outcome = session.run()
+    def make(executor=None) -> Session:
+        return Session(suite, tmp_path / "home", server.uri, Settings(engine="stacked"), executor)
+
+    outcome = make(Disturbed()).run()
+    assert (outcome.trained, outcome.failed) == (6, ())
+    assert "does not answer" in str(outcome.undelivered)
     away[0].join()
-    assert (outcome.trained, outcome.failed, outcome.undelivered) == (6, (), "")
-    rows = session.tracker.records(suite.keys())
-    assert list(rows.run_key) == suite.keys()
-    assert set(rows.status) == {"finished"}
-    assert len(session.tracker._search("tags.kind = 'run'", limit=None)) == 6
+    again = make()
+    assert not again.run().undelivered
+    assert len(again.mirror.search("tags.kind = 'run'")) == 6
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://127.0.0.1:{port}", "http://u:s3cret@127.0.0.1:{port}", "postgresql://u:s3cret@127.0.0.1:{port}/db"]
+)
+def test_a_server_that_never_comes_is_one_line_and_the_table_is_printed(tmp_path, uri):
+    (tmp_path / "own.toml").write_text(SUITE.replace("HIDDEN", "4"))
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": uri.format(port=free_port())}
+    command = [SCRIPTS / "rrrbench", "run", "own.toml"]
+    begin = time.monotonic()
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert time.monotonic() - begin < 90
+    assert done.returncode == 1
+    assert "3 of 3 runs recorded" in done.stdout
+    assert "3 records of own.toml are not in MLflow (127.0.0.1:" in done.stderr
+    assert "`rrrbench log own.toml` delivers them" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "s3cret" not in done.stdout + done.stderr
+    kept = [path for path in (tmp_path / "results").rglob("*") if path.is_file()]
+    assert not [path for path in kept if b"s3cret" in path.read_bytes()]
+
+    delivered = [SCRIPTS / "rrrbench", "log", "own.toml", "--to", f"sqlite:///{tmp_path / 'there.db'}"]
+    done = subprocess.run(delivered, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "3 records of own are in sqlite:" in done.stdout
+
+
+def test_a_server_that_accepts_and_says_nothing_is_not_waited_for_long(tmp_path):
+    (tmp_path / "own.toml").write_text(SUITE.replace("HIDDEN", "4"))
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        uri = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        environment = {**os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_TIMEOUT": "3"}
+        command = [SCRIPTS / "rrrbench", "run", "own.toml"]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 1
+    assert "3 of 3 runs recorded" in done.stdout
+    assert "are not in MLflow" in done.stderr
 
 
 SUITE = """
@@ -76,22 +117,24 @@ MEGABYTE = 2**20
 
 
 def test_a_full_disk_for_artifacts_stops_with_a_reason_and_the_next_command_goes_on(uri, tmp_path):
-    """No file may grow beyond 12 MiB: the state dicts of ERM's one run do not, those of RRR's two do."""
+    """No file may grow beyond 6 MiB: the state dict of a small network does not, that of RRR's large network does."""
     path = tmp_path / "large.toml"
-    path.write_text(SUITE.replace("HIDDEN", "2500"))  # 784 x 2500 float32: 7.5 MiB a run
+    small, _ = SUITE.replace("HIDDEN", "8").split('[[sweeps.mitigations]]\nmitigation = "rrr"')
+    large = SUITE.replace("HIDDEN", "2500").replace('mitigation = "erm"\n[[sweeps.mitigations]]\n', "")  # 7.5 MiB
+    path.write_text(small + large[large.index("[[sweeps]]") :])
     suite = load_suite(str(path))
     command = [SCRIPTS / "rrrbench", "run", path]
 
     here = {"cwd": tmp_path, "env": {**os.environ, "MLFLOW_TRACKING_URI": uri}, "capture_output": True}
 
     def little_disk() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (12 * MEGABYTE, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (6 * MEGABYTE, resource.RLIM_INFINITY))
 
     full = subprocess.run(command, text=True, preexec_fn=little_disk, **here)
     assert full.returncode == 2
     assert "File too large" in full.stderr
-    tracker = Session(suite, uri, local=tmp_path / "results" / "local").tracker
-    assert list(tracker.records(suite.keys()).mitigation) == ["erm"]
+    store = RecordStore(tmp_path / "results/local")
+    assert [record.mitigation for record in store.all(suite.keys())] == ["erm"]
 
     subprocess.run(command, check=True, **here)
-    assert list(tracker.records(suite.keys()).run_key) == suite.keys()
+    assert [record.run_key for record in store.all(suite.keys())] == suite.keys()

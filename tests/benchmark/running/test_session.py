@@ -1,27 +1,21 @@
-"""The main job against a real MLflow on sqlite: nothing finished is trained again, nothing is logged twice."""
+"""The main job with a real MLflow on sqlite: nothing finished is trained again, nothing is lost or logged twice."""
 
 from __future__ import annotations
 
 import errno
-import os
-import signal
+import json
 import sqlite3
-import subprocess
-import sys
-import time
-from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
 import pytest
 from rrrbench.benchmark.engine.trainer import Trainer
 from rrrbench.benchmark.metrics.base import metric
-from rrrbench.benchmark.running import session as session_module
 from rrrbench.benchmark.running.executors import DigestMismatch, Settings, Task, here, run_stack
-from rrrbench.benchmark.store import tracking
-from rrrbench.benchmark.store.outbox import Outbox
-from rrrbench.benchmark.store.tracking import IDENTITY, finished_keys
-from rrrbench.benchmark.suite.loading import load_suite
+from rrrbench.benchmark.store.frames import IDENTITY, flat
+from rrrbench.benchmark.store.mirror import Mirror
+from rrrbench.benchmark.store.records import RecordStore
+from rrrbench.benchmark.store.server import Away
 from rrrbench.datasets.base import ShortcutDataset
 from rrrbench.methods.base import Terms
 from rrrbench.methods.mitigations.erm import ERM
@@ -32,17 +26,17 @@ MEASURED_TIME = ["seconds", "seconds/setup"]
 
 
 def rows(session) -> pd.DataFrame:
-    return session.tracker.records(session.suite.keys())
+    return flat(session.store.all(session.suite.keys()))
 
 
 def child_runs(session):
-    return session.tracker._search("tags.kind = 'run'", limit=None)
+    return session.mirror.search("tags.kind = 'run'")
 
 
 def test_every_run_is_logged_whole(session):
     one = session()
     outcome = one.run()
-    assert (outcome.runs, outcome.trained, outcome.failed, outcome.undelivered) == (6, 6, (), "")
+    assert (outcome.runs, outcome.trained, outcome.failed, len(outcome.undelivered)) == (6, 6, (), 0)
     records = rows(one)
     assert list(records.columns[: len(IDENTITY)]) == list(IDENTITY)
     assert list(records.run_key) == one.suite.keys()
@@ -55,13 +49,13 @@ def test_every_run_is_logged_whole(session):
     for expected in ("accuracy/random", "worst_class_accuracy/clean", "flip_rate", "follow_rate", "accuracy/validation",
                      "accuracy/validation_swap", "mass_abs/integrated_gradients", "seconds"):  # fmt: skip
         assert records[expected].notna().all(), expected
-    (parent,) = one.tracker._search("tags.kind = 'sweep'")
-    names = {file.path for file in one.tracker.client.list_artifacts(parent.info.run_id)}
+    (parent,) = one.mirror.search("tags.kind = 'sweep'")
+    names = {file.path for file in one.mirror.client.list_artifacts(parent.info.run_id)}
     assert names == {"configuration.json", "pictures"}
     for run in child_runs(one):
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
         assert {"run_key", "protocol_version", "git_commit", "dirty"} <= set(run.data.tags)
-        assert len(one.tracker.client.get_metric_history(run.info.run_id, "right_answer")) == 2
+        assert len(one.mirror.client.get_metric_history(run.info.run_id, "right_answer")) == 2
         ((tag,),) = [[t.value for t in d.tags if t.key == "sha256"] for d in run.inputs.dataset_inputs]
         assert len(tag) == 64
 
@@ -79,9 +73,7 @@ def test_networks_on_the_way_are_runs_where_the_suite_wants_them(session, monkey
     trained = []
     monkeypatch.setattr(here, "run_stack", lambda task, *rest: (trained.append(task.stack), run_stack(task, *rest))[1])
     one = session(tiny_suite(seeds=[0], mitigations=sweep))
-    with monkeypatch.context() as killed:
-        killed.setattr(Outbox, "remove", lambda *_: None)  # as by a kill after logging, before the parcel is taken away
-        outcome = one.run()
+    outcome = one.run()
     assert (outcome.runs, outcome.trained) == (2, 2)  # and none of `second`, which nobody asked for
     assert [stack.mitigation.id for stack in trained] == ["find_another_explanation[iterations=3]"]
     assert len(child_runs(one)) == 2
@@ -176,36 +168,42 @@ def test_a_dead_term_makes_a_run_inert():
     assert run_stack(Task(erm)).records[0].status == "finished"
 
 
-def test_records_wait_in_the_outbox_while_the_store_is_away(session, monkeypatch):
-    monkeypatch.setattr(session_module, "PAUSES", (0,))
-    one = session()
+def test_training_goes_on_while_mlflow_is_away_and_the_next_session_delivers(session, monkeypatch):
+    one, asked = session(), []
+
+    def planted(self, stack):
+        asked.append(len(stack))
+        raise Away("planted: no server")
+
     with monkeypatch.context() as away:
-        away.setattr(type(one.tracker), "log", lambda *_: (_ for _ in ()).throw(ConnectionError("planted: no store")))
+        away.setattr(Mirror, "_deliver_stack", planted)
         outcome = one.run()
-    assert "planted: no store" in outcome.undelivered
-    assert len(list(one.outbox.parcels())) == 2
+    assert outcome.trained == 6
+    assert "planted: no server" in str(outcome.undelivered)
+    assert len(outcome.undelivered) == 6
+    assert len(asked) == 2  # after the first stack, and at the end: not once a stack
     monkeypatch.setattr(here, "run_stack", lambda *_: pytest.fail("trained a finished run"))
-    again = session()
-    assert again.run().undelivered == ""
-    assert list(again.outbox.parcels()) == []
-    assert len(child_runs(again)) == 6
+    assert not session().run().undelivered
+    assert len(child_runs(session())) == 6
 
 
-def test_a_kill_between_two_logged_runs_logs_each_once(session, monkeypatch):
-    one, logged = session(), []
-    log = type(one.tracker)._log_run
+@pytest.mark.parametrize("after", range(7))
+def test_a_kill_between_two_record_files_trains_what_is_left(session, monkeypatch, after):
+    put, kept = RecordStore.put, []
 
     def killed(self, record, *rest):
-        if len(logged) == 3:
+        if len(kept) == after:
             raise KeyboardInterrupt
-        logged.append(record.run_key)
-        log(self, record, *rest)
+        kept.append(record.run_key)
+        put(self, record, *rest)
 
-    monkeypatch.setattr(type(one.tracker), "_log_run", killed)
-    with pytest.raises(KeyboardInterrupt):
-        one.run()
-    monkeypatch.setattr(type(one.tracker), "_log_run", log)
-    assert session().run().trained == 0
+    one = session()
+    monkeypatch.setattr(RecordStore, "put", killed)
+    if after < 6:
+        with pytest.raises(KeyboardInterrupt):
+            one.run()
+    monkeypatch.setattr(RecordStore, "put", put)
+    assert session().run().trained == 6 - len(kept)
     keys = [run.data.tags["run_key"] for run in child_runs(session())]
     assert sorted(keys) == sorted(one.suite.keys())
 
@@ -224,18 +222,15 @@ def test_data_that_cannot_be_had_is_one_error_and_no_failed_runs(session, tmp_pa
     suite = tiny_suite(dataset={"name": "decoy", "base": f"npz:{tmp_path / 'absent.npz'}"})
     with pytest.raises(FileNotFoundError, match=r"absent\.npz"):
         session(suite).run()
-    assert not session(suite).tracker._search("tags.kind = 'run'")
+    assert not session(suite).mirror.search("tags.kind = 'run'")
 
 
 @pytest.mark.slow
 def test_a_locked_database_loses_nothing(session, monkeypatch):
-    session().run()  # a store that is there
+    session().run()
     wider = tiny_suite(mitigations=[{"mitigation": "rrr", "strengths": [0.1, 5.0]}])
-    monkeypatch.setattr(tracking, "LOCK_SECONDS", 0.1)
-    monkeypatch.setattr(session_module, "PAUSES", ())
     one = session(wider)
-    path = one.uri.removeprefix("sqlite:///")
-    trained, holder = here.run_stack, sqlite3.connect(path, isolation_level=None, timeout=60)
+    trained, holder = here.run_stack, sqlite3.connect(one.mirror.uri.removeprefix("sqlite:///"), isolation_level=None)
 
     def train_then_lock(*arguments):
         result = trained(*arguments)
@@ -244,29 +239,48 @@ def test_a_locked_database_loses_nothing(session, monkeypatch):
 
     monkeypatch.setattr(here, "run_stack", train_then_lock)
     outcome = one.run()
-    assert "locked" in outcome.undelivered
-    with pytest.raises(OSError, match="end the program that holds it"):
-        finished_keys(one.uri)
+    assert "locked" in str(outcome.undelivered)
+    assert len(rows(one)) == 4
     holder.execute("COMMIT")
     holder.close()
     monkeypatch.setattr(here, "run_stack", lambda *_: pytest.fail("trained a finished run"))
-    assert session(wider).run().undelivered == ""
-    assert set(wider.keys()) <= finished_keys(one.uri)
+    assert not session(wider).run().undelivered
+    assert set(wider.keys()) <= {run.data.tags["run_key"] for run in child_runs(one)}
 
 
-def test_a_full_disk_is_an_error_that_keeps_what_was_logged(session, monkeypatch):
-    one, put = session(), Outbox.put
+def test_a_full_disk_is_an_error_that_keeps_what_was_finished(session, monkeypatch):
+    put = RecordStore.put
 
-    def full(self, suite, records, *rest):
-        if records[0].mitigation == "rrr":
+    def full(self, record, *rest):
+        if record.mitigation == "rrr":
             raise OSError(errno.ENOSPC, "No space left on device")
-        put(self, suite, records, *rest)
+        put(self, record, *rest)
 
-    monkeypatch.setattr(Outbox, "put", full)
+    monkeypatch.setattr(RecordStore, "put", full)
     with pytest.raises(OSError, match="No space left"):
-        one.run()
-    monkeypatch.setattr(Outbox, "put", put)
+        session().run()
+    monkeypatch.setattr(RecordStore, "put", put)
     assert session().run().trained == 4
+
+
+def test_a_truncated_record_is_trained_again(session, caplog):
+    session().run()
+    one = session()
+    path = one.store.path(one.suite.keys()[2])
+    path.write_bytes(path.read_bytes()[:100])
+    outcome = one.run()
+    assert (outcome.trained, len(outcome.undelivered)) == (1, 0)
+    assert len(rows(one)) == len(child_runs(one)) == 6
+    assert path.name in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"[]", b'{"a": 1}', b"\xff\xfe"])
+def test_an_engine_file_that_does_not_read_is_written_anew(session, content):
+    one = session(settings=Settings())
+    one.choices.path.parent.mkdir(parents=True)
+    one.choices.path.write_bytes(content)
+    assert session(settings=Settings()).run().trained == 6
+    assert len(json.loads(one.choices.path.read_text())) >= 2
 
 
 def test_state_dicts_are_kept_where_the_suite_asks(session):
@@ -274,50 +288,4 @@ def test_state_dicts_are_kept_where_the_suite_asks(session):
     one = session(suite)
     one.run()
     run = child_runs(one)[0]
-    assert "state_dict.pt" in {file.path for file in one.tracker.client.list_artifacts(run.info.run_id)}
-
-
-SUITE = """
-seeds = [0, 1]
-[[sweeps]]
-dataset = { name = "decoy", base = "digits" }
-network = { name = "mlp", hidden = [8] }
-training = { epochs = 12, batch_size = 32 }
-[[sweeps.mitigations]]
-mitigation = "erm"
-[[sweeps.mitigations]]
-mitigation = "rrr"
-strengths = [0.1, 1.0]
-[[sweeps.mitigations]]
-mitigation = "find_another_explanation"
-strengths = [0.1, 1.0]
-"""
-
-
-@pytest.mark.slow
-def test_kill_9_in_the_middle_then_the_same_command(session, tmp_path):
-    path = tmp_path / "killed.toml"
-    path.write_text(SUITE)
-    suite, uri = load_suite(str(path)), f"sqlite:///{tmp_path / 'mlflow.db'}"
-    command = [Path(sys.executable).parent / "rrrbench", "run", path, "--engine", "stacked", "--device", "cpu"]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not finished_keys(uri) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    before = finished_keys(uri)
-    assert 0 < len(before) < len(suite.keys())
-
-    resumed = session(suite, tmp_path / "results" / "local")
-    assert resumed.run().undelivered == ""
-    records = rows(resumed)
-    assert list(records.run_key) == suite.keys()
-    assert len(child_runs(resumed)) == len(suite.keys())
-
-    undisturbed = [r for s in suite.stacks() for r in run_stack(Task(s), Settings(engine="stacked")).records]
-    expected = pd.DataFrame([{"run_key": r.run_key, **r.metrics} for r in undisturbed]).set_index("run_key")
-    shared = [name for name in expected.columns if name not in MEASURED_TIME]
-    found = records.set_index("run_key").loc[expected.index]
-    pd.testing.assert_frame_equal(found[shared], expected[shared], check_names=False, rtol=1e-6)  # curves are float32
+    assert "state_dict.pt" in {file.path for file in one.mirror.client.list_artifacts(run.info.run_id)}

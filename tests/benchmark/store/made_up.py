@@ -11,7 +11,7 @@ def made_up(status="finished", suite=None, **measured) -> list[Record]:
     """The four runs of RRR in the tiny suite."""
     stack = (suite or tiny_suite()).stacks()[1]
     measured = {"metrics": {"accuracy/random": 0.5}, "digest": "0" * 64, **measured}
-    return [Record.of(stack, strength, seed, status, **measured) for strength, seed in stack.places().values()]
+    return [Record.for_run(stack, strength, seed, status, **measured) for strength, seed in stack.places().values()]
 
 
 def kept(store: RecordStore, records: list[Record]) -> list[Record]:

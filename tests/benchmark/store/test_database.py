@@ -36,9 +36,9 @@ def test_an_empty_file_is_no_database(tmp_path):
 @pytest.mark.slow
 def test_a_kill_while_it_is_made_leaves_none_that_is_half(tmp_path):
     path = tmp_path / "mlflow.db"
-    code = f"from pathlib import Path; from rrrbench.benchmark.store.database import create_database as c; c(Path({str(path)!r}))"
+    code = "import sys, pathlib as p, rrrbench.benchmark.store.database as d; d.create_database(p.Path(sys.argv[1]))"
     for delay in (0.05, 0.2, 0.4, 0.8):  # after its folder is there
-        maker = subprocess.Popen([sys.executable, "-c", code])
+        maker = subprocess.Popen([sys.executable, "-c", code, str(path)])
         while not list(tmp_path.glob(".mlflow-*")) and maker.poll() is None:
             time.sleep(0.01)
         time.sleep(delay)

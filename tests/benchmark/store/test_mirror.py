@@ -8,8 +8,9 @@ import pytest
 from made_up import kept, made_up
 from mlflow_server import free_port
 from rrrbench.benchmark.metrics.base import metric
-from rrrbench.benchmark.store.mirror import METRICS_A_REQUEST, Mirror, allowed
+from rrrbench.benchmark.store.mirror import Mirror
 from rrrbench.benchmark.store.records import RecordStore
+from rrrbench.benchmark.store.writing import METRICS_A_REQUEST, allowed
 from sqlalchemy import event
 
 
@@ -108,11 +109,11 @@ def test_a_server_that_was_wiped_is_given_everything_again(mirror, uri, fresh_da
 def test_runs_that_a_dead_driver_left_become_one_each(mirror, monkeypatch):
     parent = mirror._parent(made_up()[0])
     for record in made_up() * 2:
-        mirror._log_run(record, parent)
+        mirror.writer.run(record, parent)
     with monkeypatch.context() as killed:
         killed.setattr(mirror.client, "set_terminated", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            mirror._log_run(made_up()[0], parent)
+            mirror.writer.run(made_up()[0], parent)
     assert sorted(statuses(mirror)[made_up()[0].run_key]) == ["FINISHED", "FINISHED", "RUNNING"]
     assert not mirror.deliver(made_up())
     assert not mirror.deliver(made_up(), anew=True)

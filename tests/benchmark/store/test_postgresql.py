@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from mlflow_server import Server, free_port
-from rrrbench.benchmark.store.record import Record
 from rrrbench.benchmark.store.mirror import Mirror
+from rrrbench.benchmark.store.record import Record
 from rrrbench.benchmark.store.records import RecordStore
 from tiny import tiny_suite
 
@@ -33,7 +33,7 @@ def records(first: int, last: int) -> Iterator[Record]:
     for seed in range(first, last):
         curves = {"right_answer": [1.0 / (epoch + 1) for epoch in range(5)]}
         metrics = {"accuracy/random": seed / RUNS, "seconds": 0.1}
-        yield Record.of(stack, 0.1, seed, "finished", metrics=metrics, curves=curves, digest="0" * 64)
+        yield Record.for_run(stack, 0.1, seed, "finished", metrics=metrics, curves=curves, digest="0" * 64)
 
 
 def write(uri: str, home: Path, number: int) -> None:

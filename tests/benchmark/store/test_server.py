@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from mlflow_server import free_port
 from rrrbench.benchmark.store.server import Away, away, client_uri, shown, sqlite_path
@@ -32,7 +30,7 @@ def test_a_server_that_accepts_no_connection_is_away_without_its_password():
 
 def test_whatever_a_server_raises_is_away_without_its_password():
     uri = "databricks://u:s3cret@nowhere"
-    with pytest.raises(Away, match="RuntimeError: planted at databricks://nowhere$"), away(uri):
+    with pytest.raises(Away, match=r"RuntimeError: planted at databricks://nowhere$"), away(uri):
         raise RuntimeError(f"planted at {uri}\nand more")
 
 

@@ -6,9 +6,10 @@ import pytest
 from made_up import made_up
 from mlflow_server import free_port
 from rrrbench.benchmark.running.executors import here
-from rrrbench.benchmark.store.mirror import RECORD, Mirror
+from rrrbench.benchmark.store.mirror import Mirror
 from rrrbench.benchmark.store.records import RecordStore
 from rrrbench.benchmark.store.team import bring
+from rrrbench.benchmark.store.writing import RECORD
 
 
 def test_records_that_another_folder_delivered_are_brought_here(uri, tmp_path):

@@ -163,13 +163,14 @@ def test_against_itself_nothing_is_attributed(name):
 
 
 @COMPARES
+@pytest.mark.usefixtures("shapes_unchecked")
 def test_the_baseline_is_zeros_unless_said_otherwise(name):
     network, inputs, target = small_network(name), some_inputs(name), torch.tensor([0, 1, 2, 0, 1])
     explainer = explainers.resolve(name)
     plain = explainer.attribute(network, inputs, target)
     assert torch.equal(explainer.attribute(network, inputs, target, torch.zeros_like(inputs)), plain)
     assert not torch.allclose(explainer.attribute(network, inputs, target, torch.ones_like(inputs)), plain)
-    with pytest.raises(ValueError, match="give one each"):
+    with pytest.raises(ValueError, match="give each input its baseline"):
         explainer.attribute(network, inputs, target, torch.zeros_like(inputs[:1]))
 
 

@@ -9,8 +9,9 @@ from functools import cache
 
 import pytest
 import torch
-from rrrbench.benchmark.engine.trainer import Fitted, Trainer
+from rrrbench.benchmark.engine.trainer import Trainer
 from rrrbench.methods.base import mitigations
+from rrrbench.methods.fitting import Fitted
 from rrrbench.methods.network import Net
 from small import small_dataset, small_trainer
 
@@ -102,7 +103,7 @@ def test_a_minority_or_masks_make_it_more_accurate_where_the_shortcut_is_random(
 
 
 @pytest.mark.parametrize(("name", "strength", "measured"), [(n, *of) for n, of in NO_SUPERVISION.items()])
-def test_those_that_know_nothing_of_the_shortcut_are_as_accurate_as_their_docstrings_say(name, strength, measured):
+def test_mitigations_without_supervision_are_as_accurate_as_documented(name, strength, measured):
     trained = trainer_with_a_minority(strength)
     accuracy = accuracy_on_random_shortcuts(trained, mitigations.resolve(name).fit(trained))
     assert accuracy == pytest.approx(measured, abs=0.02)

@@ -51,7 +51,7 @@ def test_the_penalty_of_given_partners_by_hand():
     torch.testing.assert_close(penalty(batch._replace(draws=draws)), expected)
 
 
-def test_over_the_draws_the_penalty_is_the_mean_of_the_environments_squared_derivatives():
+def test_the_mean_penalty_is_the_mean_squared_derivative_of_the_environments():
     """600 draws, whose mean has a standard error that is estimated from them."""
     batch = batch_in([0, 0, 0, 0, 1, 1])
     d = scale_derivative(LOGITS, LABELS)
@@ -71,6 +71,7 @@ def test_partners_are_of_the_same_environment():
     assert len(found) == 18  # every one of 3 for each of 6
 
 
+@pytest.mark.usefixtures("shapes_unchecked")
 def test_the_environments_are_the_seeds_own_minority_and_the_others(monkeypatch):
     trainer = small_trainer(seeds=(0, 1), correlation=0.5)
     monkeypatch.setattr(trainer, "train", lambda mitigation, given: given)

@@ -1,32 +1,12 @@
 """What holds for every counterfactual explainer, on a linear classifier of six latents."""
 
-import inspect
-
 import pytest
 import torch
-from rrrbench.datasets.registry import UnknownName
-from rrrbench.methods.explainers.counterfactual import COUNTERFACTUALS, ExplainerBase, explainer_class
-from toy import Classifier, Decoder, Z, batch, explained, space
+from rrrbench.datasets.registry import BadParameters, UnknownName
+from rrrbench.methods.explainers.counterfactual.base import counterfactuals
+from toy import Classifier, Z, batch, explained, space
 
-EVERY = pytest.mark.parametrize("name", COUNTERFACTUALS)
-DEFAULTS = {
-    "dice": {"num_explanations": 10, "lr": 0.1, "num_iters": 50, "proximity_weight": 1, "diversity_weight": 1},
-    "dive": {"num_explanations": 10, "lr": 0.1, "num_iters": 50, "diversity_weight": 0.001, "lasso_weight": 0.1,
-             "reconstruction_weight": 0.0001, "method": "fisher_spectral"},
-    "dummy": {"num_explanations": 10},
-    "gs": {"num_explanations": 10, "n_candidates": 50, "first_radius": 10, "decrease_radius": 2},
-    "is": {"num_explanations": 10},
-    "lcf": {"num_explanations": 10, "lr": 0.1, "num_iters": 50, "p": 0.1, "tolerance": 0.5},
-    "stylex": {"num_explanations": 10, "t": 0.3, "shift_size": 0.8, "strategy": "independent"},
-    "xgem": {"num_explanations": 10, "lr": 0.1, "num_iters": 50, "reconstruction_weight": 0.001},
-}  # fmt: skip
-
-
-@EVERY
-def test_the_documented_arguments_in_their_order_with_their_defaults(name):
-    parameters = inspect.signature(COUNTERFACTUALS[name]).parameters
-    assert {key: parameter.default for key, parameter in parameters.items()} == DEFAULTS[name]
-    assert list(parameters) == list(DEFAULTS[name])
+EVERY = pytest.mark.parametrize("name", counterfactuals.names())
 
 
 @EVERY
@@ -77,27 +57,21 @@ def test_keeps_the_dtype(name):
 
 @EVERY
 def test_a_count_of_none_is_refused(name):
-    with pytest.raises(ValueError, match="num_explanations is 0"):
-        COUNTERFACTUALS[name](num_explanations=0)
+    with pytest.raises(BadParameters, match=f"{name!r}: num_explanations = 0: .* greater than 0"):
+        counterfactuals.resolve({"name": name, "num_explanations": 0})
 
 
-def test_names_are_known_by_bex_s_spelling_and_the_nearest_is_told():
-    assert explainer_class("IS") is COUNTERFACTUALS["is"]
-    with pytest.raises(UnknownName, match="did you mean"):
-        explainer_class("stylexx")
+@EVERY
+def test_has_an_id_a_docstring_and_no_state(name):
+    """Equal parameters are an equal explainer, whatever it has explained: nothing is kept in it."""
+    one, other = (counterfactuals.resolve({"name": name, "num_explanations": 3}) for _ in range(2))
+    explained(one)
+    assert one == other
+    assert vars(one) == vars(other)
+    assert one.id == f"{name}[num_explanations=3]"
+    assert type(one).__doc__
 
 
-def test_what_is_not_bound_says_how():
-    latents, classifier, decoder = batch(), Classifier(), Decoder()
-    with pytest.raises(RuntimeError, match="bind"):
-        COUNTERFACTUALS["dice"]().explain_batch(
-            latents, classifier(decoder(latents)), decoder(latents), classifier, decoder
-        )
-
-
-def test_a_subclass_that_overrides_nothing_is_told_what_to_override():
-    class Lazy(ExplainerBase):
-        pass
-
-    with pytest.raises(NotImplementedError, match="Lazy is to override explain_batch"):
-        explained(Lazy())
+def test_the_nearest_name_is_told():
+    with pytest.raises(UnknownName, match="no counterfactual explainer is called 'stylexx'; did you mean stylex"):
+        counterfactuals.resolve("stylexx")

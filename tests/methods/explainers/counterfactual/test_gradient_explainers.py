@@ -2,10 +2,12 @@
 
 import pytest
 import torch
-from rrrbench.methods.explainers.counterfactual import LCF, Dice, Dive, LatentSpace
-from rrrbench.methods.explainers.counterfactual.dice import deviation, distance
-from rrrbench.methods.explainers.counterfactual.dive import clusters, fisher, members, overlap
-from toy import SHORTCUT, WEIGHT, Classifier, Decoder, Z, batch, explained, space
+from rrrbench.datasets.registry import BadParameters
+from rrrbench.methods.explainers.counterfactual.base import Explained, LatentSpace, counterfactuals
+from rrrbench.methods.explainers.counterfactual.dice import Dice, deviation, distance
+from rrrbench.methods.explainers.counterfactual.dive import Dive, clusters, fisher, members, overlap
+from rrrbench.methods.explainers.counterfactual.lcf import LCF
+from toy import SHORTCUT, WEIGHT, Classifier, Decoder, Z, asked, batch, explained, space
 
 
 def test_dice_s_unit_is_the_mad_and_never_zero():
@@ -60,7 +62,8 @@ def test_dive_s_fisher_is_of_the_log_likelihood():
 
 
 def free(method: str, n: int) -> torch.Tensor:
-    return Dive(num_explanations=n, method=method).bind(space(), 0).free(Z, Classifier(), Decoder())
+    explainer = Dive(num_explanations=n, method=method)
+    return explainer.free(asked(explainer))
 
 
 def test_dive_s_methods_confine_as_they_say():
@@ -96,7 +99,7 @@ def test_dive_s_clusters_hold_together_what_matters_together():
 def test_dive_moves_no_frozen_latent(method):
     latents, explainer = batch(), Dive(num_explanations=3, method=method)
     found, _ = explained(explainer, latents)
-    frozen = ~Dive(num_explanations=3, method=method).bind(space(), 0).free(Z, Classifier(), Decoder())
+    frozen = ~free(method, 3)
     moved = found != latents[:, None]
     if method == "random":  # drawn once a batch, before anything else
         assert ((~moved).sum(2) >= 2).all()
@@ -120,11 +123,12 @@ def test_dive_s_lasso_and_xgem_s_reconstruction_keep_the_change_small():
     assert size("xgem", reconstruction_weight=1) < 0.5 * size("xgem", reconstruction_weight=0)
 
 
-def test_dive_s_information_is_computed_anew_for_another_classifier():
-    explainer, decoder = Dive(method="fisher_range", num_explanations=2).bind(space(), 0), Decoder()
-    first, second = Classifier(), Classifier(WEIGHT.flip(0))
-    assert (~explainer.free(Z, first, decoder)).nonzero().tolist() == [[1, 3]]
-    assert (~explainer.free(Z, second, decoder)).nonzero().tolist() == [[1, 2]]
+def test_dive_s_information_is_that_of_the_classifier_asked_about():
+    """One explainer, two classifiers, the first again: |w| falls 3, 0, 1 in the first and 2, 5, 4 in the second."""
+    explainer = Dive(method="fisher_range", num_explanations=2)
+    for classifier, frozen in ((Classifier(), 3), (Classifier(WEIGHT.flip(0)), 2), (Classifier(), 3)):
+        prepared = explainer.prepare(Explained(classifier, Decoder(), space()))
+        assert (~prepared).nonzero().tolist() == [[1, frozen]]
 
 
 def test_lcf_goes_on_until_the_prediction_is_another():
@@ -157,12 +161,19 @@ def test_lcf_leaves_a_sure_classifier_s_prediction():
     assert flips.all()
 
 
-@pytest.mark.parametrize(("make", "message"), [(lambda: LCF(p=0.7), "0.7"), (lambda: Dive(method="fishy"), "fishy"),
-                                               (lambda: Dice(lr=0), "lr is 0"),
-                                               (lambda: Dive(lasso_weight=-1), "lasso_weight is -1")])  # fmt: skip
-def test_arguments_out_of_range_are_refused(make, message):
-    with pytest.raises(ValueError, match=message):
-        make()
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"name": "lcf", "p": 0.7}, "p = 0.7: .* less than 0.5"),
+        ({"name": "dive", "method": "fishy"}, "method = 'fishy': .*'fisher_spectral'"),
+        ({"name": "dice", "lr": 0}, "lr = 0: .* greater than 0"),
+        ({"name": "dive", "lasso_weight": -1}, "lasso_weight = -1: .* greater than or equal to 0"),
+        ({"name": "dice", "step": 1}, "'step' is not a parameter"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(spec, message):
+    with pytest.raises(BadParameters, match=message):
+        counterfactuals.resolve(spec)
 
 
 def test_the_space_s_size_does_not_matter_to_them():

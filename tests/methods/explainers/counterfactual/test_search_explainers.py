@@ -2,8 +2,11 @@
 
 import pytest
 import torch
-from rrrbench.methods.explainers.counterfactual import GrowingSpheres, InformedSearch, LatentSpace, Stylex
-from rrrbench.methods.explainers.counterfactual.growing_spheres import layer
+from rrrbench.datasets.registry import BadParameters
+from rrrbench.methods.explainers.counterfactual.base import LatentSpace, counterfactuals
+from rrrbench.methods.explainers.counterfactual.growing_spheres import GrowingSpheres, layer
+from rrrbench.methods.explainers.counterfactual.informed_search import InformedSearch
+from rrrbench.methods.explainers.counterfactual.stylex import Stylex
 from toy import SHORTCUT, WEIGHT, Classifier, Z, batch, explained, space
 
 
@@ -127,13 +130,13 @@ def test_the_oracle_gives_every_value_that_flips_and_no_other_where_one_does():
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("spec", "message"),
     [
-        (lambda: Stylex(strategy="all"), "all"),
-        (lambda: GrowingSpheres(decrease_radius=1), "decrease_radius is 1"),
-        (lambda: GrowingSpheres(first_radius=0), "first_radius is 0"),
+        ({"name": "stylex", "strategy": "all"}, "strategy = 'all'"),
+        ({"name": "gs", "decrease_radius": 1}, "decrease_radius = 1: .* greater than 1"),
+        ({"name": "gs", "first_radius": 0}, "first_radius = 0: .* greater than 0"),
     ],
 )
-def test_arguments_out_of_range_are_refused(make, message):
-    with pytest.raises(ValueError, match=message):
-        make()
+def test_arguments_out_of_range_are_refused(spec, message):
+    with pytest.raises(BadParameters, match=message):
+        counterfactuals.resolve(spec)

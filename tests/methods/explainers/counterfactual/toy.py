@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import torch
-from rrrbench.methods.explainers.counterfactual import COUNTERFACTUALS, ExplainerBase, LatentSpace
+from rrrbench.methods.explainers.counterfactual.base import (
+    CounterfactualExplainer,
+    Explained,
+    LatentSpace,
+    Question,
+    counterfactuals,
+)
 from torch import nn
 
 Z = 6
@@ -38,15 +44,26 @@ def batch(n=5, seed=0):
     return torch.randn(n, Z, generator=torch.Generator().manual_seed(seed))
 
 
-def explained(explainer: ExplainerBase | str, latents=None, classifier=None, known=None, seed=0, **parameters):
+def asked(explainer: CounterfactualExplainer, latents=None, classifier=None, known=None, seed=0) -> Question:
+    """The question that the explainer gets on a batch, prepared."""
+    latents = batch() if latents is None else latents
+    subject, rng = (
+        Explained(classifier or Classifier(), Decoder(), known or space()),
+        torch.Generator().manual_seed(seed),
+    )
+    images = subject.generator(latents)
+    given = latents, subject.classifier(images).detach(), images, rng
+    return Question(subject.classifier, subject.generator, subject.space, *given, explainer.prepare(subject))
+
+
+def explained(
+    explainer: CounterfactualExplainer | str, latents=None, classifier=None, known=None, seed=0, **parameters
+):
     """Explanations, and whether the prediction of each is another than its input's."""
     if isinstance(explainer, str):
-        explainer = COUNTERFACTUALS[explainer](**parameters)
-    latents = batch() if latents is None else latents
-    classifier, decoder = classifier or Classifier(), Decoder()
-    logits = classifier(decoder(latents)).detach()
-    explainer.bind(known or space(), seed)
-    found = explainer.explain_batch(latents, logits, decoder(latents), classifier, decoder)
+        explainer = counterfactuals.resolve({"name": explainer, **parameters})
+    question = asked(explainer, latents, classifier, known, seed)
+    found = explainer.explain(question)
     with torch.no_grad():
-        answers = classifier(decoder(found.flatten(0, 1))).unflatten(0, found.shape[:2])
-    return found, answers.argmax(2) != logits.argmax(1)[:, None]
+        answers = question.decoded(found)[0]
+    return found, answers.argmax(2) != question.predicted[:, None]

@@ -1,0 +1,104 @@
+"""Where the runs of `Benchmark` are written: to a folder, to MLflow, or by a class of your own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from matplotlib.figure import Figure
+
+from ...counterfactuals.evaluation import Shown
+from ...counterfactuals.picture import picture
+from ...store.home import home
+from ...store.mirror import Mirror
+from ...store.records import RecordStore
+from ...store.server import tracking_uri
+from ...suite.protocol import PROTOCOL_VERSION
+
+RECIPE = 1
+"""Of glyphs, classifier and metrics: part of every run key, so a change of it is another number."""
+TITLE = ("explainer", "corr_level", "n_corr", "seed")
+
+
+def run_key(attributes: Mapping[str, object]) -> str:
+    """The SHA-256 of a run's configuration, known before anything is drawn or trained."""
+    resolved = {"protocol": PROTOCOL_VERSION, "counterfactuals": RECIPE, **attributes}
+    return hashlib.sha256(json.dumps(resolved, sort_keys=True, default=str).encode()).hexdigest()
+
+
+class BasicLogger:
+    """Writes results.csv and counterfactuals.png to a folder. Subclass it to write elsewhere.
+
+    Args:
+        attributes: the run's configuration.
+        path: the folder; made when there is something to write.
+        n_batches: how many batches are kept for the picture.
+
+    Attributes:
+        metrics: by name, one value a batch.
+        results: by name, over all explanations together; when `log` is called.
+        notes: what else is known of the run by then: the data's digest, the number of inputs.
+    """
+
+    def __init__(self, attributes: Mapping[str, object], path: str | Path, n_batches: int = 5) -> None:
+        self.attributes = dict(attributes)
+        self.path = Path(path)
+        self.n_batches = n_batches
+        self.metrics: dict[str, list[float]] = defaultdict(list)
+        self.results: dict[str, float] = {}
+        self.notes: dict[str, str] = {}
+        self._shown: list[Shown] = []
+
+    def accumulate(self, data: Mapping[str, float], images: Shown) -> None:
+        """Takes a batch's metrics and images."""
+        for name, value in data.items():
+            self.metrics[name].append(value)
+        if len(self._shown) < self.n_batches:
+            self._shown.append(images)
+
+    def log(self) -> None:
+        """Writes; called once, after the last batch."""
+        import pandas as pd
+
+        self.path.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame([{**self.attributes, **self.notes, **self.results}]).to_csv(self.path / "results.csv", index=False)
+        self.create_cf_figure().savefig(self.path / "counterfactuals.png", dpi=130)
+
+    def prepare_images_to_log(self) -> None:
+        """Leaves the picture in `_figure`."""
+        self._figure = self.create_cf_figure()
+
+    def create_cf_figure(self) -> Figure:
+        """The first inputs as they come, with their counterfactuals: hits first, then other flips."""
+        title = " ".join(f"{name} {value}" for name, value in self.attributes.items() if name in TITLE)
+        return picture(self._shown, title)
+
+
+class MlflowLogger(BasicLogger):
+    """An MLflow run in the experiment `bex`: configuration, metrics, and the picture."""
+
+    experiment: ClassVar[str] = "bex"
+
+    def log(self) -> None:
+        from mlflow.entities import Metric, Param
+
+        folder, now = home(), int(time.time() * 1000)
+        mirror = Mirror(tracking_uri(folder), self.experiment, RecordStore(folder))
+        client, name = mirror.client, str(self.attributes["explainer"])
+        tags = {"kind": "counterfactual", "run_key": run_key(self.attributes), **self.notes}
+        run = client.create_run(mirror.experiment_id, run_name=name, tags=tags).info.run_id
+        values = [Metric(key, value, now, 0) for key, value in self.results.items() if not math.isnan(value)]
+        client.log_batch(run, values, [Param(key, str(value)) for key, value in self.attributes.items()])
+        client.log_figure(run, self.create_cf_figure(), "counterfactuals.png", save_kwargs={"dpi": 110})
+        client.set_terminated(run)
+
+
+def default_path(attributes: Mapping[str, object]) -> Path:
+    """Below the working directory, by explainer and run key."""
+    return home() / "counterfactuals" / f"{attributes['explainer']}-{run_key(attributes)[:8]}"

@@ -1,0 +1,24 @@
+"""A device's free memory, and errors that say that there is none left."""
+
+from __future__ import annotations
+
+import psutil
+import torch
+
+SHARE_OF_MEMORY = 0.7
+"""The share of the free memory that runs trained together may be expected to take."""
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that may be allocated on the device."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+
+
+def how_many_fit(bytes_each: int, device: torch.device) -> int:
+    """How many runs of so many bytes can be trained together on the device."""
+    return int(SHARE_OF_MEMORY * free_memory(device) / bytes_each)
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether the error is a failed allocation, on a GPU or on a CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

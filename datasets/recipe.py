@@ -1,0 +1,59 @@
+"""A dataset's recipe: the parameters and the rule from which a seed draws every split."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Self
+
+from pydantic import Field
+
+from .base import ShortcutDataset, generator
+from .masks import Corruption, annotate
+from .registry import Named, Registry
+
+
+class Recipe(Named):
+    """A dataset's rule; its fields are the parameters, and (parameters, seed) alone decide every pixel."""
+
+    masks: Annotated[Corruption, Field(description="masks as the mitigation is told; metrics use the true ones")] = (
+        "true"
+    )
+    annotated: Annotated[int | None, Field(ge=0, description="training inputs that have a mask; None for all")] = None
+
+    @property
+    def annotation(self) -> str:
+        """The masks in words: `true`, `wrong`, `on 25 inputs`, `wrong, on 25 inputs`."""
+        few = [] if self.annotated is None else [f"on {self.annotated} inputs"]
+        return ", ".join([*([] if few and self.masks == "true" else [self.masks]), *few])
+
+    def with_masks(self, masks: Corruption = "true", annotated: int | None = None) -> Self:
+        """The same data under other masks."""
+        return self.model_copy(update={"masks": masks, "annotated": annotated})
+
+    def require(self) -> None:
+        """Does nothing if the files that it is rendered from are there or can be had.
+
+        Raises:
+            MissingData: they are not, and why.
+        """
+
+    def render(self, seed: int) -> ShortcutDataset:
+        """The dataset with its true masks; what a recipe implements."""
+        raise NotImplementedError
+
+    def make(self, seed: int) -> ShortcutDataset:
+        """The dataset, with the masks of `train` and `validation` as this recipe's `masks` and `annotated` say."""
+        dataset = self.render(seed)
+        return replace(
+            dataset,
+            train=annotate(dataset.train, self.masks, self.annotated, generator(seed, "masks/train")),
+            validation=annotate(dataset.validation, self.masks, None, generator(seed, "masks/validation")),
+        )
+
+
+datasets: Registry[Recipe] = Registry("dataset", __package__ or "rrrbench.datasets")
+
+
+def make(name: str, seed: int, **parameters: object) -> ShortcutDataset:
+    """The dataset `name` with these parameters: `make("decoy", 0, base="digits", correlation=0.95)`."""
+    return datasets.resolve({"name": name, **parameters}).make(seed)

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from rrrbench.benchmark.engine import plan
+from rrrbench.benchmark.engine.part import Part
+from rrrbench.benchmark.engine.plan import fastest
+from rrrbench.methods.mitigations.rrr import RRR
+from small import small_trainer
+
+
+@pytest.mark.parametrize(
+    ("took", "steps", "expected"),
+    [
+        ({"stacked": 1.0, "single": 2.0, "compiled": 0.5}, 119, "stacked"),  # too short to try compiling
+        ({"stacked": 1.0, "single": 2.0, "compiled": 0.5}, 121, "compiled"),
+        ({"stacked": 1.0, "single": 2.0, "compiled": 1.5}, 121, "stacked"),
+        ({"stacked": 2.0, "single": 1.0, "compiled": 0.5}, 1000, "single"),  # single is faster: compiling is not tried
+    ],
+)
+def test_the_fastest_plan_wins_and_compiling_is_tried_in_long_trainings_only(took, steps, expected):
+    assert fastest(took.__getitem__, steps) == expected
+
+
+def test_auto_tries_once_and_trains_by_the_choice_that_it_remembers(monkeypatch):
+    tried, sizes, choices = [], [], {}
+    train = Part.train
+    monkeypatch.setattr(Part, "seconds_per_step", lambda part: tried.append(part) or float(part.strengths.numel()))
+    monkeypatch.setattr(Part, "train", lambda part: sizes.append(part.strengths.numel()) or train(part))
+
+    def fit():
+        trainer = small_trainer((0.0, 0.1), engine="auto")
+        trainer.choices = choices
+        sizes.clear()
+        RRR().fit(trainer)
+        return list(sizes)
+
+    assert fit() == [4]  # both plans take 4 s a step of all 4 runs: stacked is the first
+    assert (len(tried), list(choices.values())) == (2, ["stacked"])
+    for choice, expected in (("single", [1, 1, 1, 1]), ("stacked", [4])):
+        choices[next(iter(choices))] = choice
+        assert fit() == expected
+    assert len(tried) == 2
+
+
+def test_a_machine_that_cannot_compile_trains_without(monkeypatch):
+    def broken(program, dynamic):
+        raise RuntimeError("planted: no compiler")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    monkeypatch.setattr(plan, "COMPILE_FROM", 0.0)
+    trainer = small_trainer(engine="auto")
+    assert not RRR().fit(trainer).diverged.any()
+    assert set(trainer.choices.values()) <= {"stacked", "single"}

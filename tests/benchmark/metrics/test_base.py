@@ -1,0 +1,72 @@
+"""Every id that can occur in a record is described."""
+
+import pytest
+import torch
+from rrrbench.benchmark.metrics.base import metric, metrics
+from rrrbench.benchmark.metrics.evaluated import Evaluated
+from rrrbench.datasets.base import ENVIRONMENTS, ShortcutDataset, Split
+from rrrbench.datasets.registry import UnknownName
+from rrrbench.methods.explainers.base import explainers
+
+ELSEWHERE = [
+    *("seconds_over_erm", "regret", "right_answer", "right_reason", "mask_effect", "strength", "adversary_accuracy"),
+    "accuracy/validation_swap",
+]
+
+
+def emitted():
+    shown, masks = {"aligned": 0, "random": 1, "conflict": 1, "reversed": 1, "clean": -1}, torch.tensor([[True, False]])
+    splits = {e: Split(torch.zeros(1, 2), torch.tensor([0]), masks, torch.tensor([shown[e]])) for e in ENVIRONMENTS}
+    dataset = ShortcutDataset("tiny", 0, torch.arange(2), splits["aligned"], splits["aligned"], splits)
+    logits = dict.fromkeys([*ENVIRONMENTS, "train", "validation"], torch.tensor([[[1.0, 0.0]]]))
+    attributed = torch.tensor([[[0.5, 1.0]]])
+    attributions = dict.fromkeys([*explainers.names(), "integrated_gradients[n_steps=20]"], attributed)
+    evaluated = Evaluated(
+        dataset,
+        logits,
+        {"train": splits["aligned"], "validation": splits["aligned"]},
+        explained=splits["random"].batch(),
+        attributions=attributions,
+        untrained=attributions,
+        liveness=dict.fromkeys(["start", "middle", "end"], torch.ones(1)),
+    )
+    return list(metrics.measure(evaluated))
+
+
+def test_every_emitted_id_has_exactly_one_description():
+    ids = [*emitted(), *ELSEWHERE]
+    for emission in ids:
+        assert [known for known in metrics if known.names(emission)] == [metric(emission)]
+    assert {metric(emission).id for emission in ids} == set(metrics.names())
+
+
+def test_a_place_is_resolved_to_its_template():
+    assert metric("accuracy/random").id == "accuracy/{environment}"
+    assert metric("mass_abs/integrated_gradients[n_steps=20]").id == "mass_abs/{explainer}"
+    assert metric("accuracy/validation").id == "accuracy/validation"
+
+
+@pytest.mark.parametrize("id", ["acuracy/random", "accuracy/nowhere", "mass_abs", "mass_abs/", "liveness/late", ""])
+def test_an_unknown_id_is_an_error(id):
+    with pytest.raises(UnknownName, match="no metric is called"):
+        metric(id)
+
+
+def test_the_error_names_the_nearest():
+    with pytest.raises(UnknownName, match="flip_rate"):
+        metric("fliprate")
+
+
+def test_directions():
+    assert {known.better for known in metrics if "accuracy/" in known.id} == {"higher"}
+    assert metric("worst_class_accuracy/clean").better == "higher"
+    lower = "flip_rate follow_rate aligned_conflict_gap seconds regret right_reason wrong_reason_pos/x mass_abs/x"
+    assert {metric(name).better for name in lower.split()} == {"lower"}
+    assert {metric(name).better for name in ("empty_masks", "liveness/start", "unattributed/x")} == {"neither"}
+
+
+def test_descriptions_are_whole():
+    for known in metrics:
+        assert known.low < known.high
+        assert known.chance
+        assert known.meaning.endswith(".")

@@ -1,0 +1,18 @@
+"""Promises of all mitigations of the registry, beside the five laws."""
+
+from __future__ import annotations
+
+import pytest
+from rrrbench.methods.base import mitigations
+from small import small_dataset, small_trainer
+
+
+def needing_a_minority() -> list[str]:
+    return [name for name in mitigations.names() if mitigations.resolve(name).needs_minority]
+
+
+@pytest.mark.parametrize("name", needing_a_minority())
+def test_without_a_minority_there_is_nothing_to_learn_from(name):
+    mitigation, module = mitigations.resolve(name), small_trainer().modules[0]
+    assert "there is no minority group" in mitigation.obstacle(small_dataset(correlation=1.0), module)
+    assert mitigation.obstacle(small_dataset(correlation=0.5), module) == ""

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from rrrbench.datasets.base import Batch
+from rrrbench.methods import rrr_loss
+from rrrbench.methods.mitigations.rrr import RRR
+from rrrbench.methods.network import Net
+from torch import nn
+from torch.nn import functional as F
+
+
+def model(dtype=torch.float64) -> nn.Module:
+    torch.manual_seed(0)
+    network = nn.Module()
+    network.features = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.Tanh())
+    network.head = nn.Linear(8, 3)
+    network.forward = lambda x: network.head(network.features(x))
+    return network.to(dtype)
+
+
+def data(dtype=torch.float64):
+    torch.manual_seed(1)
+    mask = torch.zeros(5, 1, 3, 4, dtype=torch.bool)
+    mask[:, :, 0, :2] = True
+    return torch.rand(5, 1, 3, 4, dtype=dtype), torch.tensor([0, 1, 2, 0, 1]), mask
+
+
+def gradients(loss, network):
+    return torch.autograd.grad(loss, list(network.parameters()), materialize_grads=True)
+
+
+def test_it_is_the_mitigations_loss():
+    network, (x, y, mask) = model(), data()
+    terms = RRR().terms(Net(network, dict(network.named_parameters())), Batch(x, y, mask, y), torch.tensor(0.3))
+    loss = rrr_loss(network, x, y, mask, 0.3)
+    torch.testing.assert_close(loss, sum(terms))
+    torch.testing.assert_close(gradients(loss, network), gradients(sum(terms), network))
+
+
+@pytest.mark.parametrize("nothing", ["strength", "mask"])
+def test_strength_0_and_an_empty_mask_are_cross_entropy_bit_for_bit(nothing):
+    network, (x, y, mask) = model(), data()
+    loss = rrr_loss(network, x, y, mask, 0) if nothing == "strength" else rrr_loss(network, x, y, mask & False, 1.0)
+    plain = F.cross_entropy(network(x), y)
+    assert torch.equal(loss, plain)
+    assert all(torch.equal(a, b) for a, b in zip(gradients(loss, network), gradients(plain, network), strict=True))
+
+
+def test_the_penalty_reaches_the_weights():
+    network, (x, y, mask) = model(), data()
+    with_penalty, without = (gradients(rrr_loss(network, x, y, mask, s), network) for s in (10.0, 0.0))
+    assert any((a - b).norm() > 1e-3 for a, b in zip(with_penalty, without, strict=True))
+
+
+def test_the_callers_things_are_left_alone():
+    network, (x, y, mask) = model(), data()
+    rrr_loss(network, x, y, mask, 1.0)
+    assert not x.requires_grad
+    assert x.grad is None
+    assert network.training
+    assert all(p.grad is None for p in network.parameters())
+
+
+def test_batchnorm_penalty_uses_running_statistics_and_says_so():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)).double()
+    x, y, mask = data()
+    with pytest.warns(UserWarning, match="running statistics"):
+        loss = rrr_loss(network, x, y, mask, 2.0)
+    assert network[2].training
+    training_answer = F.cross_entropy(network(x), y)
+    network.eval()
+    penalty = rrr_loss(network, x, y, mask, 2.0) - F.cross_entropy(network(x), y)
+    # running statistics moved by one training pass in between: compare the sign and the magnitude
+    assert loss - training_answer > 0
+    torch.testing.assert_close(loss - training_answer, penalty, rtol=0.3, atol=0)
+
+
+def test_no_grad_and_inference_mode_say_what_to_do():
+    network, (x, y, mask) = model(), data()
+    with torch.no_grad(), pytest.raises(RuntimeError, match=r"torch\.enable_grad"):
+        rrr_loss(network, x, y, mask, 1.0)
+    with torch.inference_mode(), pytest.raises(RuntimeError, match="inference_mode"):
+        rrr_loss(network, x, y, mask, 1.0)
+    with torch.no_grad():
+        assert rrr_loss(network, x, y, mask, 0.0).isfinite()
+
+
+def test_autocast_keeps_the_penalty_alive():
+    network, (x, y, mask) = model(torch.float32), data(torch.float32)
+    exact = rrr_loss(network, x, y, mask, 1.0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        low = rrr_loss(network, x, y, mask, 1.0)
+    assert low.requires_grad
+    torch.testing.assert_close(low.float(), exact, rtol=0.05, atol=0.05)  # bfloat16 has 8 bits of mantissa
+
+
+class Attends(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Linear(4, 16), nn.Linear(16, 3)
+
+    def forward(self, x):
+        tokens = self.embed(x[:, 0])[:, None].expand(-1, 2, -1, -1).contiguous()
+        return self.head(F.scaled_dot_product_attention(tokens, tokens, tokens).mean((1, 2)))
+
+
+def test_fused_attention_names_the_math_backend():
+    network, (x, y, mask) = Attends(), data(torch.float32)
+    with pytest.raises(RuntimeError, match=r"SDPBackend\.MATH"):
+        rrr_loss(network, x, y, mask, 1.0)
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        rrr_loss(network, x, y, mask, 1.0).backward()
+    assert network.embed.weight.grad is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"strength": -1.0}, "must be finite and not negative"),
+        ({"strength": float("nan")}, "must be finite and not negative"),
+        ({"mask": torch.full((5, 1, 3, 4), 255)}, "such as 255: pass a bool tensor"),
+        ({"mask": torch.full((5, 1, 3, 4), float("nan"))}, "such as nan"),
+        ({"mask": torch.ones(3, 4)}, "one mask per input"),
+        ({"labels": torch.tensor([0, 1, 2, 0, 7])}, r"range over \[0, 7\]"),
+        ({"inputs": torch.zeros(5, 1, 3, 4, dtype=torch.uint8)}, "need floats"),
+    ],
+)
+@pytest.mark.usefixtures("shapes_unchecked")
+def test_bad_input_is_named(change, message):
+    x, y, mask = data()
+    arguments = {"inputs": x, "labels": y, "mask": mask, "strength": 1.0, **change}
+    with warnings.catch_warnings(), pytest.raises(ValueError, match=message):
+        rrr_loss(model(), **arguments)
