@@ -24,10 +24,10 @@ def rank_counterfactuals(runs: pd.DataFrame) -> pd.DataFrame:
         runs: flat rows; failed runs are left out.
 
     Returns:
-        `dataset, network, training, protocol, explainer, seeds`, then of each metric its mean over seeds, the ends of that mean's
-        95 % interval, `METRIC:low` and `METRIC:high`, and `METRIC:seeds`: a metric that is NaN on some seed (a share of
-        nothing) is the mean over the other seeds. `note` says by which metrics an explainer is not better than the
-        dummy: where the interval of the difference, paired by seed, reaches 0. The last column is `sweep_key`.
+        `dataset, network, training, protocol, explainer, seeds`, then of each metric its mean over seeds, the ends of
+        that mean's 95 % interval, `METRIC:low` and `METRIC:high`, and `METRIC:seeds`: a metric that is NaN on some seed
+        (a share of nothing) is the mean over the other seeds. `note` says by which metrics an explainer is not better
+        than the dummy: where the interval of the difference, paired by seed, reaches 0. The last column is `sweep_key`.
     """
     finished = runs[runs["status"] == "finished"]
     rows = [row for _, sweep in finished.groupby("sweep_key", sort=False) for row in _ranked(sweep)]
@@ -83,7 +83,7 @@ def _ranked(sweep: pd.DataFrame) -> list[dict[str, object]]:
 
 
 def _summary(metric: str, values: np.ndarray) -> dict[str, object]:
-    mean, low, high = interval(values) if len(values) else (np.nan,) * 3
+    mean, low, high = map(float, interval(values)) if len(values) else (np.nan,) * 3
     return {metric: mean, f"{metric}:low": low, f"{metric}:high": high, f"{metric}:seeds": len(values)}
 
 

@@ -117,7 +117,10 @@ def _ranked(networks: pd.DataFrame, score: str) -> dict[str, object]:
     values = np.array([OfSeed.measured(own, explainer) for _, own in seeds])
     mean, low, high = (OfSeed(*ends) for ends in interval(values))
     failures = {"chance": low.auroc <= 0.5, "same untrained": mean.untrained > SAME}
-    row = {"explainer": explainer, "note": ", ".join(name for name, fails in failures.items() if fails)}
+    row: dict[str, object] = {
+        "explainer": explainer,
+        "note": ", ".join(name for name, fails in failures.items() if fails),
+    }
     row |= {"networks": seeds.size().min(), "seeds": len(seeds)}
     for measure, *numbers in zip(MEASURES, mean, low, high, strict=True):
         row |= dict(zip((measure, f"{measure}:low", f"{measure}:high"), numbers, strict=True))
@@ -138,9 +141,9 @@ def _networks(runs: pd.DataFrame, names: Mapping[str, SweepName], format: Format
     mean = runs.groupby(NETWORK)[RELIANCE].transform("mean")
     rows = []
     for (_, key, mitigation, masks, strength), own in runs.assign(mean=mean).groupby(["mean", *NETWORK]):
-        reliance = with_interval(*map(float, interval(own[RELIANCE].to_numpy(float))))
+        mean, low, high = map(float, interval(own[RELIANCE].to_numpy(float)))
         _, network, difference = names[str(key)]
-        rows.append((network, difference, mitigation, masks, f"{strength:.3g}", reliance))
+        rows.append((network, difference, mitigation, masks, f"{strength:.3g}", with_interval(mean, low, high)))
     columns = ["network", "difference", "mitigation", "masks", "strength", RELIANCE]
     cells = pd.DataFrame(rows, columns=columns)
     usual = [name for name, value in (("difference", ""), ("masks", "true")) if (cells[name] == value).all()]

@@ -25,7 +25,6 @@ COLUMNS = (
 `high` end the prediction interval."""
 
 
-
 def stack_of(row: Published, suite: Suite) -> MitigationStack | None:
     """The runs that measure a published number: at its strength, or at all strengths among which its rule chooses.
 
@@ -50,8 +49,9 @@ def stack_of(row: Published, suite: Suite) -> MitigationStack | None:
 
 def _measuring(row: Published, suite: Suite, sweep: Sweep, entry: MitigationSweep) -> Iterator[MitigationStack]:
     """The stacks of one mitigation of a sweep that measure a published number."""
-    of_rule = isinstance(row.strength, str)
-    strength = None if of_rule else entry.in_our_unit(row.strength or 0.0, sweep.training.batch_size)
+    strength = None
+    if not isinstance(row.strength, str):
+        strength = entry.in_our_unit(row.strength or 0.0, sweep.training.batch_size)
     for stack in sweep.stacks(suite.seeds):
         if (stack.label, stack.dataset.annotation) != (row.mitigation, row.masks):
             continue

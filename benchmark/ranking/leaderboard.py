@@ -28,8 +28,8 @@ def rank_mitigations(runs: pd.DataFrame, rule: str) -> pd.DataFrame:
         rule: a name in `selection.RULES`.
 
     Returns:
-        `dataset, network, training, protocol, mitigation, masks, rule, strength, seeds, needs, note, sweep_key`, then for
-        every metric its mean over seeds `ID` and the ends of that mean's 95 % interval, `ID:low` and `ID:high`: the
+        `dataset, network, training, protocol, mitigation, masks, rule, strength, seeds, needs, note, sweep_key`, then
+        for every metric its mean over seeds `ID` and the ends of that mean's 95 % interval, `ID:low` and `ID:high`: the
         metrics of the runs, `regret` (headline accuracy lost to the oracle's choice, by seed), `mask_effect` (headline
         accuracy with true masks minus that with wrong masks at the same strength, by seed) where both were run, and
         `seconds_over_erm` where the sweep has ERM. The note is `mask-independent` where the mask effect's interval

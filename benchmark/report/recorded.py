@@ -1,7 +1,8 @@
-"""What a report is made from: the records of a suite with all that their pages show, from the store or from a file."""
+"""The material of a report: the runs of a suite with all that their pages show, from the store or from a file."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ..store.record import Record
 from ..store.records import RecordStore
 from ..suite.loading import load_suite
 from ..suite.sweep import Suite
+from ..suite.training import Training
 
 BESIDE = (*DETAILS, "curves", "configuration")
 """The columns that a record's own page shows beside its metrics."""
@@ -77,8 +79,22 @@ def _from_store(name: str) -> Recorded:
 
 def _from_file(path: Path) -> Recorded:
     rows = pd.read_parquet(path)
+    if "protocol_version" in rows and "configuration" in rows:
+        rows = _upgraded(rows)
     if missing := [name for name in (*IDENTITY, *BESIDE) if name not in rows]:
         raise ValueError(
             f"{path} has no column {missing[0]!r}: write it with `rrrbench records SUITE --format parquet --out {path}`"
         )
     return Recorded(path.stem, rows.attrs.get("description", ""), rows)
+
+
+def _upgraded(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a file that version 0.1 wrote, with the columns of today: `training` and `protocol`.
+
+    Keys stay as they are: they are of another protocol, and no key of today.
+    """
+    defaults = Training().model_dump(mode="json")
+    trained = [json.loads(configuration)["training"] for configuration in rows["configuration"]]
+    changed = [{name: own[name] for name in sorted(own) if own[name] != defaults.get(name)} for own in trained]
+    training = [",".join(f"{name}={value}" for name, value in settings.items()) for settings in changed]
+    return rows.rename(columns={"protocol_version": "protocol"}).assign(training=training)

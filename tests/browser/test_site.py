@@ -22,7 +22,7 @@ WIDTHS = (400, 900, 1400)
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
     """The committed records of four mitigations on two datasets."""
-    whole = recorded(str(RECORDS), "")
+    whole = recorded(str(RECORDS))
     few = replace(whole, runs=whole.runs[whole.runs["mitigation"].isin(SHOWN)])
     out = tmp_path_factory.mktemp("site")
     write_site([few], out, ROOT / "results")
@@ -123,7 +123,7 @@ def test_the_csv_has_the_rows_that_are_shown(page, site, tmp_path):
 
 def test_every_link_and_picture_leads_to_a_file(page, site):
     pages = sorted(site.rglob("*.html"))
-    some = [site / "index.html", *sorted(site.glob("settings/*.html")), pages[0], *sorted(site.glob("runs/*.html"))[:3]]
+    some = [site / "index.html", *sorted(site.glob("sweeps/*.html")), pages[0], *sorted(site.glob("runs/*.html"))[:3]]
     for path in some:
         page.goto(path.as_uri(), wait_until="commit")
         page.wait_for_load_state("domcontentloaded")
@@ -137,7 +137,7 @@ def test_every_link_and_picture_leads_to_a_file(page, site):
 
 
 def test_a_point_of_the_trade_off_opens_its_run(page, site):
-    page.goto(next(site.glob("settings/*.html")).as_uri())
+    page.goto(next(site.glob("sweeps/*.html")).as_uri())
     page.wait_for_selector("html[data-drawn]")
     traces = page.evaluate("document.querySelector('.figure').data.map((trace) => trace.name)")
     assert sorted(traces) == sorted({"erm", "rrr", "pgd_ex"} | set(traces))
@@ -162,7 +162,7 @@ def test_nothing_overflows_at(page, site, width, scheme):
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 900})
     run = next(site.glob("runs/*.html"))
-    for path in (site / "index.html", next(site.glob("settings/*.html")), run):
+    for path in (site / "index.html", next(site.glob("sweeps/*.html")), run):
         page.goto(path.as_uri())
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path.name
 

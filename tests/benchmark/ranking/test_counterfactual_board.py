@@ -12,8 +12,8 @@ EXPLAINERS = (("dummy", 0.1, 0.5), ("is", 0.9, 0.6), ("poor", 0.3, 0.4), ("same"
 
 def rows(explainers=EXPLAINERS, seeds=3, **changes):
     return pd.DataFrame([
-        {"dataset": "glyphs", "network": "lenet", "training": "epochs=8", "protocol": "2.0", "sweep_key": "a", "mitigation": explainer,
-         "seed": seed, "status": "finished", **{metric.id: 0.5 for metric in METRICS},
+        {"dataset": "glyphs", "network": "lenet", "training": "epochs=8", "protocol": "2.0", "sweep_key": "a",
+         "mitigation": explainer, "seed": seed, "status": "finished", **{metric.id: 0.5 for metric in METRICS},
          "shortcut_hit_used": hit + 0.01 * seed, "success": success + 0.1 * seed, **changes}
         for explainer, hit, success in explainers
         for seed in range(seeds)
@@ -61,13 +61,23 @@ def test_a_share_of_nothing_is_the_mean_over_the_other_seeds():
 def test_failed_runs_are_left_out():
     runs = rows()
     runs.loc[runs["seed"] == 2, "status"] = "failed"
-    assert (counterfactual_board(runs)["seeds"] == 2).all()
-    assert counterfactual_board(rows(status="failed")).empty
+    assert (rank_counterfactuals(runs)["seeds"] == 2).all()
+    assert rank_counterfactuals(rows(status="failed")).empty
 
 
 def test_every_format_has_every_explainer():
     board = rank_counterfactuals(rows())
-    assert list(pd.read_csv(pd.io.common.StringIO(render_counterfactuals(board, "csv")))["explainer"]) == list(board["explainer"])
+    assert list(pd.read_csv(pd.io.common.StringIO(render_counterfactuals(board, "csv")))["explainer"]) == list(
+        board["explainer"]
+    )
     for form in ("table", "md", "tex"):
         assert all(explainer in render_counterfactuals(board, form) for explainer in board["explainer"])
     assert "over 3 seeds" in render_counterfactuals(board)
+
+
+def test_two_protocols_are_two_blocks_that_say_so():
+    old = rows(protocol="1.0", sweep_key="b", success=0.9)
+    board = rank_counterfactuals(pd.concat([rows(), old]))
+    text = render_counterfactuals(board, "md")
+    assert text.index("### glyphs, lenet, epochs=8, protocol 2.0:") < text.index("protocol 1.0:")
+    assert (board.loc[board["protocol"] == "1.0", "success"] == 0.9).all()

@@ -10,7 +10,7 @@ import torch
 from rrrbench.benchmark.engine.trainer import Trainer
 from rrrbench.benchmark.metrics import evaluation, saliency
 from rrrbench.benchmark.networks import networks
-from rrrbench.benchmark.ranking import explainer_board
+from rrrbench.benchmark.ranking.explainer_board import rank_explainers, render_explainers
 from rrrbench.benchmark.running.executors.base import Settings, Task, run_stack
 from rrrbench.benchmark.store.frames import flat
 from rrrbench.benchmark.suite.loading import load_suite, parse_suite
@@ -150,6 +150,7 @@ def made_up(seeds=2):
         for i, flips in enumerate([0.0, 0.01, 0.04, 0.2, 0.5, 0.9]):
             row = {"dataset": "made-up", "network": f"n{i}", "mitigation": "erm", "seed": seed, "status": "finished"}
             row |= {"flip_rate": flips, "mass_abs/good": flips**2, "mass_abs/bad": 1 - flips, "mass_abs/floor": 0.1}
+            row |= {"masks": "true", "training": "", "protocol": "2.0", "sweep_key": f"made-up n{i}"}
             row |= {"strength": 0.0, "untrained_rank_correlation/floor": 1.0}
             row |= {"mass_abs/half_blind": flips if i > 1 else np.nan, "untrained_rank_correlation/good": 0.25}
             rows.append(row)
@@ -157,7 +158,7 @@ def made_up(seeds=2):
 
 
 def test_explainers_are_ranked_by_how_they_follow_reliance():
-    board = explainer_board.explainer_board(made_up()).set_index("explainer")
+    board = rank_explainers(made_up()).set_index("explainer")
     assert list(board.index) == ["good", "half_blind", "floor", "bad"]
     assert board["note"].tolist() == ["", "", "chance, same untrained", "chance"]
     assert board["rank_correlation"].tolist() == pytest.approx([1, 1, 0, -1])
@@ -167,23 +168,49 @@ def test_explainers_are_ranked_by_how_they_follow_reliance():
     assert np.isnan(board.loc["bad", "untrained"])
 
 
+def test_networks_of_two_trainings_are_two_networks_and_protocols_are_ranked_apart():
+    short, long = made_up(), made_up().assign(training="epochs=2", flip_rate=0.5)
+    long["sweep_key"] = "short " + long["sweep_key"]
+    both = pd.concat([short, long])
+    assert rank_explainers(both).set_index("explainer")["networks"].to_dict() == {
+        **dict.fromkeys(["good", "bad", "floor"], 12),
+        "half_blind": 8,
+    }
+    text = render_explainers(rank_explainers(both), both, "md")
+    assert "| difference" in text
+    assert "epochs=50" in text
+    assert "epochs=2 " in text
+    old = long.assign(protocol="1.0", training="")
+    board = rank_explainers(pd.concat([short, old]))
+    assert list(board["protocol"].unique()) == ["1.0", "2.0"]
+    pd.testing.assert_frame_equal(board[board["protocol"] == "2.0"].reset_index(drop=True), rank_explainers(short))
+    assert "### made-up, protocol 1.0" in render_explainers(board, pd.concat([short, old]), "md")
+
+
+def test_other_masks_are_other_networks():
+    runs = pd.concat([made_up(), made_up().assign(masks="wrong", flip_rate=0.0)])
+    text = render_explainers(rank_explainers(runs), runs, "md")
+    assert "| wrong" in text
+    assert "0.900 [0.900, 0.900]" in text, "the flip rate with true masks alone"
+
+
 def test_a_rank_correlation_by_hand():
     """Ranks 1 2 3 4 against 3 1 4 2: 1 - 6 (4 + 1 + 1 + 4) / 60 = 0; users are the last two: above in 3 of 4 pairs."""
     rows = made_up(seeds=1).head(4).assign(flip_rate=[0.0, 0.01, 0.06, 0.07])
     rows["mass_abs/good"] = [0.2, 0.1, 0.4, 0.15]
-    board = explainer_board.explainer_board(rows).set_index("explainer")
+    board = rank_explainers(rows).set_index("explainer")
     assert board.loc["good", "rank_correlation"] == pytest.approx(1 - 6 * (4 + 1 + 1 + 4) / 60)
     assert board.loc["good", "auroc"] == pytest.approx(3 / 4)
 
 
 def test_without_users_there_is_no_auroc():
-    board = explainer_board.explainer_board(made_up().assign(flip_rate=0.0))
+    board = rank_explainers(made_up().assign(flip_rate=0.0))
     assert board[["rank_correlation", "auroc"]].isna().all(axis=None)
 
 
 @pytest.mark.parametrize("format", ["table", "md", "csv"])
 def test_the_board_is_rendered(format):
-    text = explainer_board.render(explainer_board.explainer_board(made_up()), made_up(), format)
+    text = render_explainers(rank_explainers(made_up()), made_up(), format)
     assert "half_blind" in text
     assert ("1.00 [1.00, 1.00]" in text) == (format != "csv")
     assert ("0.900 [0.900, 0.900]" in text) == (format != "csv")  # a network's flip rate
@@ -276,12 +303,14 @@ def test_a_planted_perfect_explainer_ranks_first_and_one_that_ignores_weights_is
     ]
     planted = Causal(), Fixed(), explainers.resolve("random_attribution"), explainers.resolve("integrated_gradients")
     rows = [
-        {"dataset": r.dataset, "network": r.network, "seed": r.seed, "strength": 0, "status": r.status, **r.metrics}
+        record
         for suite in sweeps
         for stack in suite.stacks()
-        for r in run_stack(Task(replace(stack, seeds=(0, 1), explainers=planted)), Settings(engine="stacked")).records
+        for record in run_stack(
+            Task(replace(stack, seeds=(0, 1), explainers=planted)), Settings(engine="stacked")
+        ).records
     ]
-    board = explainer_board.explainer_board(pd.DataFrame(rows)).set_index("explainer")
+    board = rank_explainers(flat(rows)).set_index("explainer")
     assert board.loc["causal", ["rank_correlation", "auroc"]].tolist() == [1, 1]
     assert board["rank_correlation"].idxmax() == "causal"
     assert board.loc["random_attribution", ["auroc:low", "auroc", "auroc:high"]].tolist() == [0.5] * 3
