@@ -1,60 +1,68 @@
-"""Records to a ranking of counterfactual explainers: who changes the shortcut where the classifier uses it?"""
+"""Runs to a ranking of counterfactual explainers: which explainers change the shortcut where the classifier uses it?"""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from tabulate import tabulate
 
 from ..counterfactuals.metrics import METRICS
-from .rendering import Format
+from .rendering import BULLETS, HEADINGS, Format, protocols_in_words, tabulated
 from .statistics import interval, paired_difference, with_interval
 
 FLOOR = "dummy"
 RANKED = ("shortcut_hit_used", "success")
 """Explainers are ranked by the first metric, and compared to the floor by both."""
-SHOWN = (*RANKED, "shortcut_hit", "non_causal_flip", "causal_flip", "trivial", "cardinality")
-SETTING = ["dataset", "network", "training"]
+TABULATED = (*RANKED, "shortcut_hit", "non_causal_flip", "causal_flip", "trivial", "cardinality")
+"""The metrics that a table has."""
+NAMES = ["dataset", "network", "training", "protocol"]
 
 
-def counterfactual_board(records: pd.DataFrame) -> pd.DataFrame:
+def rank_counterfactuals(runs: pd.DataFrame) -> pd.DataFrame:
     """The explainers of each sweep, the best first.
 
     Args:
-        records: a row a run, as `store.frames` has them; failed runs are left out.
+        runs: flat rows; failed runs are left out.
 
     Returns:
-        `dataset, network, training, explainer, seeds`, then of each metric its mean over seeds, the ends of that mean's
-        95 % interval, `METRIC:low` and `METRIC:high`, and `METRIC:seeds`: a metric that is NaN on some seed (a share of
-        nothing) is the mean over the other seeds. `note` says by which metrics an explainer is not better than the
-        dummy: where the interval of the difference, paired by seed, reaches 0.
+        `dataset, network, training, protocol, explainer, seeds`, then of each metric its mean over seeds, the ends of
+        that mean's 95 % interval, `METRIC:low` and `METRIC:high`, and `METRIC:seeds`: a metric that is NaN on some seed
+        (a share of nothing) is the mean over the other seeds. `note` says by which metrics an explainer is not better
+        than the dummy: where the interval of the difference, paired by seed, reaches 0. The last column is `sweep_key`.
     """
-    finished = records[records["status"] == "finished"]
+    finished = runs[runs["status"] == "finished"]
     rows = [row for _, sweep in finished.groupby("sweep_key", sort=False) for row in _ranked(sweep)]
     columns = [f"{metric.id}{end}" for metric in METRICS for end in ("", ":low", ":high", ":seeds")]
-    return pd.DataFrame(rows, columns=[*SETTING, "explainer", "seeds", *columns, "note"])
+    return pd.DataFrame(rows, columns=[*NAMES, "explainer", "seeds", *columns, "note", "sweep_key"])
 
 
-def render(board: pd.DataFrame, format: Format = "table") -> str:
-    """The ranking as plain text, Markdown, or LaTeX, a block a sweep; or as csv with everything."""
+def render_counterfactuals(board: pd.DataFrame, format: Format = "table") -> str:
+    """The ranking as plain text, Markdown, or LaTeX, a block a sweep; or as csv with everything.
+
+    Args:
+        board: of `rank_counterfactuals`.
+    """
     if format == "csv":
         return board.to_csv(index=False)
-    style = {"md": "pipe", "tex": "latex_booktabs"}.get(format, "simple")
     blocks = []
-    for (dataset, network, training), rows in board.groupby(SETTING, sort=False):
-        used, accuracy = rows["uses_shortcut"].iat[0], rows["accuracy"].iat[0]
-        title = (
-            f"{dataset}, {network}{f', {training}' if training else ''}: the classifier is right on {accuracy:.3f} of "
-            f"inputs like its training's, and uses the shortcut on {used:.3f}"
-        )
-        cells = [[row["explainer"], *map(_cell, [row] * len(SHOWN), SHOWN), row["note"]] for _, row in rows.iterrows()]
-        table = tabulate(cells, ["explainer", *SHOWN, "note"], style, disable_numparse=True)
-        blocks += [{"md": "### ", "tex": "% "}.get(format, "") + title, table]
+    for _, rows in board.groupby("sweep_key", sort=False):
+        cells = rows[["explainer"]].assign(**{metric: rows.apply(_cell, axis=1, metric=metric) for metric in TABULATED})
+        title = _title(rows, protocol=board["protocol"].nunique() > 1)
+        blocks += [HEADINGS.get(format, "") + title, tabulated(cells.assign(note=rows["note"]), format, names=1)]
     seeds = sorted({int(count) for count in board["seeds"]})
     legend = [f"mean [95 % bootstrap interval over {' to '.join(map(str, [*seeds[:1], *seeds[1:][-1:]]))} seeds]"]
-    legend += [f"{metric.id}: {metric.meaning}" for metric in METRICS if metric.id in SHOWN]
-    mark = {"md": "- ", "tex": "% "}.get(format, "")
-    return "\n\n".join([*blocks, "\n".join(mark + line for line in legend)]) + "\n"
+    legend += [protocols_in_words(board)]
+    legend += [f"{metric.id}: {metric.meaning}" for metric in METRICS if metric.id in TABULATED]
+    return "\n\n".join([*blocks, "\n".join(BULLETS.get(format, "") + line for line in legend)]) + "\n"
+
+
+def _title(rows: pd.DataFrame, protocol: bool) -> str:
+    """A sweep's names, with its protocol if asked, and its classifier in a sentence."""
+    first = rows.iloc[0]
+    names = [first["dataset"], first["network"], first["training"], f"protocol {first['protocol']}" if protocol else ""]
+    return (
+        f"{', '.join(filter(None, names))}: the classifier is right on {first['accuracy']:.3f} of inputs like its "
+        f"training's, and uses the shortcut on {first['uses_shortcut']:.3f}"
+    )
 
 
 def _ranked(sweep: pd.DataFrame) -> list[dict[str, object]]:
@@ -64,7 +72,7 @@ def _ranked(sweep: pd.DataFrame) -> list[dict[str, object]]:
     rows = []
     for explainer, runs in sweep.groupby("mitigation"):
         own = runs.set_index("seed")
-        row: dict[str, object] = {name: own[name].iat[0] for name in SETTING}
+        row: dict[str, object] = {name: own[name].iat[0] for name in (*NAMES, "sweep_key")}
         row |= {"explainer": explainer, "seeds": len(own)}
         for metric in METRICS:
             row |= _summary(metric.id, own[metric.id].dropna().to_numpy(float))
@@ -75,7 +83,7 @@ def _ranked(sweep: pd.DataFrame) -> list[dict[str, object]]:
 
 
 def _summary(metric: str, values: np.ndarray) -> dict[str, object]:
-    mean, low, high = interval(values) if len(values) else (np.nan,) * 3
+    mean, low, high = map(float, interval(values)) if len(values) else (np.nan,) * 3
     return {metric: mean, f"{metric}:low": low, f"{metric}:high": high, f"{metric}:seeds": len(values)}
 
 

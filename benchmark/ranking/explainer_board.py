@@ -142,9 +142,8 @@ def _networks(runs: pd.DataFrame, names: Mapping[str, SweepName], format: Format
     rows = []
     for (_, key, mitigation, masks, strength), own in runs.assign(mean=mean).groupby(["mean", *NETWORK]):
         mean, low, high = map(float, interval(own[RELIANCE].to_numpy(float)))
-        reliance = with_interval(mean, low, high)
         _, network, difference = names[str(key)]
-        rows.append((network, difference, mitigation, masks, f"{strength:.3g}", reliance))
+        rows.append((network, difference, mitigation, masks, f"{strength:.3g}", with_interval(mean, low, high)))
     columns = ["network", "difference", "mitigation", "masks", "strength", RELIANCE]
     cells = pd.DataFrame(rows, columns=columns)
     usual = [name for name, value in (("difference", ""), ("masks", "true")) if (cells[name] == value).all()]

@@ -1,4 +1,4 @@
-"""Published numbers: the rows of `results/published/PAPER.csv`, validated, and the suite of a paper's protocol.
+"""Published numbers: the rows of `results/published/PAPER.csv`, validated, and the suite that repeats the paper.
 
 A published row names the runs that measure it: a sweep's `label`, a mitigation of that sweep, a strength in the units
 of that mitigation's row in the suite, the masks given, and a metric. rrrbench does not run a row that names no sweep.

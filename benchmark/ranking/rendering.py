@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
-from ..metrics.base import metrics
 from ..metrics.column import Column
 from .selection import SHIFTED, rule_named
 from .statistics import with_interval
@@ -51,6 +51,14 @@ def render_mitigations(board: pd.DataFrame, format: Format = "table", left_out: 
     return "\n\n".join([*blocks, caption]) + "\n"
 
 
+@cache
+def metric_columns() -> tuple[Column, ...]:
+    """The metrics' columns, from left to right."""
+    from ..metrics.base import metrics  # and torch, which a leaderboard does without until it is rendered
+
+    return metrics.columns()
+
+
 def cell(shown: Column, mean: float, low: float, high: float) -> str:
     """A mean with its interval, if the column shows it, in the metric's decimals."""
     ends = (low, high) if shown.interval else (np.nan, np.nan)
@@ -87,7 +95,7 @@ def _block(dataset: str, rows: pd.DataFrame, names: Mapping[str, SweepName], net
     differences = ["difference"] if (rows["difference"] != "").any() else []
     texts = rows[[*(["network"] if networks else []), *differences, "mitigation", "needs", *told]]
     cells = texts.assign(strength=rows["strength"].map("{:.3g}".format), seeds=rows["seeds"].map(str))
-    for shown in _shown(rows):
+    for shown in _present_columns(rows):
         ends = rows[[shown.id, f"{shown.id}:low", f"{shown.id}:high"]]
         cells[shown.title] = [cell(shown, *numbers) for numbers in ends.itertuples(index=False)]
     if format == "table":
@@ -105,9 +113,9 @@ def _fitted(cells: pd.DataFrame, names: int) -> str:
     return next(narrow, "") or tabulated(cells, "table", names, 8)
 
 
-def _shown(rows: pd.DataFrame) -> list[Column]:
+def _present_columns(rows: pd.DataFrame) -> list[Column]:
     """The table's metrics that some row has; of the shifted accuracies only the headline."""
-    present = [shown for shown in metrics.columns() if shown.id in rows and rows[shown.id].notna().any()]
+    present = [shown for shown in metric_columns() if shown.id in rows and rows[shown.id].notna().any()]
     shifted = [shown.id for shown in present if shown.id in SHIFTED]
     return [shown for shown in present if shown.id not in shifted[1:]]
 
@@ -116,5 +124,5 @@ def _caption(board: pd.DataFrame) -> list[str]:
     fewest, most = board["seeds"].min(), board["seeds"].max()
     seeds = f"{most} seed{'s' if most > 1 else ''}" if fewest == most else f"{fewest} to {most} seeds"
     rules = [f"rule {name}: {rule_named(name).meaning}" for name in board["rule"].unique()]
-    legends = [" ".join(f"{shown.title}: {shown.legend}".split()) for shown in _shown(board) if shown.legend]
+    legends = [" ".join(f"{shown.title}: {shown.legend}".split()) for shown in _present_columns(board) if shown.legend]
     return [f"cells: mean [95 % bootstrap interval over {seeds}]", protocols_in_words(board), *rules, *legends]

@@ -1,4 +1,4 @@
-"""The picture of a suite: what each strength does to accuracy under shift and to reliance."""
+"""The picture of a suite: accuracy under shift and reliance over strength."""
 
 from __future__ import annotations
 
@@ -11,51 +11,61 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .points import SHOWN, by_sweep, over_strengths, trusted
+from .points import DRAWN, by_sweep, over_strengths, trusted
 
 BESIDE = 20
 """Entries in one column of a legend."""
 ROWS = 12
-"""Of the picture, which says if there are more: 200 rows are more pixels than a png may have."""
+"""Rows of a picture at most; its title says if there are more sweeps. 200 rows are more pixels than a png may have."""
 
 
-def sweep_figure(records: pd.DataFrame, title: str) -> Figure:
-    """A row a sweep, a column a metric; a line a mitigation, over strength, with its interval.
+def sweep_figure(runs: pd.DataFrame, title: str) -> Figure:
+    """Draws one row a sweep, one column a metric; a line a mitigation, over strength, with its interval.
 
-    A mitigation without a strength axis (ERM) is a horizontal band. Runs with other than true masks are left out.
+    A mitigation without a strength axis (ERM) is a horizontal band. Runs with other than true masks are left out; a
+    figure of no runs says so.
     """
-    finished = trusted(records)
+    finished = trusted(runs)
     sweeps = list(by_sweep(finished))
     if len(sweeps) > ROWS:
         title, sweeps = f"{title} (the first {ROWS} of {len(sweeps)} sweeps)", sweeps[:ROWS]
-    metrics = [metric for metric in SHOWN if metric in finished]
+    if not sweeps:
+        return _empty_figure(title)
+    metrics = [metric for metric in DRAWN if metric in finished]
     figure = Figure(figsize=(4 * len(metrics), 3 * len(sweeps) + 0.5), layout="constrained")
     figure.suptitle(title, fontsize=10)
     axes = figure.subplots(len(sweeps), len(metrics), squeeze=False)
-    for row, (_, name, runs) in zip(axes, sweeps, strict=True):
+    for row, (name, compared) in zip(axes, sweeps, strict=True):
         for axis, metric in zip(row, metrics, strict=True):
-            for color, (mitigation, own) in enumerate(runs.groupby("mitigation", sort=False)):
+            for color, (mitigation, own) in enumerate(compared.groupby("mitigation", sort=False)):
                 _line(axis, own, metric, str(mitigation), line_style(color))
-            axis.set(xscale="log", xlabel="strength", ylabel=SHOWN[metric], title=str(name))
+            axis.set(xscale="log", xlabel="strength", ylabel=DRAWN[metric], title=str(name))
             axis.title.set_fontsize(9)
         entries = len(row[0].get_legend_handles_labels()[1])
         row[-1].legend(fontsize=6, loc="upper left", bbox_to_anchor=(1, 1), ncols=1 + entries // BESIDE)
     return figure
 
 
+def _empty_figure(title: str) -> Figure:
+    figure = Figure(figsize=(6, 1.2), layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    figure.text(0.5, 0.3, "no finished run with true masks", ha="center", fontsize=9)
+    return figure
+
+
 def save(figure: Figure, stem: Path, suffixes: Sequence[str] = (".png", ".pdf")) -> None:
-    """As png for the screen and, for papers, as vectors."""
+    """Saves a figure as png for the screen and as pdf for papers, or with other suffixes."""
     if (engine := figure.get_layout_engine()) is not None:
         with rc_context({"text.hinting": "none"}):  # text is as wide as in a vector format, where nothing hints it
             engine.execute(figure)
-    figure.set_layout_engine(None)  # it is laid out, once for all formats; with an engine each would be drawn twice
+    figure.set_layout_engine(None)  # laid out once for all formats; with an engine every format would be drawn twice
     for suffix in suffixes:
         figure.savefig(stem.with_suffix(suffix), dpi=110)
 
 
-def line_style(which: int) -> dict[str, Any]:
+def line_style(index: int) -> dict[str, Any]:
     """Ten colours, four ways of drawing a line."""
-    return {"color": f"C{which % 10}", "linestyle": ("-", "--", ":", "-.")[which // 10 % 4]}
+    return {"color": f"C{index % 10}", "linestyle": ("-", "--", ":", "-.")[index // 10 % 4]}
 
 
 def _line(axis: Axes, runs: pd.DataFrame, metric: str, label: str, style: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The same pictures as Plotly has them: plain dictionaries of its schema, which the page's script draws."""
+"""The pictures of a sweep's page, for Plotly: plain dictionaries of its schema, which the page's script draws."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any
 import pandas as pd
 
 from ..ranking.statistics import with_interval
-from .points import SHOWN, annotated_inputs, chosen, over_strengths, shifted_metric, trade_offs, trusted
+from .points import DRAWN, annotated_inputs, chosen, over_strengths, shifted_metric, trade_offs, trusted
 
 Picture = dict[str, Any]
 """`data` and `layout`; a point's `customdata` is the address of its run's page."""
 Address = Callable[[str, str, float], str]
-"""The page of a run with this mitigation, masks and strength, of the first seed."""
+"""The address of the run with a mitigation, masks and a strength, of the first seed, in one sweep."""
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c6d00", "#56b4e9", "#7f7f7f", "#e41a1c", "#6a3d9a", "#2f8f8f")
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up")
 LEADERS = 6
-"""Mitigations that a picture with many lines shows at first; a click in the legend shows another."""
+"""Mitigations that a picture with many lines shows at first; a click in the legend shows the others."""
 
 
 def trade_off(runs: pd.DataFrame, board: pd.DataFrame, address: Address) -> Picture:
-    """Accuracy under shift against flip rate, one point a strength; the chosen one is ringed."""
+    """Accuracy under shift against flip rate, one point a strength; the chosen strength is ringed."""
     traces = []
     for which, (mitigation, line) in enumerate(trade_offs(runs)):
         color, pick = PALETTE[which % len(PALETTE)], chosen(board, mitigation)
@@ -56,7 +56,7 @@ def trade_off(runs: pd.DataFrame, board: pd.DataFrame, address: Address) -> Pict
 
 
 def sweep(runs: pd.DataFrame, board: pd.DataFrame, metric: str, address: Address) -> Picture:
-    """One metric over strength, a line a mitigation with its band; one without a strength is a level line."""
+    """One metric over strength, a line a mitigation with its band; a mitigation without a strength is a level line."""
     runs = trusted(runs)
     positive = runs.loc[runs["strength"] > 0, "strength"]
     reach = [float(positive.min()), float(positive.max())] if len(positive) else [0.1, 1.0]
@@ -82,7 +82,7 @@ def sweep(runs: pd.DataFrame, board: pd.DataFrame, metric: str, address: Address
         ]  # fmt: skip
     layout = {
         "xaxis": {**_axis("strength"), "type": "log", "exponentformat": "power", "dtick": 1},
-        "yaxis": _axis(SHOWN[metric]),
+        "yaxis": _axis(DRAWN[metric]),
     }
     return {"data": traces, "layout": {**layout, "height": 420}}
 
@@ -99,7 +99,7 @@ def mask_fraction(board: pd.DataFrame, address: Address) -> Picture | None:
 
 
 def mask_corruption(board: pd.DataFrame, address: Address) -> Picture | None:
-    """Accuracy under shift by what the masks were; None where no control corrupts them."""
+    """Accuracy under shift by the kind of masks; None where no control corrupts masks."""
     corrupted = board[board["masks"].map(annotated_inputs).isna()]
     kept = board[(board["masks"] == "true") & board["mitigation"].isin(corrupted["mitigation"])]
     rows = pd.concat([kept, corrupted]).assign(place=lambda table: table["masks"])

@@ -1,4 +1,4 @@
-"""The numbers of every picture: means over seeds with their intervals, and what a leaderboard chose."""
+"""The numbers of every picture: means over seeds with their intervals, and the strengths that a leaderboard chose."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from ..ranking.statistics import interval
 from ..ranking.sweeps import SweepName, sweep_names
 
 ENDS = ("", ":low", ":high")
-SHOWN = {
+DRAWN = {
     "accuracy/random": "accuracy, shortcut random",
     "flip_rate": "flip rate",
     "mass_abs_over_chance/input_gradient": "saliency in the mask / chance",
 }
-"""The metrics that are drawn over strength, with what their axes say."""
+"""The metrics that are drawn over strength, with the titles of their axes."""
 RELIANCE = "flip_rate"
 
 
 def trusted(runs: pd.DataFrame) -> pd.DataFrame:
-    """The finished runs with true masks: what a picture of strengths shows."""
+    """The finished runs with true masks, which a picture of strengths shows."""
     return runs[(runs["status"] == "finished") & (runs["masks"] == "true")]
 
 
 def over_strengths(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """One sweep's `mean`, `low` and `high` over seeds, by strength, ascending.
+    """One mitigation's `mean`, `low` and `high` over seeds, by strength, ascending.
 
-    A strength that lacks a seed of the sweep has NaN.
+    A strength that lacks a seed of the other strengths has NaN.
     """
     seeds, seed = np.unique(runs["seed"].to_numpy(), return_inverse=True)
     strengths, strength = np.unique(runs["strength"].to_numpy(), return_inverse=True)
@@ -43,15 +43,15 @@ def shifted_metric(rows: pd.DataFrame) -> str | None:
     return next((name for name in SHIFTED if name in rows and rows[name].notna().any()), None)
 
 
-def by_sweep(runs: pd.DataFrame) -> Iterator[tuple[str, SweepName, pd.DataFrame]]:
-    """The key of every sweep, its name among these sweeps, and its runs."""
+def by_sweep(runs: pd.DataFrame) -> Iterator[tuple[SweepName, pd.DataFrame]]:
+    """The runs of every sweep with its name, in the order of the runs."""
     names = sweep_names(runs)
     for key, own in runs.groupby("sweep_key", sort=False):
-        yield str(key), names[str(key)], own
+        yield names[str(key)], own
 
 
 def annotated_inputs(masks: str) -> float | None:
-    """How many training inputs a control's mitigation had a true mask of; infinity for all, None for wrong masks."""
+    """The number of training inputs with a true mask, of masks in words; infinity for all, None for wrong masks."""
     if masks == "true":
         return float("inf")
     words = masks.split()
@@ -59,10 +59,10 @@ def annotated_inputs(masks: str) -> float | None:
 
 
 def leading(board: pd.DataFrame) -> pd.Series:
-    """Of each row of one sweep and rule, whether it is in the best group.
+    """Whether each row of one sweep and rule is in the best group.
 
-    The group is of those with true masks whose interval reaches the interval of the best mean; it is empty where every
-    one does, because then the intervals separate none.
+    The group has the rows with true masks whose interval reaches the interval of the best mean; it is empty where every
+    row is among them, because then the intervals separate no row.
     """
     metric = shifted_metric(board)
     ranked = (board["masks"] == "true") & (board[metric].notna() if metric else False)
@@ -75,7 +75,7 @@ def leading(board: pd.DataFrame) -> pd.Series:
 
 
 def trade_offs(runs: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Of each mitigation with true masks: `accuracy` and `reliance` by strength, each with `:low` and `:high`."""
+    """Every mitigation with true masks: `accuracy` and `reliance` by strength, each with `:low` and `:high`."""
     metric = shifted_metric(runs)
     if metric is None or RELIANCE not in runs:
         return []
@@ -92,6 +92,6 @@ def trade_offs(runs: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def chosen(board: pd.DataFrame, mitigation: str) -> float | None:
-    """The strength that the board's rule chose with true masks; None for a sweep that is not ranked."""
+    """The strength that the board's rule chose with true masks; None for a mitigation that is not ranked."""
     row = board[(board["mitigation"] == mitigation) & (board["masks"] == "true")]
     return None if row.empty else float(row["strength"].iat[0])

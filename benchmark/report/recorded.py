@@ -1,4 +1,4 @@
-"""What a report is made from: the records of a suite with all that their pages show, from the store or from a file."""
+"""The material of a report: the runs of a suite with all that their pages show, from the store or from a file."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def _from_store(name: str) -> Recorded:
 
 def _from_file(path: Path) -> Recorded:
     rows = pd.read_parquet(path)
-    if "protocol_version" in rows:
-        rows = _of_version_0_1(rows)
+    if "protocol_version" in rows and "configuration" in rows:
+        rows = _upgraded(rows)
     if missing := [name for name in (*IDENTITY, *BESIDE) if name not in rows]:
         raise ValueError(
             f"{path} has no column {missing[0]!r}: write it with `rrrbench records SUITE --format parquet --out {path}`"
@@ -88,7 +88,13 @@ def _from_file(path: Path) -> Recorded:
     return Recorded(path.stem, rows.attrs.get("description", ""), rows)
 
 
-def _of_version_0_1(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a file that rrrbench 0.1 wrote, with today's columns."""
-    trainings = [Training(**json.loads(configuration)["training"]).id for configuration in rows["configuration"]]
-    return rows.rename(columns={"protocol_version": "protocol"}).assign(training=trainings)
+def _upgraded(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a file that version 0.1 wrote, with the columns of today: `training` and `protocol`.
+
+    Keys stay as they are: they are of another protocol, and no key of today.
+    """
+    defaults = Training().model_dump(mode="json")
+    trained = [json.loads(configuration)["training"] for configuration in rows["configuration"]]
+    changed = [{name: own[name] for name in sorted(own) if own[name] != defaults.get(name)} for own in trained]
+    training = [",".join(f"{name}={value}" for name, value in settings.items()) for settings in changed]
+    return rows.rename(columns={"protocol_version": "protocol"}).assign(training=training)

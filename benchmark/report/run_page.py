@@ -1,4 +1,4 @@
-"""The pages of runs: curves, picture, flipped twins, metrics, and the command that repeats the run."""
+"""The page of a run: its metrics, curves, picture and twins, and the suite that repeats it."""
 
 from __future__ import annotations
 
@@ -10,76 +10,87 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import pandas as pd
 import tomli_w
 
 from ..store.frames import IDENTITY
 from ..store.records import picture_name
+from ..suite.protocol import PROTOCOL_VERSION
 from . import interactive
+from .ranked_sweep import RankedSweep, run_page
 from .recorded import BESIDE
+from .sweep_page import json_for_script
 
 if TYPE_CHECKING:
     from .twins import Twin
 
 
-def address(run_key: str) -> str:
-    """The page of a run."""
-    return f"runs/{run_key[:16]}.html"
+def run_contents(sweep: RankedSweep, keys: set[str], out: Path) -> Iterator[tuple[str, dict[Any, Any]]]:
+    """The page of each of these runs of a sweep, with what it shows."""
+    runs = sweep.runs.sort_values(["mitigation", "masks", "strength", "seed"]).astype(object).to_dict("records")
+    measured = [name for name in sweep.runs if name not in (*IDENTITY, *BESIDE)]
+    for _, group in groupby(runs, key=itemgetter("mitigation", "masks")):
+        own = list(group)
+        has_strength = any(run["strength"] > 0 for run in own)
+        for run in (run for run in own if run["run_key"] in keys):
+            metrics = {name: f"{run[name]:.4g}" for name in measured if run[name] == run[name]}
+            content = _content(run, has_strength, out) | _others(run, own) | {"metrics": metrics}
+            yield run_page(run["run_key"]), content
 
 
-def run_pages(runs: pd.DataFrame, keys: set[str], out: Path) -> Iterator[dict[str, Any]]:
-    """What the page of each run with one of these keys shows.
-
-    Args:
-        runs: those of one sweep.
-    """
-    ordered = runs.sort_values(["mitigation", "masks", "strength", "seed"]).astype(object).to_dict("records")
-    measured = [name for name in runs if name not in (*IDENTITY, *BESIDE)]
-    for _, group in groupby(ordered, key=itemgetter("mitigation", "masks")):
-        sweep = list(group)
-        with_strength = any(run["strength"] > 0 for run in sweep)
-        siblings = [(run["strength"], run["seed"], address(run["run_key"])) for run in sweep]
-        for run in (run for run in sweep if run["run_key"] in keys):
-            configuration, curves = json.loads(run["configuration"]), json.loads(run["curves"] or "{}")
-            picture = out / "pictures" / run["sweep_key"] / picture_name(run["mitigation"], run["masks"])
-            shown, reason = _twins(configuration, run["flips"])
-            yield {
-                "run": run,
-                "metrics": {name: f"{run[name]:.4g}" for name in measured if run[name] == run[name]},
-                "configuration": json.dumps(configuration, indent=2),
-                "suite_file": suite_file(configuration, with_strength),
-                "curves": embedded(interactive.curves(curves)) if curves else "",
-                "picture": quote(picture.relative_to(out).as_posix()) if picture.is_file() else "",
-                "twins": shown,
-                "no_twins": reason,
-                "strengths": {strength: page for strength, seed, page in siblings if seed == run["seed"]},
-                "seeds": {seed: page for strength, seed, page in siblings if strength == run["strength"]},
-            }
-
-
-def suite_file(configuration: dict[str, Any], has_strength: bool) -> str:
-    """A suite of this run alone, which has the run's key."""
-    mitigation: dict[str, Any] = {"mitigation": configuration["mitigation"]}
+def suite_file(configuration: dict[Any, Any], has_strength: bool) -> str:
+    """A suite of a single run: its key is the run's key, because a key is of the configuration alone."""
+    mitigation: dict[Any, Any] = {"mitigation": _without_version(configuration["mitigation"])}
     if has_strength:
         mitigation["strengths"] = [configuration["strength"]]
     sweep = {
-        "dataset": {name: value for name, value in configuration["dataset"].items() if name != "version"},
-        "network": configuration["network"],
+        "dataset": _without_version(configuration["dataset"]),
+        "network": _without_version(configuration["network"]),
         "training": configuration["training"],
         "mitigations": [mitigation],
     }
-    suite = {"seeds": [configuration["seed"]], "explainers": configuration.get("explainers", []), "sweeps": [sweep]}
+    explainers = [_without_version(explainer) for explainer in configuration.get("explainers", [])]
+    suite = {"seeds": [configuration["seed"]], "explainers": explainers, "sweeps": [sweep]}
     return tomli_w.dumps(_without_none({name: value for name, value in suite.items() if value}))
 
 
+def _content(run: dict[Any, Any], has_strength: bool, out: Path) -> dict[Any, Any]:
+    configuration, curves = json.loads(run["configuration"]), json.loads(run["curves"] or "{}")
+    picture = out / "pictures" / run["sweep_key"] / picture_name(run["mitigation"], run["masks"])
+    shown, reason = _twins(configuration, run["flips"])
+    return {
+        "run": run,
+        "of_this_protocol": run["protocol"] == PROTOCOL_VERSION,
+        "configuration": json.dumps(configuration, indent=2),
+        "suite_file": suite_file(configuration, has_strength),
+        "curves": json_for_script(interactive.curves(curves)) if curves else "",
+        "picture": quote(picture.relative_to(out).as_posix()) if picture.is_file() else "",
+        "twins": shown,
+        "no_twins": reason,
+    }
+
+
+def _others(run: dict[Any, Any], own: Sequence[dict[Any, Any]]) -> dict[Any, Any]:
+    """The pages of the runs that differ from a run in strength alone, and in the seed alone."""
+    siblings = [(other["strength"], other["seed"], run_page(other["run_key"])) for other in own]
+    return {
+        "strengths": {strength: page for strength, seed, page in siblings if seed == run["seed"]},
+        "seeds": {seed: page for strength, seed, page in siblings if strength == run["strength"]},
+    }
+
+
+def _without_version(named: dict[Any, Any]) -> dict[Any, Any]:
+    """The parameters of a registry's entry; its version is of the code, and no parameter."""
+    return {name: value for name, value in named.items() if name != "version"}
+
+
 def _without_none(value: Any) -> Any:
-    """TOML has no null; what is None is so by default."""
+    """The same without None, for TOML has no null; a parameter that is None is None by default."""
     if isinstance(value, dict):
         return {name: _without_none(inner) for name, inner in value.items() if inner is not None}
     return [_without_none(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _twins(configuration: dict[str, Any], flips: str) -> tuple[Sequence[Twin], str]:
+def _twins(configuration: dict[Any, Any], flips: str) -> tuple[Sequence[Twin], str]:
     """The twins on which a run's prediction flips, or why there are none to show."""
     if not flips:
         return [], "the run was recorded without the list of its flips"
@@ -92,8 +103,3 @@ def _twins(configuration: dict[str, Any], flips: str) -> tuple[Sequence[Twin], s
         return twins(configuration, named), ""
     except (LookupError, OSError, ValueError) as error:
         return [], str(error)
-
-
-def embedded(picture: Any) -> str:
-    """JSON that may stand in a script element."""
-    return json.dumps(picture, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

@@ -1,4 +1,4 @@
-"""Accuracy under shift against reliance: one point a strength, the chosen one ringed."""
+"""Accuracy under shift against reliance: one point a strength, the chosen strength ringed."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from matplotlib.figure import Figure
 from .curves import BESIDE, line_style
 from .points import chosen, shifted_metric, trade_offs
 
-POINT = {"marker": "o", "markersize": 3, "linewidth": 0.8}
-
 
 def trade_off_figure(runs: pd.DataFrame, board: pd.DataFrame, title: str) -> Figure:
-    """The runs of one dataset and network; a line a mitigation, from its least to its greatest strength.
+    """Draws the runs of one sweep; a line a mitigation, from its least to its greatest strength.
 
     Args:
-        board: the leaderboard's rows of this dataset and network, by one rule.
+        board: the leaderboard's rows of this sweep, by one rule.
     """
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axis = figure.subplots()
@@ -28,6 +26,6 @@ def trade_off_figure(runs: pd.DataFrame, board: pd.DataFrame, title: str) -> Fig
         axis.plot(ringed["reliance"], ringed["accuracy"], "o", markersize=9, fillstyle="none", color=style["color"])
     axis.set_title(title, fontsize=9)
     axis.set(xlabel="flip rate (reliance on the shortcut)", ylabel=shifted_metric(runs) or "")
-    entries = len(axis.get_legend_handles_labels()[1])
-    axis.legend(fontsize=6, loc="upper left", bbox_to_anchor=(1, 1), ncols=1 + entries // BESIDE)
+    if entries := len(axis.get_legend_handles_labels()[1]):
+        axis.legend(fontsize=6, loc="upper left", bbox_to_anchor=(1, 1), ncols=1 + entries // BESIDE)
     return figure

@@ -22,7 +22,7 @@ WIDTHS = (400, 900, 1400)
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
     """The committed records of four mitigations on two datasets."""
-    whole = recorded(str(RECORDS), "")
+    whole = recorded(str(RECORDS))
     few = replace(whole, runs=whole.runs[whole.runs["mitigation"].isin(SHOWN)])
     out = tmp_path_factory.mktemp("site")
     write_site([few], out, ROOT / "results")

@@ -150,8 +150,8 @@ def made_up(seeds=2):
         for i, flips in enumerate([0.0, 0.01, 0.04, 0.2, 0.5, 0.9]):
             row = {"dataset": "made-up", "network": f"n{i}", "mitigation": "erm", "seed": seed, "status": "finished"}
             row |= {"flip_rate": flips, "mass_abs/good": flips**2, "mass_abs/bad": 1 - flips, "mass_abs/floor": 0.1}
+            row |= {"masks": "true", "training": "", "protocol": "2.0", "sweep_key": f"made-up n{i}"}
             row |= {"strength": 0.0, "untrained_rank_correlation/floor": 1.0}
-            row |= {"sweep_key": f"n{i}", "training": "", "protocol": "2.0", "masks": "true"}
             row |= {"mass_abs/half_blind": flips if i > 1 else np.nan, "untrained_rank_correlation/good": 0.25}
             rows.append(row)
     return pd.DataFrame([*rows, {**rows[0], "status": "diverged", "mass_abs/good": 1.0}])
@@ -166,6 +166,32 @@ def test_explainers_are_ranked_by_how_they_follow_reliance():
     assert board["networks"].tolist() == [6, 4, 6, 6]
     assert board.loc["good", ["untrained", "untrained:low", "untrained:high"]].tolist() == [0.25] * 3
     assert np.isnan(board.loc["bad", "untrained"])
+
+
+def test_networks_of_two_trainings_are_two_networks_and_protocols_are_ranked_apart():
+    short, long = made_up(), made_up().assign(training="epochs=2", flip_rate=0.5)
+    long["sweep_key"] = "short " + long["sweep_key"]
+    both = pd.concat([short, long])
+    assert rank_explainers(both).set_index("explainer")["networks"].to_dict() == {
+        **dict.fromkeys(["good", "bad", "floor"], 12),
+        "half_blind": 8,
+    }
+    text = render_explainers(rank_explainers(both), both, "md")
+    assert "| difference" in text
+    assert "epochs=50" in text
+    assert "epochs=2 " in text
+    old = long.assign(protocol="1.0", training="")
+    board = rank_explainers(pd.concat([short, old]))
+    assert list(board["protocol"].unique()) == ["1.0", "2.0"]
+    pd.testing.assert_frame_equal(board[board["protocol"] == "2.0"].reset_index(drop=True), rank_explainers(short))
+    assert "### made-up, protocol 1.0" in render_explainers(board, pd.concat([short, old]), "md")
+
+
+def test_other_masks_are_other_networks():
+    runs = pd.concat([made_up(), made_up().assign(masks="wrong", flip_rate=0.0)])
+    text = render_explainers(rank_explainers(runs), runs, "md")
+    assert "| wrong" in text
+    assert "0.900 [0.900, 0.900]" in text, "the flip rate with true masks alone"
 
 
 def test_a_rank_correlation_by_hand():
@@ -276,7 +302,7 @@ def test_a_planted_perfect_explainer_ranks_first_and_one_that_ignores_weights_is
         for factors in (MASKS_ALONE, BLIND, {"rest": 0.1})
     ]
     planted = Causal(), Fixed(), explainers.resolve("random_attribution"), explainers.resolve("integrated_gradients")
-    records = [
+    rows = [
         record
         for suite in sweeps
         for stack in suite.stacks()
@@ -284,7 +310,7 @@ def test_a_planted_perfect_explainer_ranks_first_and_one_that_ignores_weights_is
             Task(replace(stack, seeds=(0, 1), explainers=planted)), Settings(engine="stacked")
         ).records
     ]
-    board = rank_explainers(flat(records)).set_index("explainer")
+    board = rank_explainers(flat(rows)).set_index("explainer")
     assert board.loc["causal", ["rank_correlation", "auroc"]].tolist() == [1, 1]
     assert board["rank_correlation"].idxmax() == "causal"
     assert board.loc["random_attribution", ["auroc:low", "auroc", "auroc:high"]].tolist() == [0.5] * 3

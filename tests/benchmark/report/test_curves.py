@@ -7,14 +7,25 @@ from rrrbench.benchmark.report.curves import ROWS, save, sweep_figure
 
 def records(sweeps):
     rows = [
-        ("d", f"mlp{i}", "rrr", strength, seed, "finished", 0.5, "true")
+        (f"d mlp{i}", "", "2.0", "d", f"mlp{i}", "rrr", strength, seed, "finished", 0.5, "true")
         for i in range(sweeps)
         for strength in (0.1, 1)
         for seed in (0, 1)
     ]
-    columns = ["dataset", "network", "mitigation", "strength", "seed", "status", "accuracy/random", "masks"]
-    rows = pd.DataFrame(rows, columns=columns)
-    return rows.assign(sweep_key=rows["network"], training="", protocol="2.0")
+    columns = [
+        "sweep_key",
+        "training",
+        "protocol",
+        "dataset",
+        "network",
+        "mitigation",
+        "strength",
+        "seed",
+        "status",
+        "accuracy/random",
+        "masks",
+    ]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def test_a_picture_of_many_sweeps_shows_the_first_and_says_so(tmp_path):
@@ -37,3 +48,15 @@ def test_a_legend_of_long_names_is_not_cut_off_in_a_vector_format(tmp_path):
     figure.set_dpi(72)
     legend = figure.axes[-1].get_legend().get_window_extent(RendererSVG(*figure.bbox.size, io.StringIO()))
     assert legend.x1 <= figure.bbox.x1
+
+
+def test_two_trainings_are_two_rows_whose_titles_say_the_difference():
+    short = records(1).assign(training="epochs=2", sweep_key="short")
+    figure = sweep_figure(pd.concat([records(1), short]), "both")
+    assert [axis.get_title() for axis in figure.axes] == ["d, mlp0, epochs=50", "d, mlp0, epochs=2"]
+
+
+def test_a_picture_of_runs_with_wrong_masks_alone_says_that_it_has_none():
+    figure = sweep_figure(records(1).assign(masks="wrong"), "own")
+    assert figure.axes == []
+    assert [text.get_text() for text in figure.texts] == ["own", "no finished run with true masks"]

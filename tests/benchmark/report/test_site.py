@@ -1,0 +1,116 @@
+"""The folder of pages: a page a sweep and a run; trainings and protocols are told apart."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from made_up_rows import made_up_recording
+from rrrbench.benchmark.report.recorded import Recorded, recorded
+from rrrbench.benchmark.report.site import write_site
+from rrrbench.benchmark.store.records import picture_name
+from rrrbench.benchmark.suite.loading import load_suite
+from tiny import tiny_suite
+
+RECORDS = Path(__file__).parents[3] / "results/records/mitigations-quick.parquet"
+
+
+def test_a_suite_without_the_metrics_that_pages_draw_is_refused(tmp_path):
+    explained = Recorded("own", "", pd.DataFrame({"mitigation": ["dummy"], "success": [0.5]}))
+    with pytest.raises(ValueError, match=r"suite 'own' has no pages: .* `rrrbench leaderboard own`"):
+        write_site([explained], tmp_path / "site", tmp_path)
+    assert not (tmp_path / "site").exists()
+
+
+def test_a_run_of_two_suites_has_one_page_which_the_first_of_them_writes(tmp_path):
+    whole = recorded(str(RECORDS))
+    erm = whole.runs[whole.runs["mitigation"] == "erm"]
+    write_site([replace(whole, name=name, runs=erm) for name in ("one", "other")], tmp_path, tmp_path / "no results")
+    pages = [page.read_text() for page in (tmp_path / "runs").iterdir()]
+    assert len(pages) == erm["run_key"].nunique()
+    assert all("sweeps/one-" in page and "sweeps/other-" not in page for page in pages)
+
+
+def test_recalled_numbers_are_grey_on_the_page_of_tables(tmp_path):
+    (tmp_path / "results/reproduced").mkdir(parents=True)
+    (tmp_path / "results/reproduced/own.csv").write_text("method,provenance\nRRR,read\nHINT,recalled\n")
+    whole = recorded(str(RECORDS))
+    few = replace(whole, runs=whole.runs[whole.runs["mitigation"] == "erm"])
+    write_site([few], tmp_path / "site", tmp_path / "results")
+    page = (tmp_path / "site/tables.html").read_text()
+    assert '<tr class="absent"><td>HINT</td><td>recalled</td></tr>' in page
+    assert "<tr><td>RRR</td><td>read</td></tr>" in page
+
+
+def rows_of(out):
+    """The attributes of the rows of the first page's table."""
+    page = (out / "index.html").read_text()
+    return [dict(re.findall(r'data-(\w+)="([^"]*)"', row)) for row in re.findall(r"<tr (data-suite=[^>]*)>", page)]
+
+
+@pytest.mark.parametrize("name", ["reproduce/friedrich2023", "reproduce/ghitu2025"])
+def test_every_training_of_a_dataset_and_network_has_a_page_and_rows(name, tmp_path):
+    suite = load_suite(name).with_seeds(1)
+    write_site([made_up_recording(suite)], tmp_path, tmp_path / "no results")
+    keys = {stack.sweep_key for stack in suite.stacks()}
+    pages = sorted((tmp_path / "sweeps").iterdir())
+    assert {page.stem.rsplit("-", 1)[1] for page in pages} == {key[:8] for key in keys}
+    rows = {(row["dataset"], row["network"], row["difference"]) for row in rows_of(tmp_path)}
+    assert len(rows) == len(keys)
+    for page in pages:
+        runs = set(re.findall(r"runs/\w+\.html", page.read_text()))
+        assert runs
+        for run in runs:
+            assert page.name in (tmp_path / run).read_text(), "a point opens a run of its own sweep"
+
+
+def test_two_protocols_in_one_set_of_pages_are_told_apart(tmp_path):
+    new = made_up_recording(tiny_suite())
+    runs = new.runs
+    old = runs.assign(protocol="1.0", sweep_key="1" * 64, run_key=["1" + key[1:] + "1" for key in runs["run_key"]])
+    old["run_key"] = [f"{i:064}" for i in range(len(old))]
+    write_site([new, replace(new, name="old", runs=old)], tmp_path, tmp_path / "no results")
+    index = (tmp_path / "index.html").read_text()
+    assert "<footer>protocols 1.0 and 2.0</footer>" in index
+    assert "rows of two protocols are not comparable" in index
+    assert {(row["suite"], row["protocol"], row["difference"]) for row in rows_of(tmp_path)} == {
+        ("old", "1.0", "protocol 1.0"),
+        (new.name, "2.0", "protocol 2.0"),
+    }
+    (page,) = (tmp_path / "sweeps").glob("old-*")
+    assert "protocol 1.0" in page.read_text()
+
+
+def test_the_command_that_repeats_a_run_is_of_its_protocol(tmp_path):
+    new = made_up_recording(tiny_suite())
+    one = new.runs.head(1)
+    old = one.assign(protocol="1.0", sweep_key="1" * 64, run_key="1" * 64)
+    write_site([replace(new, runs=pd.concat([one, old]))], tmp_path, tmp_path / "no results")
+    now, then = ((tmp_path / f"runs/{key[:16]}.html").read_text() for key in (one["run_key"].iat[0], "1" * 64))
+    assert "RRRBENCH_HOME=again rrrbench run run.toml" in now
+    assert "version 0.1" not in now
+    assert "version 0.1 makes it" in then
+    assert "MLFLOW_TRACKING_URI=sqlite:///again.db rrrbench run run.toml" in then
+
+
+def test_pages_say_under_which_protocol_all_rows_are(tmp_path):
+    write_site([made_up_recording(tiny_suite())], tmp_path, tmp_path / "no results")
+    index = (tmp_path / "index.html").read_text()
+    assert "<footer>protocol 2.0</footer>" in index
+    assert "not comparable" not in index
+    assert {row["difference"] for row in rows_of(tmp_path)} == {""}
+
+
+def test_pictures_are_copied_from_the_folder_and_shown(tmp_path):
+    made_up = made_up_recording(tiny_suite())
+    run = made_up.runs[made_up.runs["mitigation"] == "rrr"].iloc[0]
+    folder = tmp_path / "pictures" / run["sweep_key"]
+    folder.mkdir(parents=True)
+    (folder / picture_name("rrr", "true")).write_bytes(b"png")
+    out = tmp_path / "site"
+    write_site([replace(made_up, pictures=tmp_path / "pictures")], out, tmp_path / "no results")
+    assert (out / "pictures" / run["sweep_key"] / "rrr.png").read_bytes() == b"png"
+    assert f"pictures/{run['sweep_key']}/rrr.png" in (out / f"runs/{run['run_key'][:16]}.html").read_text()
