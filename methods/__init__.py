@@ -2,6 +2,6 @@
 
 from .base import Mitigation, Terms, mitigations
 from .own_loop import rrr_loss
-from .published import from_published
+from .units import from_published
 
 __all__ = ["Mitigation", "Terms", "from_published", "mitigations", "rrr_loss"]

@@ -12,7 +12,7 @@ from ...datasets.masks import Corruption
 from ...datasets.recipe import Recipe, datasets
 from ...methods.base import Mitigation, mitigations
 from ...methods.explainers.base import Explainer, explainers
-from ...methods.published import Reduction, from_published
+from ...methods.units import Reduction, from_published
 from ..networks import NetworkRecipe, networks
 from .explanation import CounterfactualSweep
 from .stack import AUTO, MitigationStack, Stack
@@ -28,7 +28,7 @@ Measured = Annotated[InstanceOf[Explainer], BeforeValidator(explainers.resolve)]
 
 
 class Units(BaseModel):
-    """The units in which a paper states its strengths; see `methods.published.from_published`."""
+    """The units in which a paper states its strengths; see `methods.units.from_published`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     right_reason: Reduction = "sum"

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from rrrbench.benchmark.engine.trainer import Trainer
 from rrrbench.benchmark.metrics.base import metric
+from rrrbench.benchmark.running import session as running
 from rrrbench.benchmark.running.executors import DigestMismatch, Settings, Task, here, run_stack
 from rrrbench.benchmark.store.frames import IDENTITY, flat
 from rrrbench.benchmark.store.mirror import Mirror
@@ -168,7 +169,7 @@ def test_a_dead_term_makes_a_run_inert():
     assert run_stack(Task(erm)).records[0].status == "finished"
 
 
-def test_training_goes_on_while_mlflow_is_away_and_the_next_session_delivers(session, monkeypatch):
+def test_training_goes_on_while_mlflow_is_away(session, monkeypatch):
     one, asked = session(), []
 
     def planted(self, stack):
@@ -177,14 +178,33 @@ def test_training_goes_on_while_mlflow_is_away_and_the_next_session_delivers(ses
 
     with monkeypatch.context() as away:
         away.setattr(Mirror, "_deliver_stack", planted)
+        away.setattr(running, "ONCE_MORE_AFTER", 0.0)
         outcome = one.run()
     assert outcome.trained == 6
     assert "planted: no server" in str(outcome.undelivered)
     assert len(outcome.undelivered) == 6
     assert len(asked) == 2  # after the first stack, and at the end: not once a stack
+
+
+def test_the_server_is_asked_once_where_training_ends_a_moment_after_it_was_away(session, monkeypatch):
+    asked = []
+    monkeypatch.setattr(running, "ONCE_MORE_AFTER", 3600.0)
+    monkeypatch.setattr(Mirror, "_deliver_stack", lambda self, stack: asked.append(stack) or _raise(Away("planted")))
+    assert len(session().run().undelivered) == 6
+    assert len(asked) == 1
+
+
+def test_what_a_server_lacks_is_delivered_by_the_next_session_without_training(session, monkeypatch):
+    with monkeypatch.context() as away:
+        away.setattr(Mirror, "_deliver_stack", lambda self, stack: _raise(Away("planted")))
+        session().run()
     monkeypatch.setattr(here, "run_stack", lambda *_: pytest.fail("trained a finished run"))
     assert not session().run().undelivered
     assert len(child_runs(session())) == 6
+
+
+def _raise(error):
+    raise error
 
 
 @pytest.mark.parametrize("after", range(7))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from rrrbench.methods.published import from_published
+from rrrbench.methods.units import from_published
 
 
 def test_ross_1000_on_0_to_255():
