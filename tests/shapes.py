@@ -19,8 +19,11 @@ def check(function: Callable) -> Callable:
     """Checks a function's arguments and result.
 
     Not checked are names that a module imports under TYPE_CHECKING, which jaxtyping takes as Any; the fields of
-    NamedTuples, whose constructors no import hook sees; and what a generator yields.
+    NamedTuples, whose constructors no import hook sees; what a generator yields; and functions within functions, which
+    are made anew, checker and all, at every call of the outer one.
     """
+    if "<locals>" in function.__qualname__:
+        return function
     function.__annotations__ = {
         name: Any if any(map(uncheckable, (hint, *get_args(hint)))) else hint
         for name, hint in function.__annotations__.items()

@@ -33,7 +33,13 @@ def twins(configuration: Mapping[str, Any], flips: Iterable[tuple[int, int, int]
         ValueError: the recipe has changed since.
         LookupError, OSError: there is no such dataset, or its base data are not on this machine.
     """
-    recipe, seed = json.dumps(configuration["dataset"], sort_keys=True), configuration["seed"]
+    recorded = dict(configuration["dataset"])
+    in_protocol_1 = recorded.pop("version", None)
+    version = configuration["versions"]["dataset"] if "versions" in configuration else in_protocol_1
+    recipe, seed = json.dumps(recorded, sort_keys=True), configuration["seed"]
+    known = datasets.resolve(recorded)
+    if known.version != version:
+        raise ValueError(f"{known.id} was recorded from version {version} of its recipe, and this is {known.version}")
     labels = _draw(recipe, seed).test("aligned").labels
     return [
         Twin(i, int(labels[i]), _picture(recipe, seed, "aligned", i), _picture(recipe, seed, "random", i), (one, other))
@@ -43,12 +49,7 @@ def twins(configuration: Mapping[str, Any], flips: Iterable[tuple[int, int, int]
 
 @lru_cache(maxsize=8)
 def _draw(recipe: str, seed: int) -> ShortcutDataset:
-    parameters = json.loads(recipe)
-    version = parameters.pop("version")
-    known = datasets.resolve(parameters)
-    if known.version != version:
-        raise ValueError(f"{known.id} was recorded from version {version} of its recipe, and this is {known.version}")
-    return known.make(seed)
+    return datasets.resolve(json.loads(recipe)).make(seed)
 
 
 @cache

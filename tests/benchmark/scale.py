@@ -12,9 +12,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from rrrbench.benchmark.running.executors import Result
+from rrrbench.benchmark.running.executors.executor import Executor
 from rrrbench.benchmark.running.session import Session
 from rrrbench.benchmark.store.record import Record
 from rrrbench.benchmark.suite.loading import load_suite
@@ -51,8 +53,10 @@ def suite_of(runs: int, folder: Path) -> Path:
     return path
 
 
-class Untrained:
+class Untrained(Executor):
     """An executor that makes its results up."""
+
+    name: ClassVar[str] = "untrained"
 
     def results(self, tasks, settings, progress) -> Iterator[tuple]:
         for task in tasks:

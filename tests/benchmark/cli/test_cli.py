@@ -133,18 +133,15 @@ finally:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "words", [("records",), ("leaderboard",), ("leaderboard", "--format", "md"), ("report", "--out", "pages"), ("run",)]
-)
-def test_what_reads_records_does_not_import_mlflow(invoke, tmp_path, words):
+def test_what_reads_records_does_not_import_mlflow(invoke, tmp_path):
     invoke("run", "own.toml", "--device", "cpu")
-    if words == ("run",):
-        for note in (tmp_path / "results/local/tables").iterdir():
-            note.unlink()
-        words = ("leaderboard", "--rule", "oracle")
-    command = [sys.executable, "-c", READS, words[0], "own.toml", *words[1:]]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    for note in (tmp_path / "results/local/tables").iterdir():
+        note.unlink()
+    for words in ("records own.toml", "leaderboard own.toml", "leaderboard own.toml --format md --rule oracle",
+                  "report own.toml --out pages"):  # fmt: skip
+        command = [sys.executable, "-c", READS, *words.split()]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, (words, done.stderr)
 
 
 def test_records_are_found_from_a_folder_below_and_where_was_looked_is_said(invoke, tmp_path, monkeypatch):
@@ -240,6 +237,7 @@ own,table 2,Elsewhere,MLP,RRR,,accuracy/random,0.5,,1,read,,,,,true
 """  # noqa: E501
 
 
+@pytest.mark.slow
 def test_reproduce_does_what_it_can_says_what_is_left_and_goes_on(invoke, tmp_path, monkeypatch):
     from rrrbench.benchmark import suites
     from rrrbench.benchmark.ranking import published
