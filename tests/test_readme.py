@@ -23,14 +23,13 @@ def run(code: str, package: str, name: str) -> types.ModuleType:
 
 
 @pytest.fixture(autouse=True)
-def registries(monkeypatch):
+def registries():
     """What the README registers is forgotten afterwards."""
     from rrrbench.datasets.recipe import datasets
     from rrrbench.methods.base import mitigations
 
-    for registry in (datasets, mitigations):
-        registry.names()
-        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    with datasets.temporary(), mitigations.temporary():
+        yield
 
 
 def test_the_dataset():

@@ -16,12 +16,12 @@ COMMANDS = [shlex.split(line) for block in BLOCKS for line in block.splitlines()
 
 
 @pytest.fixture(autouse=True)
-def registry(monkeypatch):
+def registry():
     """What the tutorial registers is forgotten afterwards."""
     from rrrbench.methods.base import mitigations
 
-    mitigations.names()
-    monkeypatch.setattr(mitigations, "_entries", dict(mitigations._entries))
+    with mitigations.temporary():
+        yield
 
 
 def test_the_tutorial_names_targets_and_commands_that_there_are():

@@ -1,6 +1,6 @@
 """Captum's gradient SHAP: expected gradients (Erion, Janizek, Sturmfels, Lundberg, Lee 2021, arxiv.org/abs/1906.10670).
 
-    a = (x - b) * mean over s ~ U(0, 1), e ~ N(0, noise^2) of dz_t(b + s (x + e - b)) / dx
+    a = mean over s ~ U(0, 1), e ~ N(0, noise^2) of (x + e - b) * dz_t(b + s (x + e - b)) / dx
 
 The reference distribution of an input is its baseline alone. Without noise, the attributions therefore estimate
 integrated gradients by Monte Carlo.

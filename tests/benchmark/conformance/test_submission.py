@@ -18,10 +18,10 @@ SAMPLE = Path(__file__).parents[2] / "submission/clipped_input_gradient.py"
 
 
 @pytest.fixture(autouse=True)
-def registry(monkeypatch):
+def registry():
     """What a file registers is forgotten afterwards."""
-    mitigations.names()
-    monkeypatch.setattr(mitigations, "_entries", dict(mitigations._entries))
+    with mitigations.temporary():
+        yield
 
 
 @pytest.fixture
@@ -144,14 +144,13 @@ def test_new_writes_a_mitigation_that_can_be_submitted(invoke, tmp_path):
     assert "already" in invoke("new", "mitigation", "my_own").output
 
 
-def test_new_writes_a_dataset_whose_twins_differ_inside_the_mask_alone(invoke, tmp_path, monkeypatch):
+def test_new_writes_a_dataset_whose_twins_differ_inside_the_mask_alone(invoke, tmp_path):
     from rrrbench.datasets.recipe import datasets
 
-    datasets.names()
-    monkeypatch.setattr(datasets, "_entries", dict(datasets._entries))
     assert invoke("new", "dataset", "my_data").exit_code == 0
     namespace: dict = {"__name__": "my_data"}
-    exec(compile((tmp_path / "my_data.py").read_text(), "my_data.py", "exec"), namespace)
+    with datasets.temporary():
+        exec(compile((tmp_path / "my_data.py").read_text(), "my_data.py", "exec"), namespace)
     dataset = namespace["MyData"](inputs=40).make(0)
     aligned, clean = dataset.test("aligned"), dataset.test("clean")
     assert not ((aligned.inputs != clean.inputs) & ~aligned.masks).any()
