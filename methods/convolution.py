@@ -41,6 +41,11 @@ class Geometry(NamedTuple):
         return wrt_inputs, wrt_weight
 
 
+def is_of_zeros(layer: nn.Conv2d) -> bool:
+    """Whether `convolve` can stand for the layer: its padding is a number of zeros, or none."""
+    return not isinstance(layer.padding, str) and layer.padding_mode == "zeros"
+
+
 def convolve(
     layer: nn.Conv2d,
     inputs: Float[Tensor, "batch channels rows columns"],
@@ -52,9 +57,10 @@ def convolve(
     Raises:
         ValueError: the layer's padding is not of zeros, or not given as numbers.
     """
-    if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
+    if not is_of_zeros(layer):
         raise ValueError(f"{layer}: give its padding as numbers, and set padding_mode='zeros'")
-    return _Forward.apply(inputs, weight, bias, Geometry(layer.stride, layer.padding, layer.dilation, layer.groups))
+    geometry = Geometry(layer.stride, layer.padding, layer.dilation, layer.groups)  # pyrefly: ignore[bad-argument-type]
+    return _Forward.apply(inputs, weight, bias, geometry)
 
 
 class _Linear(torch.autograd.Function):

@@ -80,7 +80,7 @@ class Fitted:
     def diverged(self) -> Bool[Tensor, "seeds strengths"]:
         """Runs with a parameter or a last loss that is not finite."""
         last = [self.curves[name][..., -1:] for name in ("right_answer", "right_reason")]
-        finite = [torch.isfinite(tensor).flatten(2).all(2) for tensor in (*self.parameters.values(), *last)]
+        finite = [torch.isfinite(tensor)[..., None].flatten(2).all(2) for tensor in (*self.parameters.values(), *last)]
         return ~torch.stack(finite).all(0)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import vjp
 from torch.nn import functional as F
 
-from .network import AFFINE, BoundLayer, Net, without_rule
+from .network import BoundLayer, Net, is_affine, is_exactly, without_rule
 
 INCREASING = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten)
 """Layers whose every output does not fall when an input rises."""
@@ -113,13 +113,13 @@ def backward(layer: BoundLayer, box: Interval, gradient: Interval) -> Interval:
 
 
 def has_forward_rule(layer: nn.Module) -> bool:
-    return isinstance(layer, (*AFFINE, *INCREASING))
+    return is_affine(layer) or is_exactly(layer, *INCREASING)
 
 
 def has_backward_rule(layer: nn.Module) -> bool:
-    if isinstance(layer, nn.MaxPool2d):
-        return _tiles(layer)
-    return isinstance(layer, (*AFFINE, *AVERAGING, nn.ReLU))
+    if is_exactly(layer, nn.MaxPool2d):
+        return _tiles(layer)  # pyrefly: ignore
+    return is_affine(layer) or is_exactly(layer, *AVERAGING, nn.ReLU)
 
 
 def without_logit_bounds(module: nn.Module) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..datasets.base import Batch, ShortcutDataset, generator
 from .base import Mitigation, Terms, weighted_cross_entropy
 from .fitting import Fitted, Trainer
-from .network import Net
+from .network import DENSE, Net, is_exactly
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -71,7 +71,7 @@ class LastLayerRetraining(Mitigation):
 def without_linear_head(module: nn.Module) -> str:
     """Why the last layer of this network cannot be replaced; empty if it can."""
     head = module.head
-    if isinstance(head, nn.Linear) and head.bias is not None:
+    if isinstance(head, nn.Linear) and is_exactly(head, *DENSE) and head.bias is not None:
         return ""
     return f"the last layer is {head}, not linear with a bias, so that it cannot be fitted to features: use the mlp"
 

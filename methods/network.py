@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from .convolution import convolve
+from .convolution import convolve, is_of_zeros
 
 Parameters = Mapping[str, Tensor]
 """Parameters by the names of `module.named_parameters()`; of a stack, with leading axes of seeds and strengths."""
@@ -76,8 +77,24 @@ class _SharedProduct(torch.autograd.Function):
         return product.unflatten(-1, wide.shape[:2]).movedim(-2, 0), 0
 
 
-AFFINE = (PixelRange, nn.Linear, nn.Conv2d)
+DENSE = (nn.Linear, SharedLinear)
+AFFINE = (PixelRange, *DENSE, nn.Conv2d)
 """Layers that are W h + b with a W that `BoundLayer.linear` applies."""
+
+
+def is_exactly(module: nn.Module, *kinds: type[nn.Module]) -> bool:
+    """Whether a module computes what one of these classes computes: no subclass, no hook, no `forward` of its own.
+
+    Rules that stand for a class's arithmetic ask this and not `isinstance`: a weight-standardised convolution is an
+    `nn.Conv2d` and does not convolve with its weight.
+    """
+    hooks = module._forward_pre_hooks or module._forward_hooks or module._backward_pre_hooks or module._backward_hooks
+    return type(module) in kinds and not hooks and "forward" not in vars(module)
+
+
+def is_affine(module: nn.Module) -> bool:
+    """Whether a layer computes W h + b with a matrix W that `BoundLayer.linear` can apply."""
+    return is_exactly(module, *AFFINE) and (not isinstance(module, nn.Conv2d) or is_of_zeros(module))
 
 
 @dataclass(frozen=True)
@@ -88,22 +105,25 @@ class BoundLayer:
     parameters: Parameters
 
     def __call__(self, hidden: Tensor) -> Tensor:
-        match self.module:  # functional_call costs more than a small layer, so common layers avoid it
-            case SharedLinear():
-                return _SharedProduct.apply(hidden, self.parameters["weight"]) + self.parameters["bias"]
-            case nn.Linear():
-                return F.linear(hidden, self.parameters["weight"], self.parameters.get("bias"))
-            case nn.Conv2d() as layer:
-                return convolve(layer, hidden, self.parameters["weight"], self.parameters.get("bias"))
-            case module if not self.parameters:
-                return module(hidden)
-            case module:
-                return functional_call(module, dict(self.parameters), (hidden,))
+        module, parameters = self.module, self.parameters
+        if not parameters:
+            return module(hidden)
+        if is_affine(module):  # functional_call costs more than a small layer, so common layers avoid it
+            bias = parameters.get("bias")
+            match module:
+                case SharedLinear():
+                    product = _SharedProduct.apply(hidden, parameters["weight"])
+                    return product if bias is None else product + bias
+                case nn.Linear():
+                    return F.linear(hidden, parameters["weight"], bias)
+                case nn.Conv2d():
+                    return convolve(module, hidden, parameters["weight"], bias)
+        return functional_call(module, dict(parameters), (hidden,))
 
     @property
     def is_affine(self) -> bool:
         """Whether the layer computes W h + b with a matrix W that `linear` can apply."""
-        return isinstance(self.module, AFFINE)
+        return is_affine(self.module)
 
     def linear(self, hidden: Tensor, *, absolute: bool = False) -> Tensor:
         """W h of an affine layer W h + b, without the bias; |W| h if `absolute`."""
@@ -129,7 +149,7 @@ class Net:
 
     Args:
         module: has `features` (an `nn.Sequential`) and `head`, both without state that changes in a forward pass.
-        parameters: by the names of `module.named_parameters()`.
+        parameters: by the names of `module.named_parameters()`; a parameter that several layers share has one name.
     """
 
     def __init__(self, module: nn.Module, parameters: Parameters) -> None:
@@ -159,7 +179,21 @@ class Net:
         return Net(self.module, {name: value.detach() for name, value in self.parameters.items()})
 
     def _of(self, prefix: str) -> dict[str, Tensor]:
-        return {k[len(prefix) :]: v for k, v in self.parameters.items() if k.startswith(prefix)}
+        own = {k[len(prefix) :]: v for k, v in self.parameters.items() if k.startswith(prefix)}
+        shared = {k[len(prefix) :]: self.parameters[v] for k, v in aliases(self.module).items() if k.startswith(prefix)}
+        return own | shared
+
+
+_ALIASES: WeakKeyDictionary[nn.Module, dict[str, str]] = WeakKeyDictionary()
+
+
+def aliases(module: nn.Module) -> dict[str, str]:
+    """Further names of parameters that a module uses in several places, with the name that `named_parameters` gives."""
+    if module not in _ALIASES:
+        names = {parameter: name for name, parameter in module.named_parameters()}
+        every = module.named_parameters(remove_duplicate=False)
+        _ALIASES[module] = {name: names[parameter] for name, parameter in every if names[parameter] != name}
+    return _ALIASES[module]
 
 
 def layers_of(module: nn.Module) -> list[nn.Module]:
@@ -185,7 +219,7 @@ def nudged(
     """
     hidden, layers = inputs, iter(net.layers)
     for layer in layers:
-        match layer.module:
+        match layer.module if is_affine(layer.module) or is_exactly(layer.module, nn.Flatten) else None:
             case PixelRange(scale=scale):
                 per_position = scale.to(nudge) if scale.dim() == 0 else scale.to(nudge).flatten()[positions]
                 hidden, nudge = layer(hidden), nudge * per_position

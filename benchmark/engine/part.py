@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import grad
 
 from ...datasets.base import Batch
@@ -40,7 +41,9 @@ class Part:
         own = runs.own_parameters(objective)
         self.own = frozenset(own[0])
         self.parameters = runs.initial_parameters(own)
-        self.optimizer = optimizer(self.training, list(self.parameters.values()))
+        trainable = runs.trainable() | self.own
+        self.trainable = [name for name in self.parameters if name in trainable]
+        self.optimizer = optimizer(self.training, [self.parameters[name] for name in self.trainable])
         self.orders = runs.generators("order")
         self.augments = runs.generators("augment")
 
@@ -78,8 +81,9 @@ class Part:
     def step(self, batch: StackedBatch) -> Terms:
         """One optimiser step of every run; both terms as they were before the step."""
         gradients, terms = self.gradients(self.parameters, batch, self.strengths)
-        for name, parameter in self.parameters.items():
-            parameter.grad = gradients[name].contiguous()  # torch's fused optimisers read a transposed one wrongly
+        for name in self.trainable:
+            # torch's fused optimisers read a transposed gradient wrongly
+            self.parameters[name].grad = gradients[name].contiguous()
         self.optimizer.step()
         return terms
 
@@ -96,13 +100,14 @@ class Part:
     def _gradient_norm(
         self, term: Literal["right_answer", "right_reason"], batch: StackedBatch
     ) -> Float[Tensor, "seeds strengths"]:
-        """Of the network's parameters."""
+        """Of the network's parameters that are trained."""
 
         def total(parameters: Parameters) -> Tensor:
             return getattr(self.gradients.terms(parameters, batch, self.strengths), term).sum()
 
         gradients = self._of_network(grad(total)(self.parameters))
-        squares = [gradient.square().flatten(2).sum(2) for gradient in gradients.values()]
+        trained = [gradients[name] for name in self.trainable if name in gradients]
+        squares = [gradient.square()[..., None].flatten(2).sum(2) for gradient in trained]
         return torch.stack(squares).sum(0).sqrt()
 
     def _of_network(self, parameters: Parameters) -> Parameters:
@@ -126,6 +131,7 @@ class Part:
         """The fastest of a few steps. They move the parameters: the part is of no use afterwards."""
         self.trace()
         batch, seconds = self.first_batch(), []
+        self._hits(batch)  # layers that can be stacked with gradients, and not without, raise in the trial
         for _ in range(TRIAL_STEPS):
             start = time.perf_counter()
             self.step(batch)
@@ -163,17 +169,20 @@ class Part:
         else:
             yield from ((slice(start, start + size), min(size, n - start)) for start in range(0, n, size))
 
-    @torch.no_grad()
     def _validation_accuracy(self) -> Float[Tensor, "seeds strengths"]:
-        module, split = self.runs.modules[0], self.runs.validation
+        split = self.runs.validation
+        return torch.stack([*map(self._hits, split.chunks(self.strengths.dtype))]).sum(0) / len(split)
+
+    @torch.no_grad()
+    def _hits(self, chunk: StackedBatch) -> Float[Tensor, "seeds strengths"]:
+        """How many inputs each run classifies correctly."""
+        module = self.runs.modules[0]
 
         def correct(parameters: Parameters, batch: Batch, strength: Tensor) -> Terms:
             hits = (Net(module, parameters)(batch.inputs).argmax(-1) == batch.labels).to(strength)
             return Terms(hits.sum(), hits.sum())
 
-        count = over_stack(correct, masks_differ=False)
-        hits = [count(self.parameters, chunk, self.strengths)[0] for chunk in split.chunks(self.strengths.dtype)]
-        return torch.stack(hits).sum(0) / len(split)
+        return over_stack(correct, masks_differ=False)(self.parameters, chunk, self.strengths).right_answer
 
 
 def parts_of(
@@ -189,10 +198,17 @@ def parts_of(
             f"{objective.id} got masks for each of {runs.data.masks.shape[1]} strengths, but its augment draws once "
             "for all strengths of a seed: give one mask a seed, or train strength by strength"
         )
-    module, touched = runs.modules[0], runs.data.touched()
+    touched = runs.data.touched()
 
-    def terms(parameters: Parameters, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
-        return objective.terms(Net(module, parameters), batch._replace(touched=touched), strength)
+    @cache
+    def gradients(module: nn.Module) -> TracedGradients:
+        def terms(parameters: Parameters, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
+            return objective.terms(Net(module, parameters), batch._replace(touched=touched), strength)
 
-    gradients = TracedGradients(over_stack(terms, runs.data.masks_differ), compiled)
-    return lambda place: Part(objective, runs[place], gradients, progress)
+        return TracedGradients(over_stack(terms, runs.data.masks_differ), compiled)
+
+    def part(place: Place) -> Part:
+        own = runs[place]
+        return Part(objective, own, gradients((runs if runs.alike else own).modules[0]), progress)
+
+    return part

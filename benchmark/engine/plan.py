@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Literal, get_args
@@ -16,15 +17,35 @@ COMPILE_FROM = 120.0
 """Expected seconds of training from which the half minute that compiling takes is worth a trial."""
 
 
-def fastest(seconds: Callable[[Plan], float], steps: float) -> Plan:
+def fastest(seconds: Callable[[Plan], float], steps: float, unstackable: Callable[[str], object]) -> Plan:
     """The plan with the fastest step.
 
     Args:
         seconds: the wall seconds of a step of all runs under a plan, measured.
         steps: steps of the whole training. `compiled` is tried only where the training is expected to last.
+        unstackable: called with the reason where runs cannot be stacked, but can be trained one by one.
     """
-    took: dict[Plan, float] = {"stacked": seconds("stacked"), "single": seconds("single")}
+    try:
+        took: dict[Plan, float] = {"stacked": seconds("stacked")}
+    except RuntimeError as error:  # torch's, where a network branches on values, or writes into tensors of its own
+        seconds("single")  # raises where the network is wrong in itself
+        unstackable(str(error).strip().splitlines()[0])
+        return "single"
+    took["single"] = seconds("single")
     if took["stacked"] <= took["single"] and steps * took["stacked"] > COMPILE_FROM:
         with suppress(RuntimeError):  # torch's errors where there is no C++ compiler, or too little memory
             took["compiled"] = seconds("compiled")
     return min(took, key=took.__getitem__)
+
+
+_SAID: set[str] = set()
+
+
+def run_by_run(network: str, why: str) -> None:
+    """Says, once for each network, that its runs are trained one after another, which takes longer."""
+    if network in _SAID:
+        return
+    _SAID.add(network)
+    logging.getLogger(__name__).warning(
+        "%s is trained run by run, because its runs cannot be stacked: %s", network, why
+    )

@@ -27,6 +27,7 @@ class Runs:
         data: the training inputs.
         strengths: of the device and the type that the runs are trained with.
         start: parameters to begin from, in place of the modules'.
+        alike: any seed's module computes any seed's network from its parameters; if not, runs are not stacked.
     """
 
     training: Training
@@ -36,6 +37,7 @@ class Runs:
     validation: StackedSplit
     strengths: Float[Tensor, "seeds strengths"]
     start: Parameters | None = None
+    alike: bool = True
 
     def __getitem__(self, place: Place) -> Runs:
         """The runs at a place."""
@@ -49,12 +51,17 @@ class Runs:
             self.validation[seeds, :],
             self.strengths[place],
             start,
+            self.alike,
         )
 
     @property
     def steps(self) -> float:
         """Optimiser steps of the whole training."""
         return self.training.epochs * len(self.data) / self.training.batch_size
+
+    def trainable(self) -> frozenset[str]:
+        """Names of the network's parameters that require a gradient; the others stay as they were initialised."""
+        return frozenset(name for name, value in self.modules[0].named_parameters() if value.requires_grad)
 
     def own_parameters(self, objective: Objective) -> list[dict[str, Tensor]]:
         """For each seed, the objective's parameters beside the network's."""

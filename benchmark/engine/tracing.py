@@ -30,6 +30,8 @@ _ATEN = torch.ops.aten
 _VIEWS = {_ATEN.view.default, _ATEN._unsafe_view.default, _ATEN.expand.default, _ATEN.permute.default}
 _ZEROS = {_ATEN.zeros.default, _ATEN.zeros_like.default, _ATEN.new_zeros.default}
 _PRODUCTS = {_ATEN.mul.Tensor, _ATEN.mul.Scalar, _ATEN.mm.default, _ATEN.bmm.default}
+_INDEXED = {_ATEN.index.Tensor, _ATEN.index_put.default, _ATEN.index_put_.default}
+_VALUES = {torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output}
 OPTIMIZER_COPIES = 4
 """Tensors of a parameter's size that a run keeps: itself, its gradient, Adam's two moments."""
 TRACE_AFTER = 20
@@ -40,7 +42,8 @@ class TracedGradients:
     """The gradients of `terms`, traced once they were asked for often enough; one program a shape of stack and batch.
 
     Args:
-        terms: of (parameters, batch, strengths), stacked or not; pure, without branches on what tensors hold.
+        terms: of (parameters, batch, strengths), stacked or not; pure. Where they branch on what tensors hold, or make
+            tensors whose shapes depend on it, a program would repeat the branch that it saw: they are not traced.
         compiled: programs are compiled too, by torch.compile: it takes half a minute and a C++ compiler, and fuses what
             lies between the matrix products.
     """
@@ -64,7 +67,14 @@ class TracedGradients:
 
     def trace(self, parameters: Parameters, batch: StackedBatch, strengths: Tensor) -> int:
         """Traces the program for these shapes; the bytes that it and the optimiser hold at most."""
-        program = make_fx(self.untraced)(parameters, batch, strengths)
+        with suppress(RuntimeError):  # torch's, of a branch; what is wrong in itself raises untraced too
+            program = make_fx(self.untraced)(parameters, batch, strengths)
+            if not any(map(_depends_on_values, program.graph.nodes)):
+                return self._keep(program, parameters, batch, strengths)
+        self.programs[self._shape(batch, strengths)] = self.untraced
+        return OPTIMIZER_COPIES * sum(value.nbytes for value in parameters.values())
+
+    def _keep(self, program: GraphModule, parameters: Parameters, batch: StackedBatch, strengths: Tensor) -> int:
         simplify(program)
         program = relaid(program, parameters, batch, strengths)
         self.programs[self._shape(batch, strengths)] = _compiled(program) if self.compiled else program
@@ -72,6 +82,15 @@ class TracedGradients:
 
     def _shape(self, batch: StackedBatch, strengths: Tensor) -> tuple[int, ...]:
         return (*strengths.shape, *batch.labels.shape)
+
+
+def _depends_on_values(node: Node) -> bool:
+    """Whether the shape of what a node makes, or the node itself, depends on the values of tensors."""
+    if not isinstance(node.target, OpOverload):
+        return False
+    if node.target in _INDEXED:  # by numbers it has the numbers' shape, by a mask as many rows as the mask has
+        return any(used.meta["val"].dtype == torch.bool for used in node.all_input_nodes[1:])
+    return not _VALUES.isdisjoint(node.target.tags)
 
 
 def _compiled(program: GraphModule) -> Callable[..., tuple[Parameters, Terms]]:

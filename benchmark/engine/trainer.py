@@ -11,20 +11,21 @@ import copy
 import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ...datasets.base import Batch, ShortcutDataset, Split
 from ...methods.fitting import Fitted, Objective
 from ...methods.network import Net, Parameters
 from ..networks import NetworkRecipe
+from ..networks.check import alike, check
 from ..suite.training import Training
 from .part import Part, Progress, parts_of
 from .places import FIRST_RUN, Place, joined, split, trained, whole
-from .plan import PLANS, Engine, Plan, fastest
+from .plan import PLANS, Engine, Plan, fastest, run_by_run
 from .runs import Runs
 from .stacking import StackedSplit
 
@@ -56,8 +57,8 @@ class Trainer:
         clock: shared with the trainers made by `altered`.
 
     Raises:
-        ValueError: a batch larger than the training data, a strength that is negative or not finite, or seeds whose
-            networks differ in more than their parameters.
+        ValueError: a batch larger than the training data, a strength that is negative or not finite, or a network that
+            cannot be trained as the network it is (`networks.check`).
     """
 
     def __init__(
@@ -84,9 +85,8 @@ class Trainer:
         self.train_data = StackedSplit.of([draw.train for draw in draws], self.device)
         self.validation_data = StackedSplit.of([draw.validation for draw in draws], self.device)
         self.modules = [network.build(draw, draw.seed).to(self.device, dtype) for draw in draws]
-        first, *others = ([*module.buffers()] for module in self.modules)
-        if not all(map(torch.equal, first * len(others), chain.from_iterable(others))):
-            raise ValueError(f"{network.id} is not the same constants in every seed: give each seed a stack of its own")
+        check(network, draws[0])
+        self.alike = alike(self.modules, self.train_data.batch(slice(0, 4), dtype).inputs[0])
         if training.batch_size > len(self.train_data):
             raise ValueError(
                 f"batch_size = {training.batch_size} is larger than the training data of {draws[0].id} "
@@ -119,12 +119,14 @@ class Trainer:
         A part that does not fit into memory after all is halved and begun again.
         """
         begin, runs = time.perf_counter(), self.runs(masks=masks, strengths=strengths, given=given, start=start)
-        if self.auto:
-            runs = replace(runs, strengths=runs.strengths * self._balanced(mitigation, runs))
-        parts = {plan: parts_of(mitigation, runs, self.progress, compiled=plan == "compiled") for plan in PLANS}
-        plan = self._plan(mitigation, runs, parts)
-        part, shape = parts[plan], runs.strengths.shape
-        fitted = joined(trained(_places(plan, shape, part), lambda place: part(place).train()), shape)
+        with sdpa_kernel(SDPBackend.MATH):  # the other kernels of attention have no second derivative
+            parts = {plan: parts_of(mitigation, runs, self.progress, compiled=plan == "compiled") for plan in PLANS}
+            plan = self._plan(mitigation, runs, parts)
+            part, shape = parts[plan], runs.strengths.shape
+            if self.auto:
+                runs = replace(runs, strengths=runs.strengths * self._balanced(mitigation, runs, plan))
+                part = parts_of(mitigation, runs, self.progress, compiled=plan == "compiled")
+            fitted = joined(trained(_places(plan, shape, part), lambda place: part(place).train()), shape)
         self.clock.setup += time.perf_counter() - begin - float(fitted.seconds.sum())
         return replace(fitted, metrics={"strength": runs.strengths}) if self.auto else fitted
 
@@ -139,7 +141,7 @@ class Trainer:
         """The stack's runs, with what `train` is to take in place of the stack's own."""
         data = replace(self.train_data, masks=self.train_data.masks if masks is None else masks, given=given or {})
         strengths = self.strengths if strengths is None else strengths
-        return Runs(self.training, self.draws, self.modules, data, self.validation_data, strengths, start)
+        return Runs(self.training, self.draws, self.modules, data, self.validation_data, strengths, start, self.alike)
 
     def altered(self, *, splits: Sequence[Split] | None = None, epochs: int | None = None) -> Trainer:
         """The same stack with other training splits (one for each seed) or with other `epochs`."""
@@ -168,7 +170,7 @@ class Trainer:
         data = self.train_data[row : row + 1, column : column + 1]
         return torch.cat([function(net, chunk.of_seed(0)) for chunk in data.chunks(self.dtype)])
 
-    def _balanced(self, mitigation: Objective, runs: Runs) -> Float[Tensor, "seeds strengths"]:
+    def _balanced(self, mitigation: Objective, runs: Runs, plan: Plan) -> Float[Tensor, "seeds strengths"]:
         """The strengths at which both terms are equal before training; 0 where the right-reason term is 0.
 
         Raises:
@@ -176,7 +178,7 @@ class Trainer:
         """
         runs = replace(runs, strengths=torch.ones_like(runs.strengths))
         part, strengths = parts_of(mitigation, runs), torch.zeros_like(runs.strengths)
-        for place in _places("stacked", strengths.shape, part):
+        for place in _places("single" if plan == "single" else "stacked", strengths.shape, part):
             answer, reason = part(place).initial_terms()
             if not bool((torch.isfinite(reason) & (reason >= 0)).all()):
                 raise ValueError(
@@ -187,9 +189,19 @@ class Trainer:
         return strengths
 
     def _plan(self, mitigation: Objective, runs: Runs, parts: Mapping[Plan, Callable[[Place], Part]]) -> Plan:
-        """The plan that was asked for, or the fastest in a trial of a few steps."""
+        """The plan that was asked for, or the fastest in a trial of a few steps.
+
+        Raises:
+            ValueError: stacked runs were asked for, of seeds whose networks differ in more than their parameters.
+        """
+        differ = f"the networks of {self.network.id} differ from seed to seed in more than their parameters"
         if self.engine != "auto":
+            if self.engine != "single" and not self.alike:
+                raise ValueError(f"engine {self.engine}: {differ}: take single, or auto")
             return self.engine
+        if not self.alike:
+            run_by_run(self.network.id, differ)
+            return "single"
         rows, columns = runs.strengths.shape
         batch = (self.training.batch_size, *self.draws[0].features)
         shape = f"{mitigation.id} {self.network.id} {rows}x{columns} runs, batches {batch} {self.dtype}"
@@ -201,7 +213,7 @@ class Trainer:
                 places = _places(plan, (rows, columns), parts[plan])
                 return parts[plan](places[0]).seconds_per_step() * len(places)
 
-            self.choices[key] = fastest(seconds, runs.steps)
+            self.choices[key] = fastest(seconds, runs.steps, lambda why: run_by_run(self.network.id, why))
         return self.choices[key]  # pyrefly: ignore[bad-return]
 
 

@@ -31,11 +31,11 @@ from torch.nn import functional as F
 
 from ...datasets.base import Batch, ShortcutDataset
 from ..base import Mitigation, Supervision, Terms, annotated, cross_entropy, mitigations
-from ..network import AFFINE, BoundLayer, Net, PixelRange, without_rule
+from ..network import BoundLayer, Net, PixelRange, is_affine, is_exactly, without_rule
 
 EPSILON = 1e-12
-LAYERS = (*AFFINE, nn.MaxPool2d, nn.ReLU, nn.Flatten)
-"""Layers that have a rule."""
+OTHERS = (nn.MaxPool2d, nn.ReLU, nn.Flatten)
+"""Layers that have a rule, beside those that are affine."""
 
 
 @mitigations.register
@@ -52,7 +52,7 @@ class CDEP(Mitigation):
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     def obstacle(self, dataset: ShortcutDataset, module: nn.Module) -> str:
-        missing = without_rule(module, lambda layer: isinstance(layer, LAYERS))
+        missing = without_rule(module, has_rule)
         return super().obstacle(dataset, module) or (_no_rule(missing) if missing else "")
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
@@ -70,7 +70,7 @@ def contextual_decomposition(
     """The logits, and the contribution of the masked part of the input to the logits."""
     whole, masked = batch.inputs, batch.inputs * batch.masks
     for layer in net.layers:
-        if isinstance(layer.module, PixelRange):
+        if is_exactly(layer.module, PixelRange):
             whole = layer(whole)
             masked = whole * batch.masks
         else:
@@ -84,7 +84,7 @@ def decompose(layer: BoundLayer, whole: Tensor, masked: Tensor) -> tuple[Tensor,
     Raises:
         ValueError: no rule for a layer of this kind.
     """
-    if not isinstance(layer.module, LAYERS):
+    if not has_rule(layer.module):
         raise ValueError(_no_rule(layer.module))
     if layer.is_affine:
         output, product = layer(whole), layer.linear(masked)
@@ -99,6 +99,10 @@ def decompose(layer: BoundLayer, whole: Tensor, masked: Tensor) -> tuple[Tensor,
             return output, masked.flatten(2).gather(2, places.flatten(2)).view_as(output)
         case _:
             return layer(whole), layer(masked)
+
+
+def has_rule(layer: nn.Module) -> bool:
+    return is_affine(layer) or is_exactly(layer, *OTHERS)
 
 
 def _no_rule(layer: nn.Module) -> str:

@@ -17,6 +17,7 @@ from ....methods.fitting import Fitted
 from ...engine.plan import Engine
 from ...engine.trainer import Trainer
 from ...metrics.evaluation import evaluations
+from ...networks.check import NotTrainable
 from ...store.record import Record
 from ...suite.stack import MitigationStack, Stack
 from ..picture import picture
@@ -89,7 +90,8 @@ def run_stack(
     """Draws the data, trains, evaluates. An exception inside a stack is narrowed down to the runs that raise it.
 
     Raises:
-        OSError, ValueError: the data cannot be had, or differ from what was recorded; that is no single run's failure.
+        OSError, ValueError: the data cannot be had, or differ from what was recorded, or the network cannot be trained
+            as it is; that is no single run's failure.
     """
     return run_kind(task.stack, task, settings or Settings(), progress)
 
@@ -119,6 +121,8 @@ def _(stack: MitigationStack, task: Task, settings: Settings, progress: Callable
         result = _trained(stack, task, draws, settings, count)
         progress(stack.epochs - counted)  # a stage may train one run for all strengths
         return result
+    except NotTrainable:
+        raise
     except Exception:
         progress(-counted)
         if len(stack) > 1:

@@ -19,7 +19,24 @@ from small import small_trainer
     ],
 )
 def test_the_fastest_plan_wins_and_compiling_is_tried_in_long_trainings_only(took, steps, expected):
-    assert fastest(took.__getitem__, steps) == expected
+    assert fastest(took.__getitem__, steps, pytest.fail) == expected
+
+
+@pytest.mark.parametrize("single", [1.0, None])
+def test_where_the_trial_of_a_stack_raises_runs_are_trained_singly_if_they_can_be(single):
+    said = []
+
+    def seconds(plan):
+        if plan == "stacked" or single is None:
+            raise RuntimeError(f"{plan}: no rule")
+        return single
+
+    if single is None:
+        with pytest.raises(RuntimeError, match="single: no rule"):
+            fastest(seconds, 1000, said.append)
+    else:
+        assert fastest(seconds, 1000, said.append) == "single"
+        assert said == ["stacked: no rule"]
 
 
 def test_auto_tries_once_and_trains_by_the_choice_that_it_remembers(monkeypatch):

@@ -298,10 +298,10 @@ class Sleeps(Recipe):
 @pytest.mark.slow
 def test_workers_end_with_a_killed_driver_whatever_they_do(tmp_path):
     (tmp_path / "driver.py").write_text(SLEEPS)
-    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (TESTS, Path(__file__).parent)))}
     driver = psutil.Popen([sys.executable, "driver.py"], cwd=tmp_path, env=environment)
     deadline = time.monotonic() + 200
-    while len(list(tmp_path.glob("drawing-*"))) < 2 and time.monotonic() < deadline:
+    while len(list(tmp_path.glob("drawing-*"))) < 2 and driver.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
     children = driver.children(recursive=True)
     driver.kill()

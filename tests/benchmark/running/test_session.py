@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 from rrrbench.benchmark.engine.trainer import Trainer
 from rrrbench.benchmark.metrics.base import metric
+from rrrbench.benchmark.networks import networks
+from rrrbench.benchmark.networks.mlp import MLP
 from rrrbench.benchmark.running import session as running
 from rrrbench.benchmark.running.executors import DigestMismatch, Settings, Task, here, run_stack
 from rrrbench.benchmark.store.frames import IDENTITY, flat
@@ -22,6 +24,7 @@ from rrrbench.methods.base import Terms
 from rrrbench.methods.mitigations.erm import ERM
 from rrrbench.methods.mitigations.rrr import RRR
 from tiny import tiny_suite
+from torch import nn
 
 MEASURED_TIME = ["seconds", "seconds/setup"]
 
@@ -205,6 +208,22 @@ def test_what_a_server_lacks_is_delivered_by_the_next_session_without_training(s
 
 def _raise(error):
     raise error
+
+
+def test_a_network_that_would_be_another_one_is_refused_before_anything_is_trained(session):
+    class Dropping(MLP):
+        name: ClassVar[str] = "dropping"
+
+        def layers(self, features, classes):
+            layers, head = super().layers(features, classes)
+            return layers, nn.Sequential(nn.Dropout(0.5), head)
+
+    with networks.temporary():
+        networks.register(Dropping)
+        one = session(tiny_suite(network={"name": "dropping", "hidden": [8]}))
+        with pytest.raises(ValueError, match=r"network dropping.*layer head\.0 \(Dropout\) draws random numbers"):
+            one.run()
+    assert not one.store.all(one.suite.keys())
 
 
 @pytest.mark.parametrize("after", [0, 1, 3, 5, 6])

@@ -1,0 +1,167 @@
+"""Whether a network can be trained as the network it is; a network that cannot is refused before anything is trained.
+
+The engine binds parameters to one module (`methods.network.Net`) where a plain loop changes the module's own. Both must
+compute the same. A module is therefore asked, on a few random inputs, before its recipe is used for the first time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import grad
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parameter import is_lazy
+
+from ...datasets.base import ShortcutDataset
+from ...methods.network import Net, Parameters
+from .base import Network, NetworkRecipe
+
+
+class NotTrainable(ValueError):
+    """The engine would train another network than the recipe's."""
+
+
+INPUTS = 3
+TOLERANCE = 1e-3
+"""Of the largest logit, or of a parameter's largest gradient; rounding in float32 is a hundred times smaller."""
+
+
+_PASSED: set[tuple[NetworkRecipe, tuple[int, ...], int]] = set()
+
+
+def check(recipe: NetworkRecipe, dataset: ShortcutDataset) -> None:
+    """Asks the recipe's network for this dataset, once in a process, whether it can be trained as the network it is.
+
+    Raises:
+        NotTrainable: it cannot; names the layer, the reason, and the way out.
+    """
+    asked = recipe, dataset.features, dataset.classes
+    if asked not in _PASSED:
+        _ask(recipe, recipe.build(dataset, dataset.seed), dataset.features, dataset.classes)
+        _PASSED.add(asked)
+
+
+def _ask(recipe: NetworkRecipe, module: Network, features: tuple[int, ...], classes: int) -> None:
+    if lazy := next((name for name, value in module.named_parameters() if is_lazy(value)), ""):
+        _refuse(recipe, f"parameter {lazy} has no shape before the first input: give its layer's sizes in `layers`")
+    if not any(value.requires_grad for value in module.parameters()):
+        _refuse(recipe, "no parameter requires a gradient, so there is nothing to train")
+    inputs = torch.rand(INPUTS, *features, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        try:
+            logits = _without_side_effects(recipe, module, inputs)
+        except (RuntimeError, TypeError, IndexError, AttributeError) as error:
+            shape = (INPUTS, *features)
+            raise NotTrainable(f"network {recipe.id} fails on inputs {shape}: {error}. Do its layers fit?") from error
+        if not isinstance(logits, Tensor) or logits.shape != (INPUTS, classes):
+            shape = f"of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+            _refuse(recipe, f"gives {shape} for {INPUTS} inputs: `head` must give logits ({INPUTS}, {classes})")
+        if _differ(logits[:1], module(inputs[:1])):
+            _refuse(recipe, f"its logits of an input depend on the other inputs of the batch{_because(module)}")
+    _bound_as_changed(recipe, module, inputs)
+
+
+def alike(modules: Sequence[nn.Module], inputs: Float[Tensor, "batch *features"]) -> bool:
+    """Whether the first module computes every module's network from the network's parameters.
+
+    Not so if seeds differ in buffers, or in tensors that are neither parameters nor buffers.
+    """
+    first, *others = modules
+    constants = dict(first.named_buffers())
+    for other in others:
+        if any(not torch.equal(value, constants[name]) for name, value in other.named_buffers()):
+            return False
+        with torch.no_grad():
+            if _differ(Net(first, dict(other.named_parameters()))(inputs), other(inputs)):
+                return False
+    return True
+
+
+def _without_side_effects(recipe: NetworkRecipe, module: Network, inputs: Tensor) -> Tensor:
+    """The module's output; refused if computing it draws numbers or changes the module."""
+    before = {name: value.clone() for name, value in (*module.named_parameters(), *module.named_buffers())}
+    with torch.random.fork_rng(devices=[]):
+        state = torch.get_rng_state()
+        first = module(inputs)
+        drawn = not torch.equal(state, torch.get_rng_state())
+        second = module(inputs)
+    if drawn:
+        _refuse(recipe, f"{_drawing(module)} draws random numbers in every forward pass, which a run's seed does not "
+                        "fix: set its probability to 0, or leave it out")  # fmt: skip
+    for name, value in (*module.named_parameters(), *module.named_buffers()):
+        if not torch.equal(before[name], value):
+            _refuse(recipe, f"its forward pass writes into {name}{_because(module)}")
+    if isinstance(first, Tensor) and isinstance(second, Tensor) and not torch.equal(first, second):
+        _refuse(recipe, "two forward passes of the same inputs differ: it keeps something from pass to pass")
+    return first
+
+
+def _bound_as_changed(recipe: NetworkRecipe, module: Network, inputs: Tensor) -> None:
+    """Refuses a network whose logits or gradients with parameters bound are not those of the changed module."""
+    draws = torch.Generator().manual_seed(1)
+    before = {name: value.detach().clone() for name, value in module.named_parameters()}
+    moved = {
+        name: value * (1 + 0.2 * torch.rand(value.shape, generator=draws)) + 0.01 for name, value in before.items()
+    }
+    weights = torch.rand(INPUTS, dtype=inputs.dtype, generator=draws)[:, None]
+
+    def total(network: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        logits = network(inputs)
+        return (logits.log_softmax(1) * weights).sum(), logits.detach()
+
+    with sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
+        _set(module, moved)
+        loss, changed = total(module)
+        trained = {name: value for name, value in module.named_parameters() if value.requires_grad}
+        plain = torch.autograd.grad(loss, [*trained.values()], allow_unused=True)
+        _set(module, before)
+        gradients, bound = grad(lambda parameters: total(Net(module, parameters)), has_aux=True)(moved)
+    if _differ(bound, changed):
+        _refuse(recipe, "its logits do not follow from its parameters alone: a layer keeps a tensor that it made from "
+                        "a parameter, or two parameters share memory. Make such tensors in `forward`")  # fmt: skip
+    for name, expected in zip(trained, plain, strict=True):
+        if _differ(gradients[name], torch.zeros_like(gradients[name]) if expected is None else expected):
+            _refuse(recipe, f"the gradient of {name} is not that of a plain PyTorch loop: look for hooks, `.data`, "
+                            "or parameters that share memory")  # fmt: skip
+
+
+@torch.no_grad()
+def _set(module: nn.Module, parameters: Parameters) -> None:
+    for name, value in module.named_parameters():
+        value.copy_(parameters[name])
+
+
+def _differ(one: Tensor, other: Tensor) -> bool:
+    scale = float(other.detach().abs().max()) if other.numel() else 0.0
+    return not torch.allclose(one, other, rtol=0.0, atol=TOLERANCE * scale + 1e-8, equal_nan=True)
+
+
+def _drawing(module: nn.Module) -> str:
+    """The layers that draw, by their names, as far as it can be seen from outside."""
+    suspects = [
+        f"{name} ({type(layer).__name__})"
+        for name, layer in module.named_modules()
+        if (layer.training and ("drop" in type(layer).__name__.lower() or isinstance(layer, nn.RReLU)))
+        or (getattr(layer, "dropout", None) not in (None, 0, 0.0, False) and isinstance(layer.dropout, float))
+    ]  # fmt: skip
+    return "layer " + ", ".join(suspects) if suspects else "its forward"
+
+
+def _because(module: nn.Module) -> str:
+    """The layers that probably couple inputs or keep statistics, with the ways out."""
+    kinds = (_BatchNorm, nn.modules.instancenorm._InstanceNorm)
+    named = [f"{name} ({type(layer).__name__})" for name, layer in module.named_modules() if isinstance(layer, kinds)]
+    if not named:
+        return ": make each input's logits from this input alone, and keep nothing between passes"
+    return (
+        f": {', '.join(named)}. Take GroupNorm in its place, or freeze its statistics: give it running statistics, "
+        "and call its `.eval()` in `layers`"
+    )
+
+
+def _refuse(recipe: NetworkRecipe, reason: str) -> None:
+    raise NotTrainable(f"network {recipe.id} cannot be trained as it is: {reason}")

@@ -1,0 +1,331 @@
+"""Whatever module a recipe makes, it is trained as a plain PyTorch loop trains it: alone and in a stack."""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from typing import ClassVar
+
+import pytest
+import torch
+from rrrbench.benchmark.engine.trainer import Trainer
+from rrrbench.benchmark.networks.base import NetworkRecipe
+from rrrbench.benchmark.suite.training import Training
+from rrrbench.datasets.base import generator
+from rrrbench.methods.base import Mitigation
+from rrrbench.methods.mitigations.erm import ERM
+from rrrbench.methods.mitigations.rrr import RRR
+from small import small_dataset
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.utils import parametrizations
+
+SIDE, WIDTH, CLASSES = 6, 6, 3
+FEATURES = SIDE * SIDE
+TRAINING = Training(epochs=2, batch_size=8, learning_rate=0.01)
+
+
+class Standardised(nn.Linear):
+    def forward(self, input: Tensor) -> Tensor:
+        return F.linear(input, self.weight - self.weight.mean(1, keepdim=True), self.bias)
+
+
+class StandardisedConv(nn.Conv2d):
+    def forward(self, input: Tensor) -> Tensor:
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return F.conv2d(input, weight, self.bias, padding=1)
+
+
+class Squared(nn.ReLU):
+    def forward(self, input: Tensor) -> Tensor:
+        return input.relu().square()
+
+
+class Cosine(nn.Linear):
+    def forward(self, input: Tensor) -> Tensor:
+        return 5 * F.linear(F.normalize(input), F.normalize(self.weight))
+
+
+class Around(nn.Module):
+    """Uses a module that others may use too."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.inner(hidden).tanh()
+
+
+class TiedWithin(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.other.weight = self.one.weight
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.other(self.one(hidden).tanh())
+
+
+class Scaled(nn.Module):
+    """A scalar parameter, beside a buffer that no forward pass changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(0.7))
+        self.register_buffer("shift", torch.arange(WIDTH) / WIDTH)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.scale * hidden + self.shift
+
+
+class RandomProjection(nn.Module):
+    """Constants that each seed draws anew: a buffer, and a tensor that is neither parameter nor buffer."""
+
+    def __init__(self, as_buffer: bool) -> None:
+        super().__init__()
+        projection = torch.randn(WIDTH, WIDTH, dtype=torch.float64)
+        if as_buffer:
+            self.register_buffer("projection", projection)
+        else:
+            self.projection = projection
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return hidden @ self.projection.to(hidden)
+
+
+class OwnZeros(nn.Module):
+    def forward(self, hidden: Tensor) -> Tensor:
+        written = torch.zeros(hidden.shape, dtype=hidden.dtype)
+        written[:, ::2] = hidden[:, ::2]
+        return written
+
+
+class Branching(nn.Module):
+    """Takes another way for inputs of another mean: no traced program may repeat the way of the first batch."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return torch.stack([row if row.sum() > 0 else -2 * row for row in hidden])
+
+
+class Counting(nn.Module):
+    """Means over a number of entries that depends on the input."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return torch.stack([row * row[row > row.mean()].mean() for row in hidden])
+
+
+class Recurrent(nn.Module):
+    def __init__(self, kind: type[nn.RNNBase]) -> None:
+        super().__init__()
+        self.cell = kind(SIDE, WIDTH, batch_first=True)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        rows = inputs.transpose(1, 2).flatten(2)
+        return self.cell(rows)[0][:, -1]
+
+
+class Cell(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(SIDE, WIDTH)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        hidden = inputs.new_zeros(len(inputs), WIDTH)
+        for row in inputs.transpose(1, 2).flatten(2).unbind(1):
+            hidden = self.cell(row, hidden)
+        return hidden
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens = nn.Linear(SIDE, WIDTH)
+        self.attention = nn.MultiheadAttention(WIDTH, 2, batch_first=True)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        tokens = self.tokens(inputs.transpose(1, 2).flatten(2))
+        return self.attention(tokens, tokens, tokens, need_weights=False)[0].mean(1)
+
+
+def transformer() -> list[nn.Module]:
+    layer = nn.TransformerEncoderLayer(WIDTH, 2, 8, dropout=0.0, batch_first=True, activation="gelu")
+    return [nn.Flatten(), nn.Linear(FEATURES, WIDTH), nn.Unflatten(1, (1, WIDTH)), layer, nn.Flatten()]
+
+
+def dense(*more: nn.Module, first: nn.Module | None = None) -> list[nn.Module]:
+    return [nn.Flatten(), first or nn.Linear(FEATURES, WIDTH), nn.Tanh(), *more]
+
+
+def images(first: nn.Module) -> list[nn.Module]:
+    return [first, nn.Tanh(), nn.Flatten(), nn.Linear(4 * SIDE * SIDE, WIDTH), nn.Tanh()]
+
+
+def frozen(module: nn.Module) -> nn.Module:
+    return module.requires_grad_(False)
+
+
+def hooked(module: nn.Module) -> nn.Module:
+    module.register_forward_hook(lambda module, inputs, output: output.sin())
+    return module
+
+
+def patched(module: nn.Linear) -> nn.Module:
+    module.forward = lambda hidden: F.linear(hidden, module.weight.square(), module.bias)
+    return module
+
+
+def tied() -> list[nn.Module]:
+    shared = nn.Linear(WIDTH, WIDTH)
+    return dense(Around(shared), Around(shared))
+
+
+def tied_with_the_head() -> tuple[list[nn.Module], nn.Module]:
+    inner, head = nn.Linear(WIDTH, CLASSES), nn.Linear(WIDTH, CLASSES)
+    head.weight = inner.weight
+    return dense(inner, nn.Tanh(), nn.Linear(CLASSES, WIDTH)), head
+
+
+def orthogonal() -> nn.Module:
+    return parametrizations.orthogonal(nn.Linear(WIDTH, WIDTH), orthogonal_map="cayley")
+
+
+STACKED = {
+    "plain": dense,
+    "subclass of a linear layer": lambda: dense(first=Standardised(FEATURES, WIDTH)),
+    "subclass of a convolution": lambda: images(StandardisedConv(1, 4, 3, padding=1)),
+    "subclass of an activation": lambda: dense(Squared()),
+    "cosine head": lambda: (dense(), Cosine(WIDTH, CLASSES)),
+    "frozen first layer": lambda: dense(first=frozen(nn.Linear(FEATURES, WIDTH))),
+    "frozen bias": lambda: dense(frozen(nn.LayerNorm(WIDTH))),
+    "frozen head": lambda: (dense(), frozen(nn.Linear(WIDTH, CLASSES))),
+    "a module used twice": tied,
+    "a weight used twice": tied_with_the_head,
+    "a weight used twice in a layer": lambda: dense(TiedWithin()),
+    "a scalar and a buffer": lambda: dense(Scaled()),
+    "a hook": lambda: dense(first=hooked(nn.Linear(FEATURES, WIDTH))),
+    "a forward of its own": lambda: dense(first=patched(nn.Linear(FEATURES, WIDTH))),
+    "parametrised": lambda: dense(first=parametrizations.weight_norm(nn.Linear(FEATURES, WIDTH))),
+    "reflected padding": lambda: images(nn.Conv2d(1, 4, 3, padding=1, padding_mode="reflect")),
+    "padding by name": lambda: images(nn.Conv2d(1, 4, 3, padding="same")),
+    "grouped convolution": lambda: images(nn.Conv2d(1, 4, 3, padding=1, groups=1, bias=False)),
+    "transposed convolution": lambda: images(nn.ConvTranspose2d(1, 4, 3, padding=1)),
+    "group norm": lambda: images(nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.GroupNorm(2, 4))),
+    "frozen batch norm": lambda: images(nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4).eval())),
+    "dropout that is off": lambda: dense(nn.Dropout(0.5).eval(), nn.Dropout(0.0)),
+    "ReLU in place": lambda: dense(nn.Linear(WIDTH, WIDTH), nn.ReLU(inplace=True)),
+    "GRU cell": lambda: [Cell()],
+    "attention": lambda: [Attention()],
+    "transformer": transformer,
+}
+"""Networks whose runs can be stacked: layers of `features`, or these and the head."""
+
+ONE_BY_ONE = {
+    "orthogonal, from a base that each seed draws": lambda: dense(orthogonal()),
+    "a buffer that each seed draws": lambda: dense(RandomProjection(as_buffer=True)),
+    "a tensor that each seed draws": lambda: dense(RandomProjection(as_buffer=False)),
+    "LSTM": lambda: [Recurrent(nn.LSTM)],
+    "GRU": lambda: [Recurrent(nn.GRU)],
+    "zeros of its own": lambda: dense(OwnZeros()),
+    "branches": lambda: dense(Branching()),
+    "shapes that depend on values": lambda: dense(Counting()),
+}
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")
+
+
+def recipe(layers) -> NetworkRecipe:
+    class Anything(NetworkRecipe):
+        name: ClassVar[str] = "anything"
+
+        def layers(self, features, classes):
+            made = layers()
+            own, head = made if isinstance(made, tuple) else (made, nn.Linear(WIDTH, classes))
+            return OrderedDict((f"layer{i}", module) for i, module in enumerate(own)), head
+
+    return Anything()
+
+
+def trainer(network: NetworkRecipe, engine: str) -> Trainer:
+    draws = [small_dataset(seed) for seed in (0, 1)]
+    strengths = torch.tensor([[0.0, 2.0]] * 2, dtype=torch.float64)
+    return Trainer(network, draws, TRAINING, strengths, engine=engine, dtype=torch.float64)
+
+
+def penalty(logits: Tensor, inputs: Tensor, masks: Tensor) -> Tensor:
+    (gradient,) = torch.autograd.grad(logits.log_softmax(1).sum(), inputs, create_graph=True)
+    return (gradient * masks).square().flatten(1).sum(1).mean()
+
+
+def plain_loop(network: NetworkRecipe, mitigation: Mitigation, seed: int, strength: float) -> dict[str, Tensor]:
+    """The parameters of a run, by a loop that knows nothing of the engine."""
+    draw = small_dataset(seed)
+    module = network.build(draw, seed).double()
+    optimizer = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], TRAINING.learning_rate)
+    order = torch.Generator().manual_seed(int(generator(seed, "order").integers(2**63)))
+    batch = draw.train.batch()
+    for _ in range(TRAINING.epochs):
+        for rows in torch.randperm(len(batch.labels), generator=order).split(TRAINING.batch_size):
+            inputs = batch.inputs[rows].double().requires_grad_()
+            optimizer.zero_grad()
+            with sdpa_kernel(SDPBackend.MATH):
+                logits = module(inputs)
+                loss = F.cross_entropy(logits, batch.labels[rows])
+                if isinstance(mitigation, RRR):
+                    loss = loss + strength * penalty(logits, inputs, batch.masks[rows])
+                loss.backward()
+            optimizer.step()
+    return {name: value.detach() for name, value in module.named_parameters()}
+
+
+def assert_equals_plain_loops(network: NetworkRecipe, mitigation: Mitigation, engine: str) -> None:
+    one = trainer(network, engine)
+    fitted = mitigation.fit(one)
+    for row, seed in enumerate((0, 1)):
+        for column, strength in enumerate((0.0, 2.0)):
+            expected = plain_loop(network, mitigation, seed, strength)
+            assert fitted.parameters.keys() == expected.keys()
+            for name, value in expected.items():
+                torch.testing.assert_close(fitted.parameters[name][row, column], value, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("mitigation", [ERM(), RRR()], ids=lambda mitigation: mitigation.id)
+@pytest.mark.parametrize("engine", ["stacked", "single"])
+@pytest.mark.parametrize("layers", STACKED.values(), ids=STACKED)
+def test_every_network_is_trained_as_by_a_plain_loop(layers, engine, mitigation):
+    assert_equals_plain_loops(recipe(layers), mitigation, engine)
+
+
+@pytest.mark.parametrize("mitigation", [ERM(), RRR()], ids=lambda mitigation: mitigation.id)
+@pytest.mark.parametrize("layers", ONE_BY_ONE.values(), ids=ONE_BY_ONE)
+def test_where_runs_cannot_be_stacked_auto_trains_them_one_by_one_and_says_so_once(layers, mitigation, caplog):
+    from rrrbench.benchmark.engine import plan
+
+    plan._SAID.clear()
+    network = recipe(layers)
+    assert_equals_plain_loops(network, mitigation, "auto")
+    mitigation.fit(trainer(network, "auto"))
+    (said,) = [record.message for record in caplog.records if "run by run" in record.message]
+    assert "anything" in said
+
+
+def test_what_a_network_computes_does_not_depend_on_how_often_it_was_called():
+    """A traced program begins after some calls; a branch that no batch took before is taken nonetheless."""
+    network = recipe(ONE_BY_ONE["branches"])
+    long = TRAINING.model_copy(update={"epochs": 12})
+    draws, strengths = [small_dataset(0)], torch.zeros(1, 1, dtype=torch.float64)
+    fitted = ERM().fit(Trainer(network, draws, long, strengths, engine="single", dtype=torch.float64))
+    assert torch.isfinite(fitted.curves["right_answer"]).all()
+
+
+def test_a_frozen_layer_stays_as_it_was_with_weight_decay_too():
+    network = recipe(STACKED["frozen first layer"])
+    draws, strengths = [small_dataset(0)], torch.zeros(1, 1, dtype=torch.float64)
+    decayed = TRAINING.model_copy(update={"weight_decay": 0.1})
+    one = Trainer(network, draws, decayed, strengths, engine="stacked", dtype=torch.float64)
+    before = copy.deepcopy(one.modules[0])
+    fitted = ERM().fit(one)
+    for name, value in before.named_parameters():
+        assert torch.equal(value, fitted.parameters[name][0, 0]) == (not value.requires_grad), name

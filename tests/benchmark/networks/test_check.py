@@ -1,0 +1,160 @@
+"""Networks that cannot be trained as the networks they are: refused, with the layer, the reason, and the way out."""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict
+from typing import ClassVar
+
+import pytest
+import torch
+from rrrbench.benchmark.networks import networks
+from rrrbench.benchmark.networks.base import NetworkRecipe
+from rrrbench.benchmark.networks.check import check
+from rrrbench.datasets.recipe import make
+from small import small_dataset, small_trainer
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+FEATURES, WIDTH = 36, 6
+
+
+class Noise(nn.Module):
+    def forward(self, hidden):
+        return hidden + 0.1 * torch.randn_like(hidden)
+
+
+class Centred(nn.Module):
+    def forward(self, hidden):
+        return hidden - hidden.mean(0)
+
+
+class Moving(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(WIDTH))
+
+    def forward(self, hidden):
+        self.mean = 0.9 * self.mean + 0.1 * hidden.mean(0).detach()
+        return hidden
+
+
+class Remembering(nn.Module):
+    passes = 0.0
+
+    def forward(self, hidden):
+        self.passes += 1.0
+        return hidden * self.passes
+
+
+class Drawing(nn.Module):
+    """Draws from Python's generator, which no seed of ours fixes."""
+
+    def forward(self, hidden):
+        return hidden * random.random()
+
+
+class Keeping(nn.Module):
+    """Computes with a parameter that it keeps under a second name, which no list of parameters has."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(WIDTH, WIDTH))
+        self.kept = [self.weight]
+
+    def forward(self, hidden):
+        return hidden @ self.kept[0]
+
+
+class Two(nn.Linear):
+    def forward(self, input):
+        return super().forward(input), input
+
+
+class Dictionary(nn.Linear):
+    def forward(self, input):
+        return {"logits": super().forward(input)}
+
+
+def dense(*more, head=None, classes=3):
+    layers = [nn.Flatten(), nn.Linear(FEATURES, WIDTH), nn.Tanh(), *more]
+    return OrderedDict((f"layer{i}", layer) for i, layer in enumerate(layers)), head or nn.Linear(WIDTH, classes)
+
+
+def image(norm):
+    layers = [nn.Conv2d(1, 4, 3), norm, nn.Flatten()]
+    return OrderedDict((f"layer{i}", layer) for i, layer in enumerate(layers)), nn.Linear(64, 3)
+
+
+def sharing_memory():
+    inner, head = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 3)
+    head.weight = nn.Parameter(inner.weight[:3].detach())
+    return dense(inner, head=head)
+
+
+def all_frozen():
+    layers, head = dense()
+    for layer in (*layers.values(), head):
+        layer.requires_grad_(False)
+    return layers, head
+
+
+REFUSED = {
+    "dropout": (lambda: dense(nn.Dropout(0.5)), r"layer features\.layer3 \(Dropout\) draws random numbers"),
+    "dropout of maps": (lambda: image(nn.Dropout2d(0.1)), r"layer1 \(Dropout2d\) draws"),
+    "dropout within": (lambda: dense(nn.Sequential(nn.AlphaDropout(0.2))), r"layer3\.0 \(AlphaDropout\) draws"),
+    "a random slope": (lambda: dense(nn.RReLU()), r"layer3 \(RReLU\) draws"),
+    "noise": (lambda: dense(Noise()), "its forward draws random numbers"),
+    "Python's draws": (lambda: dense(Drawing()), "keeps something from pass to pass"),
+    "batch norm": (lambda: image(nn.BatchNorm2d(4)), r"writes into features\.layer1\..*BatchNorm2d\)\. Take GroupNorm"),
+    "batch norm of vectors": (lambda: dense(nn.BatchNorm1d(WIDTH)), r"BatchNorm1d\)\. Take GroupNorm"),
+    "batch norm without statistics": (
+        lambda: image(nn.BatchNorm2d(4, track_running_stats=False)),
+        r"depend on the other inputs of the batch: features\.layer1 \(BatchNorm2d\)\. Take GroupNorm",
+    ),
+    "the same, in evaluation": (
+        lambda: image(nn.BatchNorm2d(4, track_running_stats=False).eval()),
+        "depend on the other inputs of the batch.*running statistics",
+    ),
+    "instance norm with statistics": (lambda: image(nn.InstanceNorm2d(4, track_running_stats=True)), "writes into"),
+    "spectral norm": (lambda: dense(spectral_norm(nn.Linear(WIDTH, WIDTH))), "writes into.*keep nothing"),
+    "the batch's mean": (lambda: dense(Centred()), "depend on the other inputs.*from this input alone"),
+    "a moving mean": (lambda: dense(Moving()), r"writes into features\.layer3\.mean"),
+    "a counter": (lambda: dense(Remembering()), "two forward passes of the same inputs differ"),
+    "a parameter's second name": (lambda: dense(Keeping()), "do not follow from its parameters alone.*in `forward`"),
+    "two outputs": (lambda: dense(head=Two(WIDTH, 3)), r"gives a tuple for 3 inputs: `head` must give logits \(3, 3\)"),
+    "a dictionary": (lambda: dense(head=Dictionary(WIDTH, 3)), "gives a dict"),
+    "too many classes": (lambda: dense(classes=7), r"gives of shape \(3, 7\)"),
+    "a number an input": (lambda: dense(head=nn.Sequential(nn.Linear(WIDTH, 1), nn.Flatten(0))), r"of shape \(3,\)"),
+    "maps of logits": (lambda: (OrderedDict(conv=nn.Conv2d(1, 4, 3)), nn.Conv2d(4, 3, 1)), r"of shape \(3, 3, 4, 4\)"),
+    "a lazy layer": (lambda: dense(nn.LazyLinear(WIDTH)), r"features\.layer3\.weight has no shape"),
+    "nothing to train": (all_frozen, "no parameter requires a gradient"),
+    "layers that do not fit": (lambda: dense(nn.Linear(7, WIDTH)), r"fails on inputs \(3, 1, 6, 6\).*layers fit\?"),
+    "parameters that share memory": (sharing_memory, "share memory"),
+}  # fmt: skip
+
+
+def recipe(made) -> NetworkRecipe:
+    class Refused(NetworkRecipe):
+        name: ClassVar[str] = "refused"
+
+        def layers(self, features, classes):
+            return made()
+
+    return Refused()
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")
+@pytest.mark.parametrize(("made", "message"), REFUSED.values(), ids=REFUSED)
+def test_a_network_that_is_not_what_it_seems_is_refused_before_training(made, message, shapes_unchecked):
+    state, own = torch.get_rng_state(), random.getstate()
+    with pytest.raises(ValueError, match=message) as error:
+        small_trainer(network=recipe(made))
+    assert str(error.value).startswith("network refused ")
+    assert torch.equal(state, torch.get_rng_state())
+    random.setstate(own)
+
+
+def test_every_network_of_ours_passes():
+    for name in networks.names():
+        check(networks.resolve(name), small_dataset() if name.endswith("mlp") else make("decoy", 0, base="digits"))
