@@ -199,13 +199,18 @@ def as_mask(mask: Shaped[Tensor, "n *#features"], shape: torch.Size | tuple[int,
     Raises:
         ValueError: other values, named, or a shape that does not broadcast.
     """
+    if not isinstance(mask, Tensor):
+        raise ValueError(f"mask is a {type(mask).__name__}: pass a tensor, e.g. torch.as_tensor(mask)")
     if mask.dtype != torch.bool:
         other = mask[(mask != 0) & (mask != 1)]
         if len(other):
-            raise ValueError(
-                f"mask has values that are neither 0 nor 1, such as {other[0].item():g}: "
-                "pass a bool tensor, e.g. mask > 0"
-            )
+            if bool((other == other[0]).all()):
+                way_out = f"its two values are 0 and {other[0].item():g}: pass mask > 0"
+            else:
+                way_out = (
+                    "pass a bool tensor; of a heatmap, the pixels above a threshold, e.g. mask >= 0.5 * mask.max()"
+                )
+            raise ValueError(f"mask has values that are neither 0 nor 1, such as {other[0].item():g}: {way_out}")
         mask = mask.bool()
     fits = mask.dim() == len(shape) and mask.shape[0] == shape[0]
     if not fits or any(m not in (1, s) for m, s in zip(mask.shape[1:], shape[1:], strict=True)):

@@ -40,27 +40,33 @@ def rrr_loss(
 
     Args:
         model: maps inputs to logits.
+        labels: class indices of any integer type, or one-hot (batch, classes).
         mask: True, or 1, where an input must not matter.
         strength: at least 0.
 
     Raises:
-        ValueError: a mask that is not binary or does not fit the inputs, labels out of range, integer inputs, or a
-            strength that is negative, infinite or NaN.
+        ValueError: a mask that is not binary or does not fit the inputs; labels that are out of range, or neither
+            indices nor one-hot; inputs that are none, integers, or not finite; an output that is not (batch, classes);
+            BatchNorm without running statistics; or a strength that is negative, infinite or NaN.
         RuntimeError: gradients are switched off, or the model uses attention without a double backward.
     """
     if not (strength >= 0 and math.isfinite(strength)):
         raise ValueError(f"strength = {strength} must be finite and not negative, e.g. 1.0")
     if not inputs.is_floating_point():
         raise ValueError(f"inputs are {inputs.dtype}: input gradients need floats, e.g. inputs.float() / 255")
+    if not len(inputs):
+        raise ValueError(f"inputs have shape {tuple(inputs.shape)}: a loss is a mean over at least one input")
+    finite = torch.isfinite(inputs.detach()).flatten(1).all(1)
+    if not bool(finite.all()):
+        raise ValueError(f"input {int((~finite).nonzero()[0])} of the batch is not finite: leave it out, or repair it")
     mask = as_mask(mask, inputs.shape)
     if strength == 0 or not bool(mask.any()):
-        logits = model(inputs)
-        check_labels(labels, logits)
-        return cross_entropy(logits, labels)
+        logits = as_logits(model(inputs), len(inputs))
+        return cross_entropy(logits, as_indices(labels, logits))
     _check_gradients_are_on()
     leaf = inputs.detach().requires_grad_()
-    logits = model(leaf)
-    check_labels(labels, logits)
+    logits = as_logits(model(leaf), len(inputs))
+    labels = as_indices(labels, logits)
     return cross_entropy(logits, labels) + strength * rrr_penalty(model, leaf, logits, labels, mask, target)
 
 
@@ -81,9 +87,11 @@ def rrr_penalty(
         logits: the model's output for `leaf`.
 
     Raises:
+        ValueError: BatchNorm that keeps no running statistics.
         RuntimeError: the logits do not depend on the inputs, or the model uses attention without a double backward.
     """
     penalised = logits
+    check_statistics(model)
     if any(isinstance(module, _BatchNorm) and module.training for module in model.modules()):
         with _running_statistics(model):
             penalised = model(leaf)
@@ -100,6 +108,59 @@ def _signs(target: TargetName, logits: Tensor) -> dict[str, Tensor]:
     if target != "random_projection":
         return {}
     return {"signs": torch.randint_like(logits, 0, 2) * 2 - 1}
+
+
+def as_logits(output: object, n: int) -> Float[Tensor, "n classes"]:
+    """The model's output for n inputs, if it is one tensor (n, classes).
+
+    Raises:
+        ValueError: it is not; names what it is.
+    """
+    if not isinstance(output, Tensor):
+        raise ValueError(
+            f"the model returns a {type(output).__name__}: wrap it in a module whose forward returns the logits alone, "
+            "a tensor (batch, classes)"
+        )
+    if output.dim() != 2 or len(output) != n:
+        raise ValueError(
+            f"the model returns {tuple(output.shape)} for {n} inputs, expected (batch, classes): give one row of "
+            "logits an input, e.g. output.mean((2, 3)) of logits for each pixel"
+        )
+    return output
+
+
+def as_indices(
+    labels: Shaped[Tensor, "batch *classes"], logits: Float[Tensor, "batch classes"]
+) -> Int[Tensor, "batch"]:
+    """The labels as class indices.
+
+    Raises:
+        ValueError: labels that are neither indices of the logits nor one-hot.
+    """
+    if not isinstance(labels, Tensor):
+        raise ValueError(f"labels are a {type(labels).__name__}: pass a tensor, e.g. torch.as_tensor(labels)")
+    if labels.shape == logits.shape:
+        if not bool(((labels == 0) | (labels == 1)).all() & (labels.sum(1) == 1).all()):
+            raise ValueError("labels (batch, classes) are not one-hot: pass class indices (batch,)")
+        return labels.argmax(1)
+    if labels.shape != logits.shape[:1]:
+        raise ValueError(
+            f"labels have shape {tuple(labels.shape)}, expected ({len(logits)},): one class index an input"
+        )
+    if labels.is_floating_point() or labels.is_complex():
+        raise ValueError(f"labels are {labels.dtype}: class indices are integers, e.g. labels.long()")
+    check_labels(labels, logits)
+    return labels.long()
+
+
+def check_statistics(model: nn.Module) -> None:
+    """Raises ValueError if a BatchNorm couples the inputs of a batch in evaluation mode too."""
+    for name, module in model.named_modules():
+        if isinstance(module, _BatchNorm) and module.running_mean is None:
+            raise ValueError(
+                f"{name or 'the model'} ({type(module).__name__}) keeps no running statistics, so that an input's "
+                "gradient depends on the other inputs of its batch: set track_running_stats=True, or take GroupNorm"
+            )
 
 
 def check_labels(labels: Int[Tensor, "n"], logits: Float[Tensor, "batch classes"]) -> None:

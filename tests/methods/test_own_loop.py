@@ -121,7 +121,21 @@ def test_fused_attention_names_the_math_backend():
     [
         ({"strength": -1.0}, "must be finite and not negative"),
         ({"strength": float("nan")}, "must be finite and not negative"),
-        ({"mask": torch.full((5, 1, 3, 4), 255)}, "such as 255: pass a bool tensor"),
+        ({"mask": torch.full((5, 1, 3, 4), 255)}, r"such as 255: its two values are 0 and 255: pass mask > 0"),
+        ({"mask": torch.rand(5, 1, 3, 4)}, r"of a heatmap, the pixels above a threshold, e\.g\. mask >= 0\.5"),
+        ({"mask": torch.randn(5, 1, 3, 4)}, "of a heatmap"),
+        ({"mask": torch.ones(5, 1, 3, 4).numpy()}, r"mask is a ndarray: pass a tensor, e\.g\. torch\.as_tensor"),
+        ({"mask": None}, "mask is a NoneType"),
+        ({"labels": torch.tensor([0, 1, 2, 0, -1])}, r"range over \[-1, 2\]"),
+        ({"labels": torch.tensor([0.0, 1.0, 2.0, 0.0, 1.0])}, r"labels are torch\.float32.*labels\.long\(\)"),
+        ({"labels": torch.tensor([0, 1, 2, 0])}, r"labels have shape \(4,\), expected \(5,\)"),
+        ({"labels": torch.tensor([[0], [1], [2], [0], [1]])}, r"labels have shape \(5, 1\)"),
+        ({"labels": torch.full((5, 3), 1 / 3)}, "are not one-hot: pass class indices"),
+        ({"labels": torch.ones(5, 3)}, "are not one-hot"),
+        ({"labels": [0, 1, 2, 0, 1]}, "labels are a list"),
+        ({"inputs": torch.zeros(0, 1, 3, 4)}, "at least one input"),
+        ({"inputs": torch.full((5, 1, 3, 4), float("inf"))}, "input 0 of the batch is not finite"),
+        ({"inputs": torch.tensor([0.0, 1, 2, float("nan"), 4]).view(5, 1, 1, 1).expand(5, 1, 3, 4)}, "input 3 of"),
         ({"mask": torch.full((5, 1, 3, 4), float("nan"))}, "such as nan"),
         ({"mask": torch.ones(3, 4)}, "one mask per input"),
         ({"labels": torch.tensor([0, 1, 2, 0, 7])}, r"range over \[0, 7\]"),
@@ -134,3 +148,56 @@ def test_bad_input_is_named(change, message):
     arguments = {"inputs": x, "labels": y, "mask": mask, "strength": 1.0, **change}
     with warnings.catch_warnings(), pytest.raises(ValueError, match=message):
         rrr_loss(model(), **arguments)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64])
+@pytest.mark.usefixtures("shapes_unchecked")
+def test_labels_of_every_integer_type_and_one_hot_labels_give_the_same_loss(dtype):
+    network, (x, y, mask) = model(), data()
+    expected = rrr_loss(network, x, y, mask, 2.0)
+    assert torch.equal(rrr_loss(network, x, y.to(dtype), mask, 2.0), expected)
+    assert torch.equal(rrr_loss(network, x, F.one_hot(y, 3).to(dtype), mask, 2.0), expected)
+    assert torch.equal(rrr_loss(network, x, F.one_hot(y, 3).double(), mask, 2.0), expected)
+    assert torch.equal(
+        rrr_loss(network, x, F.one_hot(y, 3), torch.zeros_like(mask), 2.0), F.cross_entropy(network(x), y)
+    )
+
+
+class Returns(nn.Module):
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.dense, self.function = nn.Linear(12, 3).double(), function
+
+    def forward(self, x):
+        return self.function(self.dense(x.flatten(1)), x)
+
+
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda z, x: (z, x), "returns a tuple: wrap it in a module whose forward returns the logits alone"),
+        (lambda z, x: {"logits": z}, "returns a dict"),
+        (lambda z, x: [z], "returns a list"),
+        (lambda z, x: z[:, :, None, None].expand(-1, -1, 3, 4), r"returns \(5, 3, 3, 4\) for 5 inputs"),
+        (lambda z, x: z[:, 0], r"returns \(5,\) for 5 inputs, expected \(batch, classes\)"),
+        (lambda z, x: z.mean(0, keepdim=True), r"returns \(1, 3\) for 5 inputs"),
+        (lambda z, x: z.sum(), r"returns \(\) for 5 inputs"),
+    ],
+)
+@pytest.mark.usefixtures("shapes_unchecked")
+def test_an_output_that_is_not_one_row_of_logits_an_input_is_refused(function, message, strength):
+    x, y, mask = data()
+    with pytest.raises(ValueError, match=message):
+        rrr_loss(Returns(function), x, y, mask, strength)
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm1d, nn.SyncBatchNorm])
+@pytest.mark.parametrize("training", [True, False])
+def test_batchnorm_without_running_statistics_is_refused(norm, training):
+    layers = nn.Flatten(), nn.Linear(12, 8), norm(8, track_running_stats=False), nn.Linear(8, 3)
+    network, (x, y, mask) = nn.Sequential(*layers).double().train(training), data()
+    with pytest.raises(
+        ValueError, match=r"2 \(\w+\) keeps no running statistics.*track_running_stats=True, or take Group"
+    ):
+        rrr_loss(network, x, y, mask, 1.0)

@@ -10,6 +10,8 @@ the best features are constant ones.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -62,6 +64,7 @@ class AdversarialDebiasing:
         Raises:
             ValueError: lengths that differ, or one protected label only.
         """
+        replace(self)  # validates settings that were changed since the construction
         array = as_embeddings(embeddings)
         values, shortcuts = encoded(protected_labels, array)
         tasks, labels = encoded(np.zeros(len(array)) if task_labels is None else task_labels, array)

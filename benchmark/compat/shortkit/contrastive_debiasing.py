@@ -10,7 +10,7 @@ here.
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY
+from dataclasses import KW_ONLY, replace
 
 import numpy as np
 import torch
@@ -62,6 +62,7 @@ class ContrastiveDebiasing:
         Raises:
             ValueError: lengths that differ, one task label only, or a task label that occurs in one group only.
         """
+        replace(self)  # validates settings that were changed since the construction
         array = as_embeddings(embeddings)
         (tasks, labels), (_, shortcuts) = encoded(task_labels, array), encoded(group_labels, array)
         alone = [task for index, task in enumerate(tasks.tolist()) if len(np.unique(shortcuts[labels == index])) < 2]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import KW_ONLY
+from dataclasses import KW_ONLY, replace
 from math import prod
 from typing import Any, TypedDict
 
@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from ....datasets.base import as_mask
 from ....methods.base import cross_entropy
-from ....methods.own_loop import check_labels, rrr_penalty
+from ....methods.own_loop import check_labels, check_statistics, rrr_penalty
 from ....methods.targets import TargetName
 from .settings import SETTINGS, Count, Positive, Seed, Weight, seeded
 
@@ -100,12 +100,17 @@ class ExplanationRegularization:
                 nothing to train.
             RuntimeError: the loss is not finite, or the model has no input gradient.
         """
+        replace(self)  # validates settings that were changed since the construction
         images = torch.as_tensor(images).detach()
         if images.dim() != 4 or not len(images) or not images.is_floating_point():
             raise ValueError(
                 f"images are {images.dtype} of shape {tuple(images.shape)}, expected at least one, as floats of "
                 "(n, channels, rows, columns), e.g. images.float() / 255"
             )
+        finite = torch.isfinite(images).flatten(1).all(1)
+        if not bool(finite.all()):
+            raise ValueError(f"image {int((~finite).nonzero()[0])} is not finite: leave it out, or repair it")
+        check_statistics(model)
         indices, masks = label_indices(labels, self.classes), masks_for(shortcut_masks, images.shape)
         if len(indices) != len(images):
             raise ValueError(f"{len(indices)} labels for {len(images)} images: give one each")

@@ -9,7 +9,7 @@ Kirichenko et al. fit on inputs that the embedding was not trained on, and choos
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY
+from dataclasses import KW_ONLY, replace
 from typing import Literal
 
 import numpy as np
@@ -61,6 +61,7 @@ class LastLayerRetraining:
         Raises:
             ValueError: lengths that differ, one task label only, or no task label that occurs in two groups.
         """
+        replace(self)  # validates settings that were changed since the construction
         hidden = as_embeddings(embeddings).astype(np.float64)
         self.classes_, labels = encoded(task_labels, hidden)
         _, shortcuts = encoded(group_labels, hidden)

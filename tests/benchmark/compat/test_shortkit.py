@@ -232,7 +232,7 @@ def test_fault_mode_gradients_and_device_are_not_given_back(training):
 def test_fault_the_model_is_not_given_back_when_fit_raises():
     network = model().eval()
     with pytest.raises(RuntimeError, match="epoch 1"):
-        fit(network, images=torch.full((N, CHANNELS, SIDE, SIDE), torch.nan, dtype=torch.float64))
+        fit(network, lr=1.7e308, batch_size=1)
     assert not network.training
     assert network[1].weight.grad is None
 
@@ -279,7 +279,12 @@ def test_a_step_on_a_gpu_does_not_wait_for_it_and_the_model_comes_back(recwarn):
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [(255.0, "such as 255: pass a bool tensor"), (-1.0, "such as -1"), (np.nan, "such as nan"), (0.5, "such as 0.5")],
+    [
+        (255.0, "such as 255: its two values are 0 and 255: pass mask > 0"),
+        (-1.0, "such as -1"),
+        (np.nan, "such as nan"),
+        (0.5, "such as 0.5"),
+    ],
 )
 def test_fault_masks_of_any_value_are_accepted(value, message):
     network, (_, _, masks) = model(), data()
@@ -288,10 +293,23 @@ def test_fault_masks_of_any_value_are_accepted(value, message):
     assert torch.equal(weights(network), weights(model()))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_fault_an_image_that_is_not_finite_ruins_the_weights(value):
+    network, (images, _, _) = model(), data()
+    images[3, 0, 1, 1] = value
+    with pytest.raises(ValueError, match="image 3 is not finite"):
+        fit(network, images=images)
+    assert torch.equal(weights(network), weights(model()))
+
+
 @pytest.mark.parametrize("strength", [-1, float("nan"), float("inf")])
 def test_fault_lambda_of_any_value_is_accepted(strength):
     with pytest.raises(ValueError, match=f"lambda_rrr[^$]*input_value={strength}"):
         ExplanationRegularization(lambda_rrr=strength)
+    made, (images, labels, masks) = ExplanationRegularization(), data()
+    made.lambda_rrr = strength
+    with pytest.raises(ValueError, match=f"lambda_rrr[^$]*input_value={strength}"):
+        made.fit(model(), images, labels, masks)
 
 
 def test_fault_masks_with_a_channel_axis_raise():
