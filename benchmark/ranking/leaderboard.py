@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from .selection import NoEligibleStrength, headline, rule_named, select
 from .statistics import interval
@@ -18,6 +18,9 @@ _NAMES = ["dataset", "network", "training", "protocol", "mitigation", "masks"]
 _RUN = [*_NAMES, "strength", "seed", "run_key", "sweep_key", "status", "needs", "error"]
 _ROW = [*_NAMES, "rule", "strength", "seeds", "needs", "note", "sweep_key"]
 INDEPENDENT = "mask-independent"
+UNTRAINED = "untrained"
+ABOVE_CHANCE = 0.1
+"""Of the way from chance to every input right: less, and a network that never flips has nothing to flip."""
 
 
 def rank_mitigations(runs: pd.DataFrame, rule: str) -> pd.DataFrame:
@@ -33,7 +36,8 @@ def rank_mitigations(runs: pd.DataFrame, rule: str) -> pd.DataFrame:
         metrics of the runs, `regret` (headline accuracy lost to the oracle's choice, by seed), `mask_effect` (headline
         accuracy with true masks minus that with wrong masks at the same strength, by seed) where both were run, and
         `seconds_over_erm` where the sweep has ERM. The note is `mask-independent` where the mask effect's interval
-        reaches 0.
+        reaches 0, and `untrained` where the network of a seed is near chance on the data that it was trained on:
+        such a row stands below the others of its sweep, whatever its reliance.
 
     Raises:
         UnknownRule: no rule has this name.
@@ -52,7 +56,8 @@ def rank_mitigations(runs: pd.DataFrame, rule: str) -> pd.DataFrame:
     compared = ["regret", *(["mask_effect"] if wrong else [])]
     columns = [f"{metric}{end}" for metric in [*measured, *compared] for end in ("", ":low", ":high")]
     board = pd.DataFrame(rows, columns=[*_ROW, *columns])
-    return _sorted(board.assign(score=-headline(board)), ["score", "mitigation", "masks"]).drop(columns="score")
+    placed = board.assign(score=-headline(board), untrained=board["note"] == UNTRAINED)
+    return _sorted(placed, ["untrained", "score", "mitigation", "masks"]).drop(columns=["score", "untrained"])
 
 
 def unranked_mitigations(runs: pd.DataFrame, rule: str = "val_iid") -> pd.DataFrame:
@@ -106,7 +111,20 @@ def _row(
     row |= {"rule": rule, "strength": strength, "seeds": len(values)}
     for metric, mean, low, high in zip([*measured, "regret", "mask_effect"], *interval(values), strict=True):
         row |= {metric: mean, f"{metric}:low": low, f"{metric}:high": high}
-    return row | {"note": INDEPENDENT if row["mask_effect:low"] <= 0 else ""}
+    independent = INDEPENDENT if row["mask_effect:low"] <= 0 else ""
+    return row | {"note": UNTRAINED if untrained(own[chosen]).any() else independent}
+
+
+def untrained(runs: pd.DataFrame) -> Bool[np.ndarray, "runs"]:
+    """Whether each run's network is near chance, or predicts one class, where the shortcut helps as in training.
+
+    By the mean of its accuracies within each class, which is 1 / classes for a network that guesses or always says the
+    same. False for records without accuracies by class (protocol 1.0).
+    """
+    classes = runs.filter(regex=r"^class_accuracy/aligned/\d+$").to_numpy(float)
+    count = np.maximum((~np.isnan(classes)).sum(1), 1)
+    balanced, chance = np.nansum(classes, axis=1) / count, 1 / count
+    return (count > 1) & (balanced - chance < ABOVE_CHANCE * (1 - chance))
 
 
 def _regret(own: pd.DataFrame, strength: float) -> Float[np.ndarray, "seeds"]:

@@ -3,9 +3,10 @@
     a_d = (x_d - b_d) * m_d,    m = dz_t/dx with (f(x) - f(b)) / (x - b) for the derivative of every nonlinear layer f
 
 Complete: the attributions of an input sum to z_t(x) - z_t(b), if every nonlinearity is a module with a rule in captum:
-ReLU, ELU, LeakyReLU, Sigmoid, Tanh, Softplus, Softmax, MaxPool. Other nonlinearities are passed by their gradient, and
-a module that is applied twice is an error. Inputs are explained singly, because captum 0.9 takes the first input's
-gradient for all inputs where the input of a max-pool equals the baseline's (issue 1276 of captum).
+ReLU, ELU, LeakyReLU, Sigmoid, Tanh, Softplus, Softmax, MaxPool. Other nonlinearities, functional ReLUs among them, are
+passed by their gradient, and a warning names the gap; a module that is applied twice is an error. Inputs are explained
+singly, because captum 0.9 takes the first input's gradient for all inputs where the input of a max-pool equals the
+baseline's (issue 1276 of captum).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .base import Explainer, ForwardFunction, explainers
-from .layers import as_module, differentiable, without_captums_warnings
+from .layers import as_module, caution_incomplete, differentiable, without_captums_warnings
 
 
 @explainers.register
@@ -42,4 +43,8 @@ class DeepLIFT(Explainer):
         from captum.attr import DeepLift
 
         with without_captums_warnings():
-            return DeepLift(as_module(network)).attribute(differentiable(inputs), baselines, target).detach()
+            attributions, delta = DeepLift(as_module(network)).attribute(
+                differentiable(inputs), baselines, target, return_convergence_delta=True
+            )
+        caution_incomplete(self.id, attributions, delta)
+        return attributions.detach()

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from .base import Explainer, ForwardFunction, explainers
-from .layers import as_module, convolution, differentiable, without_captums_warnings
+from .layers import as_module, caution_functional_relus, convolution, differentiable, without_captums_warnings
 
 
 @explainers.register
@@ -42,6 +42,7 @@ class GuidedGradCAM(Explainer):
         from captum.attr import GuidedGradCam
 
         module = as_module(network)
+        caution_functional_relus(self.id, module, inputs)
         captum = GuidedGradCam(module, convolution(module, inputs, self.layer))
         with without_captums_warnings():
             return captum.attribute(differentiable(inputs), target, interpolate_mode="bilinear").detach()

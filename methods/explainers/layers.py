@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.graph import Node
 from torch.nn import functional as F
 
 from ...datasets.registry import nearest
@@ -93,6 +95,60 @@ def over_inputs(
         )
     enlarged = F.interpolate(maps.detach().sum(1, keepdim=True), inputs.shape[2:], mode="bilinear", align_corners=False)
     return enlarged.expand_as(inputs)
+
+
+COMPLETE = 1e-3
+"""Share of an input's absolute attributions by which their sum may miss the logits' difference; rounding is less."""
+
+
+def caution_incomplete(
+    explainer: str, attributions: Float[Tensor, "batch *features"], delta: Float[Tensor, "batch"]
+) -> None:
+    """Warns if an input's attributions do not sum to the difference of its logits.
+
+    Args:
+        delta: the sum less the difference, as captum returns it.
+    """
+    missed = delta.detach().abs().max()
+    if bool((delta.abs() > COMPLETE * attributions.abs().flatten(1).sum(1) + 1e-6).any()):
+        warnings.warn(
+            f"{explainer}: attributions do not sum to the difference of the logits, by {missed:.3g} for one input: a "
+            "nonlinearity of the network is no module with a rule in captum (F.relu, GELU, attention) and was "
+            "passed by its gradient. Use modules such as nn.ReLU, or integrated gradients",
+            stacklevel=2,
+        )
+
+
+def caution_functional_relus(explainer: str, module: nn.Module, inputs: Float[Tensor, "batch *features"]) -> None:
+    """Warns if ReLUs are computed outside of `nn.ReLU` modules, whose gradient alone captum replaces."""
+    calls: list[nn.Module] = []
+    relus = [layer for layer in module.modules() if isinstance(layer, nn.ReLU)]
+    handles = [layer.register_forward_hook(lambda layer, *_: calls.append(layer)) for layer in relus]
+    try:
+        with torch.enable_grad():
+            output = module(differentiable(inputs[:1]))
+    finally:
+        for handle in handles:
+            handle.remove()
+    computed = sum(node.name().startswith("ReluBackward") for node in _nodes(output))
+    if computed > len(calls):
+        warnings.warn(
+            f"{explainer}: {computed - len(calls)} of {computed} ReLUs are functions (F.relu, torch.relu), which "
+            "captum passes by their gradient: it replaces the gradient of nn.ReLU modules alone. Use nn.ReLU modules",
+            stacklevel=2,
+        )
+
+
+def _nodes(output: Tensor) -> set[Node]:
+    """The nodes of the graph that an output was computed by."""
+    seen: set[Node] = set()
+    left = [output.grad_fn]
+    while left:
+        node = left.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            left += [previous for previous, _ in node.next_functions]
+    return seen
 
 
 @contextmanager

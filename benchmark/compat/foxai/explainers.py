@@ -14,7 +14,13 @@ from torch import Tensor, nn
 
 from ....datasets.registry import nearest
 from ....methods.explainers.base import seed_global_draws, undisturbed_draws
-from ....methods.explainers.layers import as_module, differentiable, without_captums_warnings
+from ....methods.explainers.layers import (
+    as_module,
+    caution_functional_relus,
+    caution_incomplete,
+    differentiable,
+    without_captums_warnings,
+)
 from .baselines import Baselines, baselines_for
 from .layers import name_of
 
@@ -22,6 +28,10 @@ Target = int | tuple[int, ...] | Tensor | list[int] | list[tuple[int, ...]] | No
 """A class for all inputs, or one for each; tuples index outputs of more than two dimensions."""
 
 OURS = {"self", "inputs", "target", "baselines", "return_convergence_delta", "show_progress", "verbose"}
+OF_RELUS = {"GuidedBackprop", "Deconvolution", "GuidedGradCam"}
+"""Algorithms that replace the gradient of ReLUs."""
+COMPLETE = {"DeepLift", "DeepLiftShap"}
+"""Algorithms whose attributions sum to the difference of the logits, if every nonlinearity has a rule."""
 EMPTY = "the attribution is empty, of shape {shape}: give one image at least, that the layer sees"
 
 
@@ -104,10 +114,20 @@ class CVExplainer:
             several = baselines_for(baselines, inputs, seed, distribution=self.distribution)
             compared = [{"baselines": self._rows(one)} for one in several]
         found = []
+        complete = self.algorithm in COMPLETE and multiply_by_inputs
+        if complete:
+            options["return_convergence_delta"] = True
         with undisturbed_draws(inputs.device), without_captums_warnings():
+            if self.algorithm in OF_RELUS:
+                caution_functional_relus(type(self).__name__, copied, inputs)
             for against in compared:
                 seed_global_draws(seed, inputs.device)
-                found.append(_whole(explainer.attribute(inputs, target=pred_label_idx, **against, **options)))
+                attributions = explainer.attribute(inputs, target=pred_label_idx, **against, **options)
+                if complete and len(attributions) == 2:  # an empty attribution has no gap
+                    attributions, delta = attributions
+                    gaps = delta.view(len(inputs), -1).mean(1)  # DeepLIFT SHAP has a gap for each baseline
+                    caution_incomplete(type(self).__name__, attributions, gaps)
+                found.append(_whole(attributions))
         return torch.stack(found).mean(0) if len(found) > 1 else found[0]
 
     def prepared(self, model: nn.Module) -> nn.Module:

@@ -18,6 +18,7 @@ from rrrbench.benchmark.suite.training import Training
 from rrrbench.datasets import make
 from rrrbench.datasets.registry import UnknownName
 from rrrbench.methods.explainers.base import Explainer, explainers
+from rrrbench.methods.mitigations.erm import ERM
 from tiny import tiny_suite
 from typer.testing import CliRunner
 
@@ -87,10 +88,13 @@ def test_a_blind_network_never_flips_and_one_that_sees_masks_alone_does_nothing_
 def test_seeds_whose_masks_cover_different_pixels_do_not_share_a_stack():
     draws = [make("decoy", seed, base="digits") for seed in (0, 1)]
     strengths = torch.zeros(2, 1)
-    assert Trainer(networks.resolve("blinkered"), draws, Training(), strengths)
+    assert Trainer(networks.resolve("blinkered"), draws, Training(), strengths).alike
     draws[1] = replace(draws[1], environments={"clean": draws[1].test("clean")})  # without a mask
-    with pytest.raises(ValueError, match="give each seed a stack of its own"):
-        Trainer(networks.resolve("blinkered"), draws, Training(), strengths)
+    apart = Trainer(networks.resolve("blinkered"), draws, Training(), strengths, engine="stacked")
+    with pytest.raises(
+        ValueError, match="differ from seed to seed in more than their parameters: take single, or auto"
+    ):
+        ERM().fit(apart)
 
 
 # What is measured, and under which key.

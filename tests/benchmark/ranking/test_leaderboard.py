@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from ranked_runs import METRICS, a_sweep, by_hand, records, with_controls
-from rrrbench.benchmark.ranking.leaderboard import rank_mitigations, unranked_mitigations
+from rrrbench.benchmark.ranking.leaderboard import UNTRAINED, rank_mitigations, unranked_mitigations, untrained
 from rrrbench.benchmark.ranking.selection import RULES
 from rrrbench.benchmark.ranking.statistics import interval
 
@@ -121,3 +121,52 @@ def test_two_trainings_are_two_sweeps_with_their_own_cost_mask_effect_and_regret
     other = both[both["sweep_key"] == "d n long"].set_index(["mitigation", "masks"])
     assert other.loc[("rrr", "true"), "mask_effect"] == pytest.approx(0.45)
     assert other.loc[("rrr", "true"), "seconds_over_erm"] == 1.0
+
+
+def by_class(*accuracies: float) -> dict[str, float]:
+    return {f"class_accuracy/aligned/{k}": accuracy for k, accuracy in enumerate(accuracies)}
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "expected"),
+    [
+        ((1.0, 0.0), True),  # says one class
+        ((0.5, 0.42), True),  # guesses: 0.46 in the mean
+        ((0.55, 0.53), True),
+        ((0.9, 0.3), False),
+        ((0.7, 0.55), False),
+        ((0.0, 0.0, 1.0), True),
+        ((0.1,) * 10, True),
+        ((0.18,) * 10, True),
+        ((0.2,) * 10, False),
+        ((0.0, 1.0, 1.0), False),  # misses a class altogether
+        ((0.02,) * 5, True),  # worse than chance
+        ((1.0,), False),  # a single class is no evidence
+        ((), False),  # a record of protocol 1.0
+    ],
+)
+def test_a_network_near_chance_is_untrained(accuracies, expected):
+    assert untrained(pd.DataFrame([by_class(*accuracies)], index=[0])).tolist() == [expected]
+
+
+def test_an_untrained_row_is_marked_and_stands_below_the_others_whatever_its_reliance():
+    runs = records()
+    is_rrr = runs.mitigation == "rrr"
+    runs = runs.assign(**{name: np.where(is_rrr, 0.1, 0.9) for name in by_class(*[0] * 10)})
+    runs.loc[is_rrr, "accuracy/random"] = 1.0
+    runs.loc[is_rrr, "flip_rate"] = 0.0
+    board = rank_mitigations(runs, "val_iid")
+    assert board.mitigation.iloc[-1] == "rrr"
+    assert dict(zip(board.mitigation, board.note == UNTRAINED, strict=True)) == {
+        name: name == "rrr" for name in board.mitigation
+    }
+
+
+def test_one_untrained_seed_marks_the_row():
+    runs = records(seeds=3)
+    runs = runs.assign(**by_class(*[0.9] * 10))
+    last = (runs.mitigation == "rrr") & (runs.seed == runs.seed.max())
+    runs.loc[last, list(by_class(*[0] * 10))] = 0.1
+    board = rank_mitigations(runs, "val_iid").set_index("mitigation")
+    assert board.note["rrr"] == UNTRAINED
+    assert board.note["erm"] != UNTRAINED
