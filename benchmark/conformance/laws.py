@@ -16,10 +16,7 @@ from ...methods.mitigations.erm import ERM
 from ...methods.network import Net
 from ..engine.plan import Engine
 from .small import small_dataset, small_network, small_trainer, trainer_for, without_masks
-
-
-class Violation(AssertionError):
-    """A law that a mitigation breaks."""
+from .violation import require, same_numbers
 
 
 def strength_0_is_erm(mitigation: Mitigation, engine: Engine = "stacked") -> None:
@@ -27,11 +24,11 @@ def strength_0_is_erm(mitigation: Mitigation, engine: Engine = "stacked") -> Non
     fitted, erm = (
         method.fit(trainer_for(mitigation, engine=engine, dtype=torch.float32)) for method in (mitigation, ERM())
     )
-    _require(
+    require(
         _same_bits(fitted.parameters, erm.parameters, slice(0, 1)),
         "at strength 0 the trained parameters are not ERM's, bit for bit: is the term multiplied by the strength?",
     )
-    _require(
+    require(
         mitigation.degenerate or not _same_bits(fitted.parameters, erm.parameters, slice(1, 2)),
         "at strength 0.5 the trained parameters are ERM's: the right-reason term does nothing",
     )
@@ -43,7 +40,7 @@ def an_empty_mask_is_erm(mitigation: Mitigation) -> None:
     fitted, erm = (
         method.fit(small_trainer(draws=draws, network=network, dtype=torch.float32)) for method in (mitigation, ERM())
     )
-    _require(
+    require(
         _same_bits(fitted.parameters, erm.parameters, slice(None)),
         "where no input has a mask the trained parameters are not ERM's: the term must vanish outside the masks",
     )
@@ -54,8 +51,8 @@ def the_right_reason_term_is_alive(mitigation: Mitigation) -> None:
     liveness = mitigation.fit(trainer_for(mitigation)).liveness
     for when in ("start", "middle", "end"):
         at_zero, at_half = liveness[when][:, 0], liveness[when][:, 1]
-        _require(bool((at_zero == 0).all()), f"at strength 0 the right-reason term has a gradient ({when})")
-        _require(
+        require(bool((at_zero == 0).all()), f"at strength 0 the right-reason term has a gradient ({when})")
+        require(
             bool((at_half > 0).all()),
             f"the right-reason term's gradient is zero at strength 0.5 ({when}): is it detached, or constant?",
         )
@@ -83,7 +80,7 @@ def the_batch_size_does_not_matter(mitigation: Mitigation) -> None:
         return torch.stack(mitigation.terms(net, part, strength))
 
     thirds = torch.stack([terms(slice(start, start + 8)) for start in (0, 8, 16)])
-    _same_numbers(thirds.mean(0), terms(slice(0, 24)), 1e-12, 1e-15, "the terms of 24 inputs and of three times 8")
+    same_numbers(thirds.mean(0), terms(slice(0, 24)), 1e-12, 1e-15, "the terms of 24 inputs and of three times 8")
 
 
 def stacked_or_alone(mitigation: Mitigation, pixel_range: Any = "unit") -> None:
@@ -94,9 +91,9 @@ def stacked_or_alone(mitigation: Mitigation, pixel_range: Any = "unit") -> None:
         for engine in ("stacked", "single")
     )
     for name, value in stacked.parameters.items():
-        _same_numbers(value, single.parameters[name], 1e-7, 1e-9, f"{name}, trained in a stack and alone,")
+        same_numbers(value, single.parameters[name], 1e-7, 1e-9, f"{name}, trained in a stack and alone,")
     for name, curve in stacked.curves.items():
-        _same_numbers(curve, single.curves[name], 1e-7, 1e-9, f"the curve of {name}, in a stack and alone,")
+        same_numbers(curve, single.curves[name], 1e-7, 1e-9, f"the curve of {name}, in a stack and alone,")
 
 
 def nothing_global_changes(mitigation: Mitigation) -> None:
@@ -105,12 +102,12 @@ def nothing_global_changes(mitigation: Mitigation) -> None:
     modes = [module.training for module in trainer.modules]
     before = torch.get_rng_state()
     mitigation.fit(trainer)
-    _require(
+    require(
         torch.equal(before, torch.get_rng_state()),
         "the global random state moved: draw in augment, from its `generator` argument",
     )
-    _require([module.training for module in trainer.modules] == modes, "a module's training mode changed")
-    _require(
+    require([module.training for module in trainer.modules] == modes, "a module's training mode changed")
+    require(
         all(parameter.grad is None for module in trainer.modules for parameter in module.parameters()),
         "a module's parameters have a .grad: use torch.func, not .backward()",
     )
@@ -130,18 +127,6 @@ def laws(mitigation: Mitigation) -> dict[str, Callable[[Mitigation], None]]:
         "4 stacked or alone, the same numbers": stacked_or_alone,
         "5 nothing global changes": nothing_global_changes,
     }
-
-
-def _require(holds: bool, message: str) -> None:
-    if not holds:
-        raise Violation(message)
-
-
-def _same_numbers(actual: Tensor, expected: Tensor, rtol: float, atol: float, subject: str) -> None:
-    try:
-        torch.testing.assert_close(actual, expected, rtol=rtol, atol=atol)
-    except AssertionError as error:
-        raise Violation(f"{subject} differ: {error}") from error
 
 
 def _same_bits(a: Mapping[str, Tensor], b: Mapping[str, Tensor], columns: slice) -> bool:

@@ -53,6 +53,15 @@ def small_dataset(seed: int = 0, n: int = 24, signal: float = 0.4, correlation: 
     return ShortcutDataset("small", seed, torch.arange(CLASSES), train, validation, test, clean_train=clean)
 
 
+def trained_part(dataset: ShortcutDataset, n: int) -> ShortcutDataset:
+    """The dataset with the first `n` inputs of its training and validation splits."""
+
+    def first(split: Split) -> Split:
+        return Split(split.inputs[:n], split.labels[:n], split.masks[:n], split.shortcuts[:n])
+
+    return replace(dataset, train=first(dataset.train), validation=first(dataset.validation))
+
+
 def without_masks(dataset: ShortcutDataset) -> ShortcutDataset:
     """Empties the masks of the training inputs."""
     return replace(dataset, train=replace(dataset.train, masks=torch.zeros_like(dataset.train.masks)))

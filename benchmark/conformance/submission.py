@@ -20,7 +20,8 @@ from ..store.frames import flat
 from ..suite.loading import load_suite, parse_suite
 from ..suite.protocol import PROTOCOL_VERSION
 from ..suite.sweep import Suite
-from .laws import Violation, laws
+from .laws import laws
+from .violation import Violation
 
 RULE = "knee"
 MOST_STRENGTHS = 5

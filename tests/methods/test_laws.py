@@ -7,6 +7,7 @@ from typing import ClassVar
 import pytest
 import torch
 from rrrbench.benchmark.conformance import laws
+from rrrbench.benchmark.conformance.violation import Violation
 from rrrbench.benchmark.engine import tracing
 from rrrbench.methods.base import Mitigation, Terms, mitigations
 from rrrbench.methods.fitting import Fitted
@@ -51,7 +52,7 @@ def test_law_2_catches_a_detached_penalty():
             right_answer, right_reason = super().terms(net, batch, strength)
             return Terms(right_answer, right_reason.detach())
 
-    with pytest.raises(laws.Violation, match="gradient is zero"):
+    with pytest.raises(Violation, match="gradient is zero"):
         laws.the_right_reason_term_is_alive(Detached())
 
 

@@ -8,17 +8,15 @@ from typing import ClassVar
 
 import pytest
 import torch
+from rrrbench.benchmark.conformance.network_laws import a_plain_loop_trains_the_same
 from rrrbench.benchmark.engine.trainer import Trainer
 from rrrbench.benchmark.networks.base import NetworkRecipe
 from rrrbench.benchmark.suite.training import Training
-from rrrbench.datasets.base import generator
-from rrrbench.methods.base import Mitigation
 from rrrbench.methods.mitigations.erm import ERM
 from rrrbench.methods.mitigations.rrr import RRR
 from small import small_dataset
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils import parametrizations
 
 SIDE, WIDTH, CLASSES = 6, 6, 3
@@ -248,54 +246,11 @@ def recipe(layers) -> NetworkRecipe:
     return Anything()
 
 
-def trainer(network: NetworkRecipe, engine: str) -> Trainer:
-    draws = [small_dataset(seed) for seed in (0, 1)]
-    strengths = torch.tensor([[0.0, 2.0]] * 2, dtype=torch.float64)
-    return Trainer(network, draws, TRAINING, strengths, engine=engine, dtype=torch.float64)
-
-
-def penalty(logits: Tensor, inputs: Tensor, masks: Tensor) -> Tensor:
-    (gradient,) = torch.autograd.grad(logits.log_softmax(1).sum(), inputs, create_graph=True)
-    return (gradient * masks).square().flatten(1).sum(1).mean()
-
-
-def plain_loop(network: NetworkRecipe, mitigation: Mitigation, seed: int, strength: float) -> dict[str, Tensor]:
-    """The parameters of a run, by a loop that knows nothing of the engine."""
-    draw = small_dataset(seed)
-    module = network.build(draw, seed).double()
-    optimizer = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], TRAINING.learning_rate)
-    order = torch.Generator().manual_seed(int(generator(seed, "order").integers(2**63)))
-    batch = draw.train.batch()
-    for _ in range(TRAINING.epochs):
-        for rows in torch.randperm(len(batch.labels), generator=order).split(TRAINING.batch_size):
-            inputs = batch.inputs[rows].double().requires_grad_()
-            optimizer.zero_grad()
-            with sdpa_kernel(SDPBackend.MATH):
-                logits = module(inputs)
-                loss = F.cross_entropy(logits, batch.labels[rows])
-                if isinstance(mitigation, RRR):
-                    loss = loss + strength * penalty(logits, inputs, batch.masks[rows])
-                loss.backward()
-            optimizer.step()
-    return {name: value.detach() for name, value in module.named_parameters()}
-
-
-def assert_equals_plain_loops(network: NetworkRecipe, mitigation: Mitigation, engine: str) -> None:
-    one = trainer(network, engine)
-    fitted = mitigation.fit(one)
-    for row, seed in enumerate((0, 1)):
-        for column, strength in enumerate((0.0, 2.0)):
-            expected = plain_loop(network, mitigation, seed, strength)
-            assert fitted.parameters.keys() == expected.keys()
-            for name, value in expected.items():
-                torch.testing.assert_close(fitted.parameters[name][row, column], value, rtol=1e-7, atol=1e-9)
-
-
 @pytest.mark.parametrize("mitigation", [ERM(), RRR()], ids=lambda mitigation: mitigation.id)
 @pytest.mark.parametrize("engine", ["stacked", "single"])
 @pytest.mark.parametrize("layers", STACKED.values(), ids=STACKED)
 def test_every_network_is_trained_as_by_a_plain_loop(layers, engine, mitigation):
-    assert_equals_plain_loops(recipe(layers), mitigation, engine)
+    a_plain_loop_trains_the_same(recipe(layers), mitigation, engine)
 
 
 @pytest.mark.parametrize("mitigation", [ERM(), RRR()], ids=lambda mitigation: mitigation.id)
@@ -305,8 +260,8 @@ def test_where_runs_cannot_be_stacked_auto_trains_them_one_by_one_and_says_so_on
 
     plan._SAID.clear()
     network = recipe(layers)
-    assert_equals_plain_loops(network, mitigation, "auto")
-    mitigation.fit(trainer(network, "auto"))
+    a_plain_loop_trains_the_same(network, mitigation, "auto")
+    a_plain_loop_trains_the_same(network, mitigation, "auto")
     (said,) = [record.message for record in caplog.records if "run by run" in record.message]
     assert "anything" in said
 

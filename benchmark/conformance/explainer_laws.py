@@ -1,0 +1,84 @@
+"""The laws of an explainer: one number an input value, the same in every batch, and nothing is left changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ...methods.explainers.base import Explainer
+from .small import CLASSES, SIDE
+from .violation import require, same_numbers
+
+N = 5
+
+
+def attributions_have_the_inputs_shape(explainer: Explainer) -> None:
+    """1: an attribution for each value of an input, finite, without a graph; none for no inputs."""
+    network, inputs, target = _question()
+    attributions = explainer.attribute(network, inputs, target)
+    shape = tuple(attributions.shape)
+    require(attributions.shape == inputs.shape, f"attributions are {shape} for inputs {tuple(inputs.shape)}")
+    require(attributions.dtype == inputs.dtype, f"attributions are {attributions.dtype} for inputs {inputs.dtype}")
+    require(bool(torch.isfinite(attributions).all()), "attributions are not finite")
+    require(not attributions.requires_grad, "attributions keep their graph: return them detached")
+    require(
+        explainer.attribute(network, inputs[:0], target[:0]).shape == inputs[:0].shape, "no inputs give attributions"
+    )
+
+
+def an_input_is_attributed_the_same_in_any_batch(explainer: Explainer) -> None:
+    """2: alone, in a batch, and a second time, an input has the same attributions."""
+    network, inputs, target = _question()
+    together = explainer.attribute(network, inputs, target)
+    alone = torch.cat([explainer.attribute(network, inputs[[n]], target[[n]]) for n in range(N)])
+    same_numbers(together, alone, 1e-7, 1e-9, "attributions in a batch and alone")
+    require(
+        torch.equal(together, explainer.attribute(network, inputs, target)), "a second time they are others: seed them"
+    )
+
+
+def nothing_is_left_changed(explainer: Explainer) -> None:
+    """3: the network's modes, hooks, gradients and parameters, the inputs, and the global random state stay."""
+    network, inputs, target = _question()
+    network[0].eval()
+
+    def state() -> list[object]:
+        modules = list(network.modules())
+        return [
+            [module.training for module in modules],
+            [
+                (len(module._forward_hooks), len(module._forward_pre_hooks), len(module._backward_hooks))
+                for module in modules
+            ],
+            [(p.requires_grad, None if p.grad is None else p.grad.tolist(), p.tolist()) for p in network.parameters()],
+            [inputs.tolist(), inputs.requires_grad, inputs.grad],
+            torch.get_rng_state().tolist(),
+        ]
+
+    before = state()
+    explainer.attribute(network, inputs, target)
+    parts = ("a module's mode", "hooks", "parameters or their gradients", "the inputs", "the global random state")
+    changed = [part for part, was, now in zip(parts, before, state(), strict=True) if was != now]
+    require(not changed, f"{' and '.join(changed)} changed: do in `explain` only what is undone")
+
+
+def _question() -> tuple[nn.Sequential, Tensor, Tensor]:
+    """A network with a convolution, whose modes differ, inputs in [0, 1], and the classes that are asked for."""
+    draws = torch.Generator().manual_seed(1)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        width = 4 * (SIDE - 2) ** 2
+        network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(width, CLASSES))
+    inputs = torch.rand(N, 1, SIDE, SIDE, generator=draws, dtype=torch.float64)
+    return network.double(), inputs, torch.arange(N) % CLASSES
+
+
+def laws() -> dict[str, Callable[[Explainer], None]]:
+    """The laws of an explainer, by title."""
+    return {
+        "1 attributions have the inputs' shape": attributions_have_the_inputs_shape,
+        "2 an input is attributed the same in any batch": an_input_is_attributed_the_same_in_any_batch,
+        "3 nothing is left changed": nothing_is_left_changed,
+    }
