@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from .. import suites
+from ..store.server import is_sqlite, sqlite_path
 from ..store.whole import write_whole
 
 SOURCES = Path(__file__).parents[2]
@@ -21,9 +22,11 @@ SOURCES = Path(__file__).parents[2]
 
 def remember(suite: str, home: Path, uri: str, rule: str, keys: Iterable[str], table: str) -> None:
     """Notes the table of a suite of which every run is finished and shown."""
-    files = {key: _stamp(home, key) for key in keys}
-    note = {"fingerprint": _fingerprint(suite, uri, rule), "files": files, "table": table}
+    if not is_sqlite(uri):
+        return  # whether a server still has the runs, only the server knows
     with suppress(OSError):  # a full disk costs the next run two seconds
+        files = {str(path): _stamp(path) for path in [*(_record(home, key) for key in keys), *_beside(home, uri)]}
+        note = {"fingerprint": _fingerprint(suite, uri, rule), "files": files, "table": table}
         write_whole(_note(suite, home, rule), json.dumps(note).encode())
 
 
@@ -32,7 +35,7 @@ def table(suite: str, home: Path, uri: str, rule: str) -> str | None:
     try:
         note = json.loads(_note(suite, home, rule).read_bytes())
         same = note["fingerprint"] == _fingerprint(suite, uri, rule)
-        if same and all(_stamp(home, key) == stamp for key, stamp in note["files"].items()):
+        if same and all(_stamp(Path(path)) == stamp for path, stamp in note["files"].items()):
             return str(note["table"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         pass
@@ -44,17 +47,27 @@ def _note(suite: str, home: Path, rule: str) -> Path:
     return home / "tables" / f"{name}.json"
 
 
-def _stamp(home: Path, key: str) -> list[int]:
-    """Size and time of a finished run's file: another file has another time."""
-    found = os.stat(home / "records" / key[:2] / f"{key}.json")
+def _record(home: Path, key: str) -> Path:
+    return home / "records" / key[:2] / f"{key}.json"
+
+
+def _beside(home: Path, uri: str) -> list[Path]:
+    """The tables that the suite wrote, which another suite may have overwritten, and MLflow's database."""
+    beside = home / "leaderboard.csv", home / "leaderboard.md", sqlite_path(uri)
+    return [path for path in beside if path.is_file()]
+
+
+def _stamp(path: Path) -> list[int]:
+    """Size and time of a file: another file has another time."""
+    found = os.stat(path)
     return [found.st_size, found.st_mtime_ns]
 
 
 def _fingerprint(suite: str, uri: str, rule: str) -> str:
     """Of what the keys and the table depend on: the suite's file, rrrbench's code, the server, the rule, the data."""
     data = os.environ.get("RRRBENCH_DATA", "")
-    sha = hashlib.sha256(f"{uri} {rule} {data}".encode() + suites.path_of(suite).read_bytes())
+    sha = hashlib.sha256(f"{uri} {rule} {data} {Path.cwd()}".encode() + suites.path_of(suite).read_bytes())
     for folder in ("benchmark", "datasets", "methods"):
         for path in sorted((SOURCES / folder).rglob("*.py")):
-            sha.update(path.read_bytes())
+            sha.update(f"{path} {_stamp(path)}".encode())
     return sha.hexdigest()

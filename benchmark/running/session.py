@@ -95,6 +95,8 @@ class Session:
             self.records = self.store.finished(keys)
         self._deliver(self.records.values())
         due = set(keys) - self.records.keys()
+        if due:
+            self.store.require_writable()
         self._train(_left(stacks, self.records.keys()), due)
         if self._undelivered and time.monotonic() > self._away_since + ONCE_MORE_AFTER:
             self._away_since = -math.inf

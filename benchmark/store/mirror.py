@@ -17,7 +17,7 @@ from .experiment import Experiment
 from .record import Record
 from .records import RecordStore
 from .server import Away, away
-from .writing import RunWriter, tags_of
+from .writing import RunWriter, abandoned, tags_of
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -148,13 +148,14 @@ class Mirror(Experiment):
     def _leave_one_each(self, records: Sequence[Record]) -> None:
         """Takes away all but one run of each key, whatever other drivers logged meanwhile.
 
-        The first finished run by id stays. No driver takes it away, since none sees an earlier run: so a run is left,
-        whatever the drivers' clocks say.
+        The first finished run by id stays, and of the others go the later ones, and those that a killed driver left. An
+        earlier one that is still written stays: its driver finishes it, and then takes this one away. So the earliest
+        of all that were ever finished is never taken away, whatever the drivers' clocks say.
         """
         parent = self._parent(records[0])
         for runs in self._attempts(records).values():
             if finished := sorted((run for run in runs if run.info.status == "FINISHED"), key=_id):
-                superfluous = [run for run in runs if run is not finished[0]]
+                superfluous = [run for run in runs if _id(run) > _id(finished[0]) or _left_over(run)]
             else:
                 superfluous = sorted((run for run in runs if run.info.status == "FAILED"), key=_start)[:-1]
             for run in superfluous:
@@ -181,6 +182,10 @@ def _is_there(record: Record, attempts: Iterable[Run]) -> bool:
         or (record.status == "failed" and run.info.status == "FAILED" and run.data.tags.get("error") == error)
         for run in attempts
     )
+
+
+def _left_over(run: Run) -> bool:
+    return run.info.status == "FAILED" or (run.info.status != "FINISHED" and abandoned(run))
 
 
 def _by_stack(records: Iterable[Record]) -> list[list[Record]]:

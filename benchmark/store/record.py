@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ..suite.stack import Stack
 from .provenance import provenance
@@ -57,6 +57,15 @@ class Record(BaseModel):
     flips: list[tuple[int, int, int]] = []
     error: str = ""
     provenance: dict[str, str] = Field(default_factory=provenance)
+
+    @field_validator("configuration")
+    @classmethod
+    def _whole(cls, configuration: dict[str, Any]) -> dict[str, Any]:
+        """What pages, tables and MLflow read of it must be there."""
+        kinds = {"protocol": str, "dataset": dict, "network": dict, "training": dict}
+        if wrong := [name for name, kind in kinds.items() if not isinstance(configuration.get(name), kind)]:
+            raise ValueError(f"has no {', '.join(wrong)} as a run's configuration has")
+        return configuration
 
     @property
     def stack_key(self) -> str:

@@ -13,8 +13,10 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import torch
 from pydantic import ValidationError
@@ -35,6 +37,19 @@ class RecordStore:
 
     def __init__(self, home: Path) -> None:
         self.home = home
+
+    def require_writable(self) -> None:
+        """Raises OSError unless records can be kept here: before anything is trained, not after."""
+        for kind in ("records", "failed"):
+            try:
+                (self.home / kind).mkdir(parents=True, exist_ok=True)
+                with TemporaryFile(dir=self.home / kind):
+                    pass
+            except OSError as error:
+                raise OSError(
+                    f"results cannot be kept in {self.home / kind}: {error.strerror}. Make it a folder that can be "
+                    "written, or name another in RRRBENCH_HOME"
+                ) from error
 
     def put(self, record: Record, model: Mapping[str, Tensor] | None = None) -> None:
         """Keeps a run. A finished run's file is written last, once, and never changed.
@@ -73,6 +88,8 @@ class RecordStore:
             reason = f"it is of run {record.run_key[:12]}…, {record.status}"
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except IsADirectoryError:
+            reason = "it is a folder"
         except ValidationError as error:
             reason = _reason(error)
         self._set_aside(path, reason)
@@ -102,9 +119,10 @@ class RecordStore:
     def digest(self, dataset_key: str) -> str | None:
         """The digest with which this draw of a dataset was recorded; None if no run of it is."""
         try:
-            return self._draw(dataset_key).read_text() or None
+            noted = self._draw(dataset_key).read_bytes()
         except OSError:
             return None
+        return noted.decode() if re.fullmatch(rb"[0-9a-f]{64}", noted) else None  # else it is written anew
 
     @property
     def pictures(self) -> Path:

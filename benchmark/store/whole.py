@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from uuid import uuid4
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -17,12 +17,13 @@ def write_whole(path: Path, content: bytes) -> None:
         OSError: the folder cannot be made or written, or the disk is full; the place is then as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as partial:
-        try:
+    beside = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        with open(beside, "xb") as partial:  # with the rights that the user's files have, unlike a temporary file
             partial.write(content)
             partial.flush()
             os.fsync(partial.fileno())
-            os.replace(partial.name, path)
-        except BaseException:
-            os.unlink(partial.name)
-            raise
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -12,19 +13,42 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 from ...methods.fitting import CURVES
 from .record import Record
 from .records import RecordStore, picture_name, titled
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
+    from mlflow.entities import Metric, Run
 
 METRICS_A_REQUEST = 900
 """A request has room for 1,000 entities; the parameters are in the first."""
 PARAMETERS = ("dataset", "network", "training", "mitigation", "masks", "strength", "seed", "degenerate")
 RECORD = "record.json"
 """The artifact that holds a run's whole record."""
+
+
+WRITER = "writer"
+"""The tag with host and process of a run's driver."""
+WRITTEN = "written"
+"""The tag with the second at which the driver began to write."""
+ABANDONED_AFTER = 900.0
+"""Seconds after which a run that another host writes is taken for one whose driver was killed."""
+
+
+def _written_by() -> dict[str, str]:
+    return {WRITER: f"{socket.gethostname()} {os.getpid()}", WRITTEN: f"{time.time():.0f}"}
+
+
+def abandoned(run: Run) -> bool:
+    """Whether an unfinished run's driver is gone: its process, or, on another host, its time."""
+    host, _, process = run.data.tags.get(WRITER, "").rpartition(" ")
+    if host == socket.gethostname():
+        return not psutil.pid_exists(int(process))
+    written = run.data.tags.get(WRITTEN, "0")
+    return time.time() - float(written) > ABANDONED_AFTER
 
 
 class RunWriter:
@@ -58,7 +82,7 @@ class RunWriter:
             self.experiment_id,
             start_time=now - int(1000 * record.metrics.get("seconds", 0.0)),
             run_name=f"{titled(record.mitigation, record.masks)} {record.strength:.3g} seed {record.seed}",
-            tags={**tags_of(record), "mlflow.parentRunId": parent},
+            tags={**tags_of(record), "mlflow.parentRunId": parent, **_written_by()},
         )
         try:
             self._log_numbers(run.info.run_id, record, now)

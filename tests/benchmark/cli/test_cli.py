@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from rrrbench.benchmark.cli import app, recall
 from rrrbench.benchmark.store.frames import IDENTITY
 from rrrbench.benchmark.store.mirror import Mirror
 from rrrbench.benchmark.store.records import RecordStore
+from rrrbench.benchmark.store.server import sqlite_path
 from typer.testing import CliRunner
 
 SUITE = """
@@ -115,6 +117,15 @@ def test_the_last_table_is_forgotten_when_anything_differs(invoke, tmp_path, uri
         assert recall.table("own.toml", home, uri, "knee") is None
     note.write_bytes(content)
     assert recall.table("own.toml", home, uri, "knee") == printed
+    board = (home / "leaderboard.csv").read_bytes()
+    (home / "leaderboard.csv").unlink()
+    assert recall.table("own.toml", home, uri, "knee") is None
+    assert "6 of 6" in invoke("run", "own.toml", "--device", "cpu").stdout
+    assert (home / "leaderboard.csv").read_bytes() == board
+    assert recall.table("own.toml", home, uri, "knee") == printed
+    os.utime(sqlite_path(uri))  # somebody changed something in MLflow
+    assert recall.table("own.toml", home, uri, "knee") is None
+    assert "6 of 6" in invoke("run", "own.toml", "--device", "cpu").stdout
     record = next(home.glob("records/*/*.json"))
     record.write_bytes(record.read_bytes()[:50])
     assert recall.table("own.toml", home, uri, "knee") is None

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import socket
+import time
 
 import pytest
 from made_up import kept, made_up
 from mlflow_server import free_port
 from rrrbench.benchmark.metrics.base import metric
+from rrrbench.benchmark.store import writing
 from rrrbench.benchmark.store.mirror import Mirror
 from rrrbench.benchmark.store.records import RecordStore
 from rrrbench.benchmark.store.writing import METRICS_A_REQUEST, allowed
 from sqlalchemy import event
+
+NOBODY = 2**22 + 1
+"""A number that no process has: beyond Linux's largest."""
 
 
 @pytest.fixture
@@ -114,11 +121,49 @@ def test_runs_that_a_dead_driver_left_become_one_each(mirror, monkeypatch):
         killed.setattr(mirror.client, "set_terminated", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             mirror.writer.run(made_up()[0], parent)
+    unfinished = next(run for run in mirror.search("tags.kind = 'run'") if run.info.status == "RUNNING")
+    mirror.client.set_tag(unfinished.info.run_id, writing.WRITER, f"{socket.gethostname()} {NOBODY}")
     assert sorted(statuses(mirror)[made_up()[0].run_key]) == ["FINISHED", "FINISHED", "RUNNING"]
     assert not mirror.deliver(made_up())
     assert not mirror.deliver(made_up(), anew=True)
     mirror._leave_one_each(made_up())
     assert_each_run_once(mirror)
+
+
+@pytest.mark.parametrize(
+    ("writer", "age", "expected"),
+    [
+        (f"{socket.gethostname()} {os.getpid()}", 1e6, False),
+        (f"{socket.gethostname()} {NOBODY}", 0, True),
+        ("another-host 1", 0, False),
+        ("another-host 1", 1e6, True),
+        ("", 0, True),  # of a version that did not say
+    ],
+    ids=["this process", "a dead process", "elsewhere, now", "elsewhere, long ago", "unsaid"],
+)
+def test_a_run_is_abandoned_if_its_process_is_gone_or_its_time(mirror, writer, age, expected):
+    tags = {writing.WRITER: writer, writing.WRITTEN: f"{time.time() - age:.0f}"} if writer else {}
+    run = mirror.client.create_run(mirror.experiment_id, tags=tags)
+    assert writing.abandoned(run) == expected
+
+
+def test_two_drivers_that_see_each_other_half_never_take_both_runs_away(mirror, another, monkeypatch):
+    """The first has finished and looks while the second still writes; the second then finishes, and acts first."""
+    record = made_up()[0]
+    parent = mirror._parent(record)
+    with monkeypatch.context() as writing_still:
+        writing_still.setattr(another.client, "set_terminated", lambda *_: None)
+        mirror.writer.run(record, parent)
+        another.writer.run(record, parent)
+    theirs = next(run for run in another.search("tags.kind = 'run'") if run.info.status == "RUNNING")
+    seen = mirror._attempts([record])
+    another.client.set_terminated(theirs.info.run_id)
+    another._leave_one_each([record])
+    with monkeypatch.context() as late:
+        late.setattr(mirror, "_attempts", lambda _: seen)
+        mirror._leave_one_each([record])
+    mirror._leave_one_each([record])
+    assert statuses(mirror)[record.run_key] == ["FINISHED"]
 
 
 def test_of_failed_attempts_the_latest_is_kept_until_one_succeeds(mirror):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import threading
 
 import pytest
@@ -45,6 +46,10 @@ def test_a_failure_is_no_record_and_goes_when_the_run_is_finished(store):
     assert not list(store.home.glob("failed/*/*.json"))
 
 
+def changed(whole: bytes, **fields) -> bytes:
+    return json.dumps({**json.loads(whole), **fields}).encode()
+
+
 DAMAGE = {
     "empty": lambda whole: b"",
     "truncated": lambda whole: whole[: len(whole) // 2],
@@ -54,6 +59,10 @@ DAMAGE = {
     "a list": lambda whole: b"[]",
     "another version's": lambda whole: whole.replace(b'"format":2', b'"format":3'),
     "another run's": lambda whole: whole.replace(json.loads(whole)["run_key"].encode(), b"0" * 64),
+    "without a configuration": lambda whole: changed(whole, configuration={}),
+    "with another's training": lambda whole: changed(whole, configuration={"protocol": "2.0", "training": 3}),
+    "without numbers": lambda whole: changed(whole, metrics=None),
+    "with words for numbers": lambda whole: changed(whole, metrics={"accuracy/random": "much"}),
     "a failure": lambda whole: whole.replace(b'"status":"finished"', b'"status":"failed"'),
 }
 
@@ -71,16 +80,45 @@ def test_a_file_that_does_not_read_is_set_aside_under_its_name(store, damage, ca
     assert store.get(record.run_key) == record
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"0" * 10, b"0" * 65, b"Z" * 64, b"{}"])
 @pytest.mark.parametrize("kind", ["failed", "draws"])
-def test_what_lies_beside_the_records_may_be_damaged(store, kind):
+def test_what_lies_beside_the_records_may_be_damaged(store, kind, content):
     record = made_up()[0]
     store.put(made_up("failed", error="E")[0])
     kept(store, made_up()[1:])
     for path in (store.home / kind).glob("*/*"):
-        path.write_bytes(b"")
+        path.write_bytes(content)
     assert store.failed([record.run_key]) == {} or kind == "draws"
     store.put(record)
     assert store.get(record.run_key) == record
+    assert store.digest(record.dataset_key) == record.digest
+
+
+def test_a_folder_in_the_place_of_a_record_is_set_aside(store, caplog):
+    record = made_up()[0]
+    store.path(record.run_key).mkdir(parents=True)
+    assert store.get(record.run_key) is None
+    assert "it is a folder" in caplog.text
+    store.put(record)
+    assert store.get(record.run_key) == record
+
+
+@pytest.mark.parametrize("kind", ["", "records", "failed"])
+def test_a_file_in_the_place_of_a_folder_is_named_with_the_way_out(store, kind):
+    path = store.home / kind
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("no folder")
+    with pytest.raises(OSError, match=rf"results cannot be kept in {store.home}.*RRRBENCH_HOME"):
+        store.require_writable()
+
+
+def test_another_user_may_read_what_the_umask_lets_him(store):
+    before = os.umask(0o022)
+    try:
+        store.put(made_up()[0])
+    finally:
+        os.umask(before)
+    assert store.path(made_up()[0].run_key).stat().st_mode & 0o777 == 0o644
 
 
 def test_a_full_disk_leaves_the_place_as_it_was(store, monkeypatch):
