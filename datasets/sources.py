@@ -211,7 +211,7 @@ def _find(path: str) -> Path:
     candidates = [folder / Path(path).expanduser() for folder in (Path.cwd(), data_root())]
     for candidate in candidates:
         if candidate.is_file():
-            return candidate.resolve()
+            return candidate.absolute()
     raise MissingData(
         f"npz:{path} is missing: looked for {' and '.join(dict.fromkeys(map(str, candidates)))}. "
         "Put the file into either place, or give its full path"

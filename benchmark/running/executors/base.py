@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ....datasets.base import ShortcutDataset
+from ....datasets.files import Stamp
 from ....datasets.recipe import Recipe
 from ....methods.fitting import Fitted
 from ...engine.plan import Engine
@@ -231,9 +232,13 @@ def _trained(
     return Result(recorded, models, picture(stack, trainer, fitted) if pictured else None)
 
 
-@lru_cache(maxsize=8)
 def draw(recipe: Recipe, seed: int) -> ShortcutDataset:
-    """A draw of a dataset; the mitigations of one sweep follow each other and share it."""
+    """A draw of a dataset; the mitigations of one sweep follow each other and share it while its files stay."""
+    return _drawn(recipe, seed, recipe.stamps())
+
+
+@lru_cache(maxsize=8)
+def _drawn(recipe: Recipe, seed: int, stamps: tuple[Stamp, ...]) -> ShortcutDataset:
     return recipe.make(seed)
 
 
