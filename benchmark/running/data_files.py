@@ -116,7 +116,8 @@ def _replaced(stamps: Stamps, older: list[Record], home: Path) -> str:
     listed = "\n  ".join([*named[:SHOWN], *rest])
     return (
         f"{files}: the content has changed since finished runs were trained on it, so nothing is shown or trained. "
-        f"Finished runs of the older content: {len(older)}:\n  {listed}\nPut the older file back; or keep both, the new "
-        f"file under a name of its own that the suite names; or train anew on the new file in another folder of results "
+        f"Finished runs of the older content: {len(older)}:\n  {listed}\n"
+        "Put the older file back; or keep both, the new file under a name of its own that the suite names; "
+        f"or train anew on the new file in another folder of results "
         f"(RRRBENCH_HOME=..., or move {home} away)"
     )
