@@ -30,11 +30,11 @@ def require_label_type(name: str, shape: tuple[int, ...], dtype: np.dtype, image
         raise ValueError(f"{found}, {wanted}, one for each image: are the images and labels of the same split?")
 
 
-def require_classes(labels: Mapping[str, Shaped[np.ndarray, "n"]]) -> int:
+def require_classes(file: str, labels: Mapping[str, Shaped[np.ndarray, "n"]]) -> int:
     """The number of classes of a base whose labels are 0, 1, ... without gaps.
 
     Args:
-        labels: of each part, by the name of its file and array.
+        labels: of each part, by the name of its array.
 
     Raises:
         ValueError: a negative label, labels that begin at 1 or have gaps, or a part that has a single class; the
@@ -44,10 +44,10 @@ def require_classes(labels: Mapping[str, Shaped[np.ndarray, "n"]]) -> int:
     for name, values in found.items():
         if values[0] < 0:
             raise ValueError(
-                f"{name} has a label {values[0]}, expected 0, 1, ...: remove inputs without a label, or relabel them"
+                f"{file}: {name} has a label {values[0]}, expected 0, 1, ...: remove inputs without a label, or relabel"
             )
     classes = np.unique(np.concatenate([values.astype(np.uint64) for values in found.values()]))
-    names = " and ".join(found)
+    names = f"{file}: {' and '.join(found)}"
     if len(classes) == 1:
         raise ValueError(f"{names}: every label is {classes[0]}, expected two classes or more: add inputs of another")
     if classes[0] == 1 and classes[-1] == len(classes):
@@ -58,7 +58,7 @@ def require_classes(labels: Mapping[str, Shaped[np.ndarray, "n"]]) -> int:
             f"{names}: no label is {gap}, but one is {classes[-1]}; expected 0..{len(classes) - 1} for the "
             f"{len(classes)} classes that occur: number them anew, np.searchsorted(classes, y) with the sorted classes"
         )
-    require_several_classes(labels)
+    require_several_classes({f"{file}: {name}": part for name, part in labels.items()})
     return len(classes)
 
 
@@ -72,7 +72,7 @@ def require_several_classes(labels: Mapping[str, Shaped[np.ndarray, "n"]]) -> No
 
 
 def require_known(labels: Mapping[str, Int[np.ndarray, "n"]], classes: int) -> None:
-    """Raises ValueError unless labels are in 0..classes-1, of two classes or more in each part."""
+    """Raises ValueError unless labels, by their file, are in 0..classes-1, of two classes or more in each part."""
     for name, part in labels.items():
         if part.min() < 0 or part.max() >= classes:
             wrong = part[(part < 0) | (part >= classes)][0]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
 from math import isqrt, prod
 from pathlib import Path
+from tokenize import TokenError
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +17,8 @@ from .labels import require_classes, require_label_type
 
 PARTS = ("train", "test")
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+UNREADABLE = (OSError, EOFError, ValueError, TypeError, SyntaxError, TokenError, RuntimeError, zlib.error)
+"""What NumPy and zipfile raise where bytes are damaged: a header is parsed as Python, encryption is a RuntimeError."""
 
 
 class Header(NamedTuple):
@@ -45,11 +49,11 @@ def read_npz(path: Path) -> Arrays:
             _require_arrays(path, [name.removesuffix(".npy") for name in archive.namelist()])
             _require_fitting(path, {name: _header(archive, path, name) for name in ARRAYS})
             values = {name: _array(archive, path, name) for name in ARRAYS}
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, struct.error, NotImplementedError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} {_no_archive(path, error)}") from error
     images = [_as_uint8(values[f"x_{part}"], f"{path}: x_{part}") for part in PARTS]
     _require_more_than_black_and_white(path, values)
-    classes = require_classes({f"{path}: y_{part}": values[f"y_{part}"] for part in PARTS})
+    classes = require_classes(str(path), {f"y_{part}": values[f"y_{part}"] for part in PARTS})
     labels = [values[f"y_{part}"].astype(np.int64) for part in PARTS]
     return Arrays(images[0], labels[0], images[1], labels[1], classes)
 
@@ -104,7 +108,7 @@ def _header(archive: zipfile.ZipFile, path: Path, name: str) -> Header:
             read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
             shape, _, dtype = read.get(version, read[2, 0])(file)
             begin = file.tell()
-    except (OSError, EOFError, ValueError, SyntaxError, zlib.error, RuntimeError, NotImplementedError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"{path}: {name} is no readable array ({error}): write the file again by np.savez") from error
     if dtype.hasobject:
         kind = "np.int64 class numbers" if name.startswith("y") else "one array of equally large uint8 images"
@@ -168,7 +172,7 @@ def _array(archive: zipfile.ZipFile, path: Path, name: str) -> Shaped[np.ndarray
             array = np.lib.format.read_array(file, allow_pickle=False)
             file.read()  # the archive compares its checksum at the end
             return array
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, zlib.error) as error:
+    except (zipfile.BadZipFile, *UNREADABLE) as error:
         raise ValueError(f"{path}: {name} is truncated or damaged ({error}): copy or write it again") from error
     except MemoryError as error:
         raise ValueError(f"{path}: {name} does not fit into memory: save fewer or smaller images, as uint8") from error

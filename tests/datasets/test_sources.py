@@ -379,6 +379,20 @@ def test_a_file_that_is_no_npz_is_told_so(tmp_path, kind):
     assert "own.npz" in str(error.value)
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_a_file_with_damaged_bytes_is_read_or_named(tmp_path, seed):
+    draws, content = np.random.default_rng(seed), bytearray(good_npz())
+    headers = [i for i in range(len(content)) if content[i : i + 6] == b"\x93NUMPY"]
+    start = headers[seed % 4] if seed % 2 else 0
+    for place in draws.integers(start, start + 128 if seed % 2 else len(content), 3):
+        content[place] = draws.integers(0, 256)
+    (tmp_path / "own.npz").write_bytes(content)
+    try:
+        load(f"npz:{tmp_path / 'own.npz'}")
+    except ValueError as error:
+        assert "own.npz" in str(error)  # noqa: PT017 - a byte that nothing reads does no harm
+
+
 @pytest.mark.parametrize("wrong", ["channels", "labels", "tests"])
 def test_no_array_is_inflated_where_a_header_says_enough(npz, monkeypatch, wrong):
     arrays = {
