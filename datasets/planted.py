@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 
 from .base import ENVIRONMENTS, Environment, ShortcutDataset, Split, draw_shortcuts, generator
 from .recipe import Recipe
-from .sources import hold_out, known, load
+from .sources import files, hold_out, known, load
 
 Images = UInt8[np.ndarray, "n channels height width"]
 Masks = Bool[np.ndarray, "n 1 height width"]
@@ -67,6 +67,9 @@ class Planted(Recipe):
         rng: np.random.Generator,
     ) -> tuple[UInt8[np.ndarray, "n painted height width"], Masks]:
         """Paints a colour into each image that is `present`; returns new images, and masks of the painted pixels."""
+
+    def files(self) -> tuple[Path, ...]:
+        return files(self.base)
 
     def require(self) -> None:
         load(self.base)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field
 
 from .base import ShortcutDataset, generator
+from .files import Stamp, stamp_of
 from .masks import Corruption, annotate
 from .registry import Named, Registry
 
@@ -29,6 +31,17 @@ class Recipe(Named):
     def with_masks(self, masks: Corruption = "true", annotated: int | None = None) -> Self:
         """The same data under other masks."""
         return self.model_copy(update={"masks": masks, "annotated": annotated})
+
+    def files(self) -> tuple[Path, ...]:
+        """The files that it is rendered from, as far as they are there; a recipe that reads files names them here.
+
+        Finished runs are compared with these files: a file that is replaced is then an error and no old table.
+        """
+        return ()
+
+    def stamps(self) -> tuple[Stamp, ...]:
+        """What the file system says of `files`: with other stamps, the same recipe may have another content."""
+        return tuple(map(stamp_of, self.files()))
 
     def require(self) -> None:
         """Does nothing if the files that it is rendered from are there or can be had.

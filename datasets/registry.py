@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
+
+from .as_written import AsWritten
 
 
 class UnknownName(LookupError):
@@ -21,14 +23,13 @@ class BadParameters(ValueError):
     """Parameters that an entry does not take, or values outside their range."""
 
 
-class Named(BaseModel):
+class Named(AsWritten):
     """A frozen, named set of parameters: the fields are the schema, and unknown ones are refused.
 
     Attributes:
         version: part of every run key. Raise it when a default or the rule changes; a new field needs no new version.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     name: ClassVar[str]
     version: ClassVar[int] = 1
 
@@ -126,20 +127,29 @@ class Registry(Discovered[type[T]]):
             )
         return entry
 
-    def resolve(self, spec: str | Mapping[str, Any]) -> T:
+    def resolve(self, spec: str | Mapping[str, Any] | Any) -> T:
         """An entry with its parameters, from `"rrr"` or `{"name": "rrr", "target": "predicted"}`.
 
         Raises:
             UnknownName: no entry has this name.
-            BadParameters: the entry does not take these parameters.
+            BadParameters: no name, or the entry does not take these parameters.
         """
+        if not isinstance(spec, str | Mapping):
+            raise BadParameters(f"{self.kind} = {spec!r} is neither a name nor a table with a name: {self._example()}")
         parameters = {"name": spec} if isinstance(spec, str) else dict(spec)
-        entry = self[parameters.pop("name", "")]
+        name = parameters.pop("name", None)
+        if not isinstance(name, str):
+            wrong = "there is no name" if name is None else f"name = {name!r} is no text"
+            raise BadParameters(f"{self.kind} {spec!r}: {wrong}: {self._example()}")
+        entry = self[name]
         try:
             return entry(**parameters)
         except ValidationError as error:
             problems = "; ".join(_problem(entry, detail) for detail in error.errors())
             raise BadParameters(f"{self.kind} {entry.name!r}: {problems}") from error
+
+    def _example(self) -> str:
+        return f"known names are {', '.join(self.names())}"
 
     def _load(self, point: EntryPoint) -> None:
         self.register(point.load())

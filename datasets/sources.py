@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import os
-import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +14,13 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from .base import generator
+from .files import Stamp, stamp_of
+from .idx import read_idx
+from .labels import require_known
+from .npz import read_npz
 from .registry import BadParameters, UnknownName, nearest
+
+IDX_PARTS = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 
 
 class MissingData(FileNotFoundError):
@@ -63,8 +68,27 @@ def load(base: str) -> Base:
         ValueError: a file's content does not fit; the message says how.
     """
     if known(base).startswith("npz:"):
-        return _npz(_find(base.removeprefix("npz:")))
+        path = _find(base.removeprefix("npz:"))
+        return _npz(path, stamp_of(path))
     return _LOADERS[base](data_root())
+
+
+def files(base: str) -> tuple[Path, ...]:
+    """The files that a base is read from; those that are not there are left out."""
+    match known(base).partition(":"):
+        case "npz", ":", path:
+            with suppress(MissingData):
+                return (_find(path),)
+            return ()
+        case "mnist" | "fashion-mnist", *_:
+            folder = data_root() / {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}[base] / "raw"
+            there = [_idx_file(folder / part) for part in IDX_PARTS]
+        case "cifar10", *_:
+            batches = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
+            there = [data_root() / "cifar-10-batches-py" / name for name in batches]
+        case _:
+            return ()
+    return tuple(file for file in there if file.is_file())
 
 
 def hold_out(
@@ -76,10 +100,14 @@ def hold_out(
         validation: number of inputs to hold out; None for a tenth of the pool.
 
     Raises:
-        BadParameters: no input would be left to train on.
+        BadParameters: no input would be left to train on, or to validate on.
     """
     pool = len(base.train_labels)
     size = pool // 10 if validation is None else validation
+    if size < 1:
+        raise BadParameters(
+            f"a tenth of {pool} training inputs is no input to validate on: give 10 inputs or more, or validation = 1"
+        )
     if size >= pool:
         raise BadParameters(f"validation = {size} leaves nothing of the {pool} training inputs: ask for fewer")
     held_out = rng.permutation(pool) < size
@@ -111,17 +139,33 @@ def _upsample(images: Int[np.ndarray, "n 8 8"]) -> UInt8[np.ndarray, "n 28 28"]:
     return ((weights @ images @ weights.T * 255 + scale // 2) // scale).astype(np.uint8)
 
 
-@cache
 def _mnist(root: Path, dataset: str = "MNIST") -> Base:
     folder = root / dataset / "raw"
-    parts = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
-    absent = [part for part in parts if not _idx_file(folder / part).exists()]
+    absent = [part for part in IDX_PARTS if not _idx_file(folder / part).exists()]
     if absent:
         _download(dataset, root, [folder / f"{part}.gz" for part in absent])
-    train_inputs, train_labels, test_inputs, test_labels = (_read_idx(_idx_file(folder / part)) for part in parts)
-    return Base(
-        train_inputs[:, None], train_labels.astype(np.int64), test_inputs[:, None], test_labels.astype(np.int64), 10
-    )
+    files = tuple(_idx_file(folder / part) for part in IDX_PARTS)
+    return _idx(files, tuple(map(stamp_of, files)))
+
+
+@cache
+def _idx(files: tuple[Path, ...], stamps: tuple[Stamp, ...]) -> Base:
+    train_images, train_labels, test_images, test_labels = files
+    inputs = [read_idx(file, rank=3) for file in (train_images, test_images)]
+    labels = [read_idx(file, rank=1).astype(np.int64) for file in (train_labels, test_labels)]
+    for images, classes, x, y in zip(files[::2], files[1::2], inputs, labels, strict=True):
+        if len(x) != len(y):
+            raise ValueError(
+                f"{images} has {len(x)} images, {classes} has {len(y)} labels: they are of different data sets; "
+                "delete both, and the next run downloads them again"
+            )
+    if inputs[0].shape[1:] != inputs[1].shape[1:]:
+        raise ValueError(
+            f"{train_images} and {test_images} differ in shape: {inputs[0].shape[1:]} and {inputs[1].shape[1:]}; "
+            "delete the file that is of another data set, and the next run downloads it again"
+        )
+    require_known(dict(zip(map(str, (train_labels, test_labels)), labels, strict=True)), 10)
+    return Base(inputs[0][:, None], labels[0], inputs[1][:, None], labels[1], 10)
 
 
 def _fashion_mnist(root: Path) -> Base:
@@ -163,24 +207,11 @@ def _idx_file(plain: Path) -> Path:
     return compressed if compressed.exists() else plain
 
 
-def _read_idx(path: Path) -> UInt8[np.ndarray, "*shape"]:
-    """Reads an array in the format of the original MNIST: two zeros, type, rank, big-endian sizes, bytes."""
-    try:
-        raw = path.read_bytes()
-        content = gzip.decompress(raw) if path.suffix == ".gz" else raw
-        sizes = np.frombuffer(content, ">i4", count=content[3], offset=4)
-        return np.frombuffer(content, np.uint8, offset=4 + 4 * content[3]).reshape(sizes)
-    except (gzip.BadGzipFile, EOFError, IndexError, ValueError, zlib.error) as error:
-        raise ValueError(
-            f"{path} is damaged ({error}): delete the file, and the next run downloads it again"
-        ) from error
-
-
 def _find(path: str) -> Path:
     candidates = [folder / Path(path).expanduser() for folder in (Path.cwd(), data_root())]
     for candidate in candidates:
         if candidate.is_file():
-            return candidate.resolve()
+            return candidate.absolute()
     raise MissingData(
         f"npz:{path} is missing: looked for {' and '.join(dict.fromkeys(map(str, candidates)))}. "
         "Put the file into either place, or give its full path"
@@ -188,44 +219,5 @@ def _find(path: str) -> Path:
 
 
 @cache
-def _npz(path: Path) -> Base:
-    with np.load(path, allow_pickle=False) as arrays:
-        absent = {"x_train", "y_train", "x_test", "y_test"} - set(arrays.files)
-        if absent:
-            raise ValueError(f"{path} has no {', '.join(sorted(absent))}; it has {', '.join(arrays.files)}")
-        inputs = [_as_images(arrays[name], f"{path}: {name}") for name in ("x_train", "x_test")]
-        labels = [
-            _as_labels(arrays[f"y_{part}"], len(x), f"{path}: y_{part}")
-            for part, x in zip(("train", "test"), inputs, strict=True)
-        ]
-    if inputs[0].shape[1:] != inputs[1].shape[1:]:
-        raise ValueError(f"{path}: x_train and x_test differ in shape: {inputs[0].shape} and {inputs[1].shape}")
-    classes = int(max(part.max() for part in labels)) + 1
-    if classes < 2:
-        raise ValueError(f"{path}: every label is 0, expected two classes or more")
-    return Base(inputs[0], labels[0], inputs[1], labels[1], classes)
-
-
-def _as_images(array: np.ndarray, name: str) -> UInt8[np.ndarray, "n channels height width"]:
-    if array.ndim == 3:
-        array = array[..., None]
-    if array.ndim != 4 or array.shape[3] not in (1, 3) or 0 in array.shape:
-        raise ValueError(f"{name} has shape {array.shape}, expected (n, height, width) or (n, height, width, 1 or 3)")
-    if array.dtype != np.uint8:
-        if not np.issubdtype(array.dtype, np.floating):
-            raise ValueError(f"{name} is {array.dtype}, expected uint8 in 0..255 or floats in [0, 1]")
-        low, high = array.min(), array.max()
-        if not (low >= 0 and high <= 1):  # written so that NaN fails too
-            raise ValueError(
-                f"{name} ranges over [{low:g}, {high:g}], expected floats in [0, 1]: rescale, or use uint8"
-            )
-        array = np.rint(array * 255).astype(np.uint8)
-    return np.ascontiguousarray(array.transpose(0, 3, 1, 2))
-
-
-def _as_labels(array: np.ndarray, n: int, name: str) -> Int[np.ndarray, "n"]:
-    if array.shape != (n,) or not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(f"{name} is {array.dtype} of shape {array.shape}, expected integers of shape ({n},)")
-    if array.min() < 0:
-        raise ValueError(f"{name} has a label {array.min()}, expected 0, 1, ...: relabel the inputs")
-    return array.astype(np.int64)
+def _npz(path: Path, stamp: Stamp) -> Base:  # the stamp is in the cache's key: a replaced file is read anew
+    return Base(*read_npz(path))

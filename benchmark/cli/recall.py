@@ -1,7 +1,8 @@
 """The last table of a finished suite, printed again before torch is imported.
 
 Importing torch takes longer than everything that a finished suite needs. The file here is a copy for speed: lost or
-unreadable, it is made again, and it says nothing if any run's file, the suite, the code or the server differs.
+unreadable, it is made again, and it says nothing if any run's file, any file of the data, the suite, the code or the
+server differs.
 """
 
 from __future__ import annotations
@@ -20,13 +21,25 @@ from ..store.whole import write_whole
 SOURCES = Path(__file__).parents[2]
 
 
-def remember(suite: str, home: Path, uri: str, rule: str, keys: Iterable[str], table: str) -> None:
-    """Notes the table of a suite of which every run is finished and shown."""
+def remember(
+    suite: str,
+    home: Path,
+    uri: str,
+    rule: str,
+    keys: Iterable[str],
+    table: str,
+    data: Iterable[tuple[str, int, int, int]] = (),
+) -> None:
+    """Notes the table of a suite of which every run is finished and shown.
+
+    Args:
+        data: path, size and times (`datasets.files.Stamp`) of the files that the data were read from.
+    """
     if not is_sqlite(uri):
         return  # whether a server still has the runs, only the server knows
     with suppress(OSError):  # a full disk costs the next run two seconds
         files = {str(path): _stamp(path) for path in [*(_record(home, key) for key in keys), *_beside(home, uri)]}
-        note = {"fingerprint": _fingerprint(suite, uri, rule), "files": files, "table": table}
+        note = {"fingerprint": _fingerprint(suite, uri, rule), "files": files, "data": list(data), "table": table}
         write_whole(_note(suite, home, rule), json.dumps(note).encode())
 
 
@@ -35,7 +48,8 @@ def table(suite: str, home: Path, uri: str, rule: str) -> str | None:
     try:
         note = json.loads(_note(suite, home, rule).read_bytes())
         same = note["fingerprint"] == _fingerprint(suite, uri, rule)
-        if same and all(_stamp(Path(path)) == stamp for path, stamp in note["files"].items()):
+        there = all(_stamp(Path(path)) == stamp for path, stamp in note["files"].items())
+        if same and there and all(_data_stamp(stamp[0]) == stamp for stamp in note["data"]):
             return str(note["table"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         pass
@@ -63,9 +77,15 @@ def _stamp(path: Path) -> list[int]:
     return [found.st_size, found.st_mtime_ns]
 
 
+def _data_stamp(path: str) -> list[str | int]:
+    """What `datasets.files.stamp_of` says of a file, without importing torch."""
+    found = os.stat(path)
+    return [path, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+
+
 def _fingerprint(suite: str, uri: str, rule: str) -> str:
     """Of what the keys and the table depend on: the suite's file, rrrbench's code, the server, the rule, the data."""
-    data = os.environ.get("RRRBENCH_DATA", "")
+    data = [os.environ.get(name, "") for name in ("RRRBENCH_DATA", "XDG_CACHE_HOME", "HOME")]
     sha = hashlib.sha256(f"{uri} {rule} {data} {Path.cwd()}".encode() + suites.path_of(suite).read_bytes())
     for folder in ("benchmark", "datasets", "methods"):
         for path in sorted((SOURCES / folder).rglob("*.py")):

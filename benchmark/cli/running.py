@@ -66,7 +66,8 @@ def run(
     typer.echo(table)
     if _complain(outcome, unshown, suite):
         raise typer.Exit(1)
-    recall.remember(suite, folder, uri, rule, loaded.keys(), table)
+    if outcome.files is not None:
+        recall.remember(suite, folder, uri, rule, loaded.keys(), table, outcome.files)
 
 
 def reproduce(

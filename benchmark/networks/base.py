@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ...datasets.as_written import ValueRange
 from ...datasets.base import ShortcutDataset
 from ...datasets.registry import Named, Registry
 from ...methods.network import PixelRange
@@ -32,7 +33,7 @@ class NetworkRecipe(Named):
     dataset's paper, or (low, high). A fixed layer of the network maps inputs to this range: strengths keep their unit.
     """
 
-    pixel_range: Literal["unit", "native"] | tuple[float, float] = "unit"
+    pixel_range: Literal["unit", "native"] | ValueRange = "unit"
 
     def layers(self, features: tuple[int, ...], classes: int) -> tuple[OrderedDict[str, nn.Module], nn.Module]:
         """Makes the feature layers, without the pixel range, and the head; initialised from the global random state.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
+from pydantic import Field
 from torch import nn
 
 from ...methods.network import SharedLinear
@@ -23,7 +24,9 @@ class MLP(NetworkRecipe):
 
     name: ClassVar[str] = "mlp"
 
-    hidden: tuple[int, ...] = (50, 30)
+    hidden: Annotated[
+        tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, description="hidden units, layer by layer")
+    ] = (50, 30)
     init: Literal["ross", "torch"] = "ross"
 
     def layers(self, features: tuple[int, ...], classes: int) -> tuple[OrderedDict[str, nn.Module], nn.Module]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import nn
 
@@ -20,7 +20,7 @@ class ResNet18(NetworkRecipe):
 
     name: ClassVar[str] = "resnet18"
 
-    groups: int = 8
+    groups: Literal[1, 2, 4, 8, 16, 32, 64] = 8
 
     def layers(self, features: tuple[int, ...], classes: int) -> tuple[OrderedDict[str, nn.Module], nn.Linear]:
         from torchvision.models import resnet18  # takes seconds to import

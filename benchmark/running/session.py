@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from ...datasets.files import Stamp
 from ..store.mirror import Mirror, Undelivered
 from ..store.record import Record
 from ..store.records import RecordStore
@@ -21,6 +22,7 @@ from ..store.team import bring
 from ..suite.stack import Stack
 from ..suite.sweep import Suite
 from .choices import Choices
+from .data_files import DataFiles
 from .executors import Executor, Result, Settings, Task, check_digest
 from .executors.here import Here
 
@@ -37,6 +39,7 @@ class Outcome:
     Attributes:
         trained: how many runs were trained now.
         failed: the records of runs that raised; they are tried again by the next session.
+        files: the files of the data; None if they changed meanwhile.
         undelivered: which records MLflow lacks, and why; falsy if it lacks none.
     """
 
@@ -44,6 +47,7 @@ class Outcome:
     trained: int
     failed: tuple[Record, ...] = ()
     undelivered: Undelivered = field(default_factory=Undelivered)
+    files: list[Stamp] | None = None
 
 
 class Session:
@@ -85,7 +89,7 @@ class Session:
 
         Raises:
             OSError: the folder of results cannot be written.
-            DigestMismatch: the data are not those of finished runs.
+            DigestMismatch: the data are not those of finished runs, or a file of theirs was replaced.
         """
         torch.set_flush_denormal(True)
         stacks, keys = self.suite.stacks(), self.suite.keys()
@@ -93,16 +97,21 @@ class Session:
         if is_shared() and (missing := set(keys) - self.records.keys()):
             bring(self.mirror, missing, {stack.sweep_key for stack in stacks})
             self.records = self.store.finished(keys)
+        self.data_files = DataFiles(self.store, stacks)
+        self.data_files.check(self.records.values())
         self._deliver(self.records.values())
         due = set(keys) - self.records.keys()
         if due:
             self.store.require_writable()
         self._train(_left(stacks, self.records.keys()), due)
+        if not self.data_files.unchanged():
+            self.data_files.check(self.records.values())
         if self._undelivered and time.monotonic() > self._away_since + ONCE_MORE_AFTER:
             self._away_since = -math.inf
             self._deliver([])
         failed = tuple(record for record in self.records.values() if record.status == "failed")
-        return Outcome(len(keys), self._trained, failed, self._undelivered)
+        files = self.data_files.files() if self.data_files.unchanged() else None
+        return Outcome(len(keys), self._trained, failed, self._undelivered, files)
 
     def _train(self, stacks: list[Stack], due: set[str]) -> None:
         total = len(self.suite.keys())
@@ -122,6 +131,7 @@ class Session:
             with closing(self.executor.results(tasks(), self.settings, bar.update)) as results:
                 for stack, result in results:
                     kept = self._keep(result, due)
+                    self.data_files.note(stack.dataset, kept)
                     describe(stack)
                     self._deliver(kept)
 

@@ -5,27 +5,38 @@ failed/AB/RUN_KEY.json       a run that raised, with its traceback; tried again
 models/AB/RUN_KEY.pt         the run's state dict, where the suite keeps models
 pictures/SWEEP_KEY/*.png     where the networks of a sweep look, a picture a mitigation
 draws/AB/DATASET_KEY         the digest with which a draw of a dataset was recorded first
+files/AB/DATASET_KEY.json    the files that the draw was read from, if any: size, times and SHA-256
 unreadable/RUN_KEY.json      files that did not read, set aside
 """
 
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import NamedTuple
 
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from ...datasets.files import Stamp
 from .record import Record
 from .whole import write_whole
 
 log = logging.getLogger(__name__)
+
+
+class SourceFile(NamedTuple):
+    """A file that data were read from."""
+
+    stamp: Stamp
+    sha256: str
 
 
 class RecordStore:
@@ -123,6 +134,22 @@ class RecordStore:
         except OSError:
             return None
         return noted.decode() if re.fullmatch(rb"[0-9a-f]{64}", noted) else None  # else it is written anew
+
+    def files(self, dataset_key: str) -> list[SourceFile]:
+        """The files that this draw of a dataset was read from; empty if none are noted."""
+        try:
+            noted = json.loads(self._path("files", dataset_key).read_bytes())
+            return [SourceFile(Stamp(*stamp), str(sha)) for stamp, sha in noted]
+        except (OSError, ValueError, TypeError):  # a note for speed: without it the data are drawn and compared
+            return []
+
+    def put_files(self, dataset_key: str, files: list[SourceFile]) -> None:
+        """Notes the files that this draw of a dataset is read from.
+
+        Raises:
+            OSError: the folder cannot be written, or the disk is full.
+        """
+        write_whole(self._path("files", dataset_key), json.dumps(files).encode())
 
     @property
     def pictures(self) -> Path:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, PositiveInt
+from pydantic import BeforeValidator, Field, InstanceOf, PositiveInt
 
+from ...datasets.as_written import AsWritten
 from ...datasets.glyphs import GlyphsRecipe
 from ...methods.explainers.counterfactual.base import CounterfactualExplainer, counterfactuals
 from ..networks import NetworkRecipe, networks
@@ -83,7 +84,7 @@ class ExplanationStack(Stack):
         return replace(self, strengths=strengths, seeds=seeds)
 
 
-class CounterfactualSweep(BaseModel):
+class CounterfactualSweep(AsWritten):
     """Counterfactual explainers that are compared: on the same inputs of the same classifiers.
 
     Attributes:
@@ -91,7 +92,6 @@ class CounterfactualSweep(BaseModel):
         batch_size: inputs that an explainer gets at once.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     dataset: GlyphsRecipe = GlyphsRecipe()
     network: Annotated[InstanceOf[NetworkRecipe], BeforeValidator(networks.resolve)]
     training: Training = Training()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from textwrap import shorten
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -32,8 +33,8 @@ def load_suite(name_or_path: str) -> Suite:
         wanted = f"there is no suite {name_or_path!r}" + (" at that path" if path.suffix in name_or_path else "")
         raise UnknownName(f"{wanted}; {nearest(name_or_path, suites.names())}")
     try:
-        content = tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of a number with thousands of digits
         raise BadSuite(f"{path}: not TOML: {error}") from error
     return parse_suite({"name": path.stem, **content}, str(path))
 
@@ -67,7 +68,7 @@ def _problem(detail: Any) -> str:
     location, given = ".".join(str(part) for part in detail["loc"]), detail["input"]
     if detail["type"] == "extra_forbidden":
         return f"{location} is not a key; {nearest(str(detail['loc'][-1]), _known_keys(detail['loc']))}"
-    value = f" (got {given!r})" if isinstance(given, str | int | float) else ""
+    value = f" (got {shorten(repr(given), 80)})" if isinstance(given, str | int | float) else ""
     return f"{location}: {detail['msg'].removeprefix('Value error, ')}{value}"
 
 

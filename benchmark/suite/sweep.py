@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, model_validator
+from pydantic import BeforeValidator, Field, InstanceOf, model_validator
 
+from ...datasets.as_written import AsWritten, ValueRange
 from ...datasets.masks import Corruption
 from ...datasets.recipe import Recipe, datasets
 from ...methods.base import Mitigation, mitigations
@@ -23,24 +24,23 @@ Strength = (
     | Annotated[str, Field(pattern=rf"^{AUTO}\d+(\.\d+)?(e[+-]?\d+)?$")]
 )
 """A number in the units of its row, or "auto:R" for a ratio R of the terms at initialisation."""
+MOST_TRIALS = 100_000
 Measured = Annotated[InstanceOf[Explainer], BeforeValidator(explainers.resolve)]
 """An explainer, given by its name or by a table of its name and parameters."""
 
 
-class Units(BaseModel):
+class Units(AsWritten):
     """The units in which a paper states its strengths; see `methods.units.from_published`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     right_reason: Reduction = "sum"
     right_answer: Reduction = "sum"
-    pixel_range: tuple[float, float] = (0.0, 1.0)
+    pixel_range: ValueRange = (0.0, 1.0)
     entries: Annotated[int, Field(ge=1)] = 1
 
 
-class MitigationSweep(BaseModel):
+class MitigationSweep(AsWritten):
     """One mitigation and its strengths: numbers in rrrbench's unit or in a paper's `units`, and "auto:R"."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     mitigation: Annotated[InstanceOf[Mitigation], BeforeValidator(mitigations.resolve)]
     strengths: tuple[Strength, ...] = ()
     units: Units | None = None
@@ -71,7 +71,7 @@ class MitigationSweep(BaseModel):
         return tuple(sorted({float(s.removeprefix(AUTO)) for s in self.strengths if isinstance(s, str)}))
 
 
-class Sweep(BaseModel):
+class Sweep(AsWritten):
     """Mitigations that are compared on the same dataset, with the same network and training.
 
     Attributes:
@@ -81,13 +81,12 @@ class Sweep(BaseModel):
             that keep their true masks.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     dataset: Annotated[InstanceOf[Recipe], BeforeValidator(datasets.resolve)]
     network: Annotated[InstanceOf[NetworkRecipe], BeforeValidator(networks.resolve)]
     training: Training = Training()
     mitigations: Annotated[tuple[MitigationSweep, ...], Field(min_length=1)]
     label: str = ""
-    trials: Annotated[int, Field(ge=1)] | None = None
+    trials: Annotated[int, Field(ge=1, le=MOST_TRIALS)] | None = None
     controls: tuple[Corruption | Annotated[int, Field(ge=0)], ...] = ()
 
     def stacks(self, seeds: Sequence[int]) -> Iterator[MitigationStack]:
@@ -105,7 +104,7 @@ class Sweep(BaseModel):
             yield self.dataset.with_masks(masks) if isinstance(masks, str) else self.dataset.with_masks(annotated=masks)
 
 
-class Suite(BaseModel):
+class Suite(AsWritten):
     """A named list of sweeps, either of mitigations or of counterfactual explainers.
 
     Attributes:
@@ -115,7 +114,6 @@ class Suite(BaseModel):
         explainers: explainers to measure on every network and to rank, see `explainer_board`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
     description: str = ""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
@@ -128,7 +126,7 @@ class Suite(BaseModel):
     @classmethod
     def _on_each_dataset(cls, content: Any) -> Any:
         def by_dataset(sweep: Any) -> list[Any]:
-            several = isinstance(sweep, dict) and isinstance(sweep.get("dataset"), list)
+            several = isinstance(sweep, dict) and isinstance(sweep.get("dataset"), list) and sweep["dataset"]
             return [{**sweep, "dataset": dataset} for dataset in sweep["dataset"]] if several else [sweep]
 
         if not isinstance(content, dict):

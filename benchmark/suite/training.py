@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from ...datasets.as_written import AsWritten
 
 
-class Training(BaseModel):
+class Training(AsWritten):
     """Epochs, batches and optimiser.
 
     Attributes:
@@ -17,7 +19,6 @@ class Training(BaseModel):
         shuffle: draw a new order of the inputs for every epoch, or keep the dataset's order in all epochs.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     version: ClassVar[int] = 1
 
     epochs: Annotated[int, Field(ge=1)] = 50

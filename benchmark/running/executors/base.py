@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ....datasets.base import ShortcutDataset
+from ....datasets.files import Stamp
 from ....datasets.recipe import Recipe
 from ....methods.fitting import Fitted
 from ...engine.plan import Engine
@@ -107,6 +108,7 @@ def _(stack: MitigationStack, task: Task, settings: Settings, progress: Callable
     draws = [draw(stack.dataset, seed) for seed in stack.seeds]
     for one in draws:
         check_digest(one.id, one.seed, one.digest(), task.digests.get(stack.dataset_key(one.seed)))
+        _require_a_batch(stack, one)
     counted = 0
 
     def count(epochs: int) -> None:
@@ -134,6 +136,15 @@ def _(stack: MitigationStack, task: Task, settings: Settings, progress: Callable
             return why
         progress(stack.epochs - passed[-1].epochs)
         return _joined([why, run_stack(Task(passed[-1], panel=False), settings, progress)])  # maybe it gets so far
+
+
+def _require_a_batch(stack: MitigationStack, draw: ShortcutDataset) -> None:
+    """Raises ValueError if a batch is larger than the training data: every run of the sweep would fail for it."""
+    if stack.training.batch_size > len(draw.train):
+        raise ValueError(
+            f"training.batch_size = {stack.training.batch_size} is larger than the training data of {draw.id} "
+            f"({len(draw.train)} inputs, {len(draw.validation)} more are held out for validation): lower it"
+        )
 
 
 def _joined(results: Iterable[Result]) -> Result:
@@ -221,9 +232,13 @@ def _trained(
     return Result(recorded, models, picture(stack, trainer, fitted) if pictured else None)
 
 
-@lru_cache(maxsize=8)
 def draw(recipe: Recipe, seed: int) -> ShortcutDataset:
-    """A draw of a dataset; the mitigations of one sweep follow each other and share it."""
+    """A draw of a dataset; the mitigations of one sweep follow each other and share it while its files stay."""
+    return _drawn(recipe, seed, recipe.stamps())
+
+
+@lru_cache(maxsize=8)
+def _drawn(recipe: Recipe, seed: int, stamps: tuple[Stamp, ...]) -> ShortcutDataset:
     return recipe.make(seed)
 
 

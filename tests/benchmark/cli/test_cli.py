@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 import rrrbench.benchmark.running.session as session_module
@@ -131,6 +132,30 @@ def test_the_last_table_is_forgotten_when_anything_differs(invoke, tmp_path, uri
     assert recall.table("own.toml", home, uri, "knee") is None
     again = invoke("run", "own.toml", "--device", "cpu")
     assert (again.exit_code, "6 of 6 runs recorded" in again.stdout) == (0, True)
+
+
+def test_a_replaced_file_is_an_error_and_not_the_table_of_the_older_file(invoke, tmp_path, uri):
+    def write(seed):
+        draws, labels = np.random.default_rng(seed), np.arange(40) % 4
+        images = {f"x_{part}": draws.integers(0, 256, (40, 8, 8), np.uint8) for part in ("train", "test")}
+        np.savez(tmp_path / "mine.npz", **images, y_train=labels, y_test=labels)
+
+    suite = SUITE.replace("digits", "npz:mine.npz").replace("256", "16").replace("[0, 1]", "[0]")
+    (tmp_path / "own.toml").write_text(suite)
+    write(seed=0)
+    first = invoke("run", "own.toml", "--device", "cpu")
+    assert "3 of 3 runs recorded" in first.stdout
+    assert recall.table("own.toml", tmp_path / "results/local", uri, "knee")
+    write(seed=1)
+    assert recall.table("own.toml", tmp_path / "results/local", uri, "knee") is None
+    second = invoke("run", "own.toml", "--device", "cpu")
+    assert (second.exit_code, second.stdout) == (2, "")
+    assert "mine.npz: the content has changed since finished runs were trained on it" in second.stderr
+    write(seed=0)
+    third = invoke("run", "own.toml", "--device", "cpu")
+    assert "3 of 3 runs recorded" in third.stdout
+    (tmp_path / "mine.npz").unlink()
+    assert recall.table("own.toml", tmp_path / "results/local", uri, "knee") is None
 
 
 READS = """

@@ -220,6 +220,12 @@ def test_an_error_of_the_data_reaches_the_driver(tmp_path):
     assert not workers()
 
 
+def test_a_batch_larger_than_the_data_is_an_error_and_no_failed_runs():
+    suite = tiny_suite(training={"epochs": 1, "batch_size": 2000})
+    with pytest.raises(ValueError, match=r"batch_size = 2000 is larger than the training data of decoy-digits \(1168"):
+        run_stack(Task(suite.stacks()[0]))
+
+
 def test_data_that_differ_between_two_workers_are_an_error_and_not_logged(session, monkeypatch):
     class TwoWorkers(Here):
         def results(self, tasks, settings, progress):

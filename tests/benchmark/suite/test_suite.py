@@ -146,6 +146,139 @@ def test_what_cannot_be_run_is_named(changes, error, message):
         parsed(**changes)
 
 
+ERM = [{"mitigation": "erm"}]
+RRR = {"mitigation": "rrr", "strengths": [1.0]}
+HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"training": {"epochs": True}}, r"training\.epochs: expected a number: write 1 \(got True\)"),
+        ({"training": {"epochs": "3"}}, r"training\.epochs: expected a number: write 3 without quotes \(got '3'\)"),
+        ({"training": {"epochs": 3.0}}, r"training\.epochs: expected a whole number: write 3 \(got 3\.0\)"),
+        ({"training": {"epochs": HUGE}}, "training.epochs: expected a number below 2"),
+        ({"training": {"batch_size": True}}, "training.batch_size"),
+        ({"training": {"batch_size": "32"}}, "training.batch_size.*without quotes"),
+        ({"training": {"learning_rate": float("inf")}}, r"training\.learning_rate: .*finite number \(got inf\)"),
+        ({"training": {"learning_rate": float("nan")}}, "training.learning_rate"),
+        ({"training": {"learning_rate": "1e-3"}}, "training.learning_rate.*write 1e-3 without quotes"),
+        ({"training": {"learning_rate": True}}, "training.learning_rate"),
+        ({"training": {"learning_rate": HUGE}}, "training.learning_rate"),
+        ({"training": {"weight_decay": -0.0}}, r"training\.weight_decay: minus zero.*write 0\.0 \(got -0\.0\)"),
+        ({"training": {"momentum": -0.0}}, "training.momentum: minus zero"),
+        ({"training": {"shuffle": 1}}, r"training\.shuffle: expected true or false \(got 1\)"),
+        ({"training": {"shuffle": "yes"}}, r"training\.shuffle: expected true or false \(got 'yes'\)"),
+        ({"training": {"shuffle": 0.0}}, "training.shuffle: expected true or false"),
+        ({"training": 3}, "training"),
+        ({"training": {"optimizer": 3}}, "training.optimizer"),
+        ({"mitigations": [{**RRR, "strengths": [-0.0]}]}, r"strengths\.0: minus zero"),
+        ({"mitigations": [{**RRR, "strengths": ["3"]}]}, r"strengths\.0.*'3'"),
+        ({"mitigations": [{**RRR, "strengths": [True]}]}, r"strengths\.0: expected a number: write 1"),
+        ({"mitigations": [{**RRR, "strengths": [1.0, float("inf")]}]}, r"strengths\.1"),
+        ({"mitigations": [{**RRR, "strengths": [HUGE]}]}, r"strengths\.0"),
+        ({"mitigations": [{**RRR, "strengths": 1.0}]}, "strengths"),
+        ({"mitigations": [{**RRR, "strengths": [[1.0]]}]}, "strengths"),
+        ({"mitigations": [{"mitigation": 5}]}, "mitigation = 5 is neither a name nor a table"),
+        ({"mitigations": [{"mitigation": True}]}, "mitigation = True is neither"),
+        ({"mitigations": [{"mitigation": ["rrr"]}]}, "mitigation = .'rrr'. is neither"),
+        ({"mitigations": [{"mitigation": {"name": ["rrr"]}}]}, "name = .'rrr'. is no text"),
+        ({"mitigations": [{"mitigation": {"name": 5}}]}, "name = 5 is no text"),
+        ({"mitigations": [{"mitigation": {}}]}, "there is no name"),
+        ({"mitigations": [{"mitigation": {"name": "rrr_gradcam", "constant_weights": 1}, "strengths": [1.0]}]},
+         "constant_weights = 1: expected true or false"),
+        ({"mitigations": [{"mitigation": {"name": "r4", "epsilon": "0.5"}, "strengths": [1.0]}]},
+         "epsilon = '0.5': expected a number"),
+        ({"mitigations": [{"mitigation": {"name": "dfr", "refits": True}}]}, "refits = True"),
+        ({"mitigations": [{"mitigation": {"name": "afr", "anchor": -0.0}}]}, "anchor = -0.0: minus zero"),
+        ({"mitigations": [{**RRR, "units": {"pixel_range": [0.0, float("inf")]}}]}, r"units\.pixel_range\.1.*finite"),
+        ({"mitigations": [{**RRR, "units": {"pixel_range": [1, 1]}}]}, r"units\.pixel_range: \(1, 1\) is empty"),
+        ({"mitigations": [{**RRR, "units": {"pixel_range": [255, 0]}}]}, r"units\.pixel_range: \(255, 0\) is empty"),
+        ({"mitigations": [{**RRR, "units": {"pixel_range": [0, "255"]}}]}, "units.pixel_range.1.*without quotes"),
+        ({"mitigations": [{**RRR, "units": {"entries": HUGE}}]}, "units.entries: expected a number below 2"),
+        ({"mitigations": [{**RRR, "units": {"entries": True}}]}, "units.entries"),
+        ({"mitigations": {"mitigation": "erm"}}, "mitigations"),
+        ({"dataset": 3}, "dataset = 3 is neither a name nor a table"),
+        ({"dataset": []}, r"dataset = \[\] is neither a name nor a table"),
+        ({"dataset": [3]}, "dataset = 3 is neither"),
+        ({"dataset": [["decoy"]]}, r"dataset = \['decoy'\] is neither"),
+        ({"dataset": {"base": "digits"}}, "there is no name: known names are .*decoy"),
+        ({"dataset": {"name": "decoy", "correlation": True}}, "correlation = True: expected a number: write 1"),
+        ({"dataset": {"name": "decoy", "correlation": "1"}}, "correlation = '1'"),
+        ({"dataset": {"name": "decoy", "correlation": -0.0}}, "correlation = -0.0: minus zero"),
+        ({"dataset": {"name": "decoy", "validation": 100.0}}, "validation = 100.0: expected a whole number: write 100"),
+        ({"dataset": {"name": "decoy", "annotated": "25"}}, "annotated = '25'"),
+        ({"network": 3}, "network = 3 is neither"),
+        ({"network": {"name": "mlp", "hidden": []}}, "hidden = .*at least 1 item"),
+        ({"network": {"name": "mlp", "hidden": [0]}}, r"hidden\.0 = 0: .*greater than or equal to 1"),
+        ({"network": {"name": "mlp", "hidden": [50, -1]}}, r"hidden\.1 = -1"),
+        ({"network": {"name": "mlp", "hidden": [True]}}, r"hidden\.0 = True"),
+        ({"network": {"name": "mlp", "hidden": ["8"]}}, r"hidden\.0 = '8'.*without quotes"),
+        ({"network": {"name": "mlp", "hidden": [8.0]}}, r"hidden\.0 = 8\.0: expected a whole number"),
+        ({"network": {"name": "mlp", "hidden": 8}}, "hidden = 8"),
+        ({"network": {"name": "mlp", "hidden": [HUGE]}}, "hidden.0 = .*below 2"),
+        ({"network": {"name": "resnet18", "groups": 0}}, "groups = 0"),
+        ({"network": {"name": "resnet18", "groups": 5}}, "groups = 5"),
+        ({"network": {"name": "resnet18", "groups": True}}, "groups = True"),
+        ({"network": {"name": "mlp", "pixel_range": [0.0, float("inf")]}}, "pixel_range.*inf.*finite"),
+        ({"network": {"name": "mlp", "pixel_range": [1.0, 0.0]}}, r"pixel_range.*\(1, 0\) is empty"),
+        ({"network": {"name": "mlp", "pixel_range": [True, 2]}}, "pixel_range.*True"),
+        ({"trials": 100_000_000_000}, "trials.*less than or equal to 100000"),
+        ({"trials": True}, "trials: expected a number"),
+        ({"trials": 0}, "trials.*greater than or equal to 1"),
+        ({"controls": ["25"]}, "controls.0.*'25'"),
+        ({"controls": [True]}, "controls.0.*True"),
+        ({"controls": [2.0]}, "controls.0.*2.0"),
+        ({"label": 3}, "label"),
+    ],
+)  # fmt: skip
+def test_a_value_is_what_was_written_or_refused_with_its_field(changes, message):
+    with pytest.raises(BadSuite, match=message) as error:
+        parsed(**changes)
+    assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": [True]}, "seeds.0: expected a number: write 1"),
+        ({"seeds": ["0"]}, "seeds.0.*write 0 without quotes"),
+        ({"seeds": [0, 1.0]}, "seeds.1: expected a whole number: write 1"),
+        ({"seeds": [-1]}, "seeds.0"),
+        ({"seeds": [2**63]}, "seeds.0: expected a number below 2"),
+        ({"seeds": []}, "seeds"),
+        ({"seeds": 3}, "seeds"),
+        ({"save_models": 1}, "save_models: expected true or false"),
+        ({"save_models": "true"}, "save_models: expected true or false"),
+        ({"name": ["rrr"]}, "name"),
+        ({"name": 3}, "name"),
+        ({"explainers": [5]}, "explainer = 5 is neither"),
+        ({"explainers": [{"name": "smooth_gradient", "noise": float("inf")}]}, "noise = inf: expected a finite number"),
+        ({"explainers": [{"name": "smooth_gradient", "n_samples": True}]}, "n_samples = True"),
+        ({"sweeps": 3}, "sweeps"),
+        ({"sweeps": [3]}, "sweeps.0"),
+    ],
+)
+def test_a_suites_own_values_are_what_was_written(changes, message):
+    with pytest.raises(BadSuite, match=message):
+        parse_suite({**content(), **changes}, "own.toml")
+
+
+def test_whole_numbers_are_numbers_and_lists_are_lists():
+    suite = parsed(training={"learning_rate": 1, "epochs": 2}, mitigations=[{"mitigation": "rrr", "strengths": [1, 0]}])
+    assert suite.stacks()[0].strengths == (0.0, 1.0)
+    assert suite.sweeps[0].training.learning_rate == 1.0
+
+
+@pytest.mark.parametrize(
+    "text", [b"\xff\xfe", b"a = " + b"9" * 5000, b"seeds = " + b"[" * 5000, b"", b"[[sweeps]]\n[[sweeps]]", b"\0"]
+)
+def test_files_that_do_not_read_as_suites_are_named(tmp_path, text):
+    (tmp_path / "own.toml").write_bytes(text)
+    with pytest.raises(BadSuite, match=r"own\.toml: "):
+        load_suite(str(tmp_path / "own.toml"))
+
+
 def test_files_that_are_not_suites(tmp_path):
     with pytest.raises(UnknownName, match="did you mean bench"):
         load_suite("benhc")

@@ -1,0 +1,123 @@
+"""Whether the files that a suite's data are read from are the files of its finished runs.
+
+Beside a draw's digest the store keeps size, times and SHA-256 of each of the draw's files. A file with the same size
+and times is the same; a file with others is hashed; where the hash is another, the data are drawn and compared with the
+digest of the records, which alone decides.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from ...datasets.files import Stamp, sha256
+from ...datasets.recipe import Recipe
+from ...datasets.registry import Named
+from ..store.record import Record
+from ..store.records import RecordStore, SourceFile
+from ..suite.stack import Stack
+from .executors.base import DigestMismatch, draw
+
+Stamps = tuple[Stamp, ...]
+SHOWN = 6
+"""Older runs that an error lists."""
+
+
+class ReplacedFile(DigestMismatch):
+    """A data file that is not the file of finished runs."""
+
+
+class DataFiles:
+    """The data files of a suite's datasets, from the beginning of a session to its end.
+
+    Attributes:
+        at_first: each dataset's files as they were when the session began; datasets without files are left out.
+    """
+
+    def __init__(self, store: RecordStore, stacks: Iterable[Stack]) -> None:
+        self.store = store
+        self.draws: dict[tuple[Recipe, int], str] = {}
+        for stack in stacks:
+            if isinstance(dataset := stack.dataset, Recipe):  # letters are embedded
+                self.draws |= {(dataset, seed): stack.dataset_key(seed) for seed in stack.seeds}
+        self.at_first = self._now()
+
+    def unchanged(self) -> bool:
+        """Whether no file has changed, appeared or gone since the session began."""
+        return self._now() == self.at_first
+
+    def files(self) -> list[Stamp]:
+        """The files as they were when the session began, without duplicates."""
+        return list(dict.fromkeys(stamp for stamps in self.at_first.values() for stamp in stamps))
+
+    def check(self, records: Iterable[Record]) -> None:
+        """Compares the files of the datasets with the files of their finished runs.
+
+        Raises:
+            ReplacedFile: another content; the message lists the runs of the older file, and what to do.
+        """
+        now, older = self._now(), defaultdict(list)
+        by_draw: dict[str, list[Record]] = defaultdict(list)
+        for record in records:
+            if record.digest:
+                by_draw[record.dataset_key].append(record)
+        same: dict[object, bool] = {}  # by a dataset and the content of its files, then and now: seeds share the answer
+        for (dataset, seed), key in self.draws.items():
+            if (stamps := now.get(dataset)) and (own := by_draw.get(key)):
+                older[stamps] += self._older(dataset, seed, key, stamps, own, same)
+        for stamps, own in older.items():
+            if own:
+                raise ReplacedFile(_replaced(stamps, own, self.store.home))
+
+    def note(self, dataset: Named, records: Iterable[Record]) -> None:
+        """Keeps what the files of recorded draws are, unless they have changed since the session began."""
+        if not isinstance(dataset, Recipe) or not (stamps := self.at_first.get(dataset)) or dataset.stamps() != stamps:
+            return
+        for key in {record.dataset_key for record in records if record.digest}:
+            if not self.store.files(key):
+                self.store.put_files(key, _hashed(stamps))
+
+    def _older(
+        self, dataset: Recipe, seed: int, key: str, stamps: Stamps, own: list[Record], same: dict
+    ) -> list[Record]:
+        """The records of a draw that are of other files than those that are there."""
+        noted = self.store.files(key)
+        if [file.stamp for file in noted] == list(stamps):
+            return []
+        found = _hashed(stamps)
+        then, content = tuple(file.sha256 for file in noted), tuple(file.sha256 for file in found)
+        if then != content:
+            answer = (dataset, then or seed, content)
+            if answer not in same:
+                digest = draw(dataset, seed).digest()
+                same[answer] = all(record.digest == digest for record in own)
+            if not same[answer]:
+                return own
+        self.store.put_files(key, found)
+        return []
+
+    def _now(self) -> dict[Recipe, Stamps]:
+        datasets = dict.fromkeys(dataset for dataset, _ in self.draws)
+        return {dataset: stamps for dataset in datasets if (stamps := dataset.stamps())}
+
+
+def _hashed(stamps: Stamps) -> list[SourceFile]:
+    return [SourceFile(stamp, sha256(stamp)) for stamp in stamps]
+
+
+def _replaced(stamps: Stamps, older: list[Record], home: Path) -> str:
+    """The error about files that are not the files of `older`."""
+    files = ", ".join(stamp.path for stamp in stamps)
+    named = [
+        f"{run.dataset} {run.network} {run.mitigation} strength {run.strength:.3g} seed {run.seed}" for run in older
+    ]
+    rest = [f"and {len(named) - SHOWN} more"] if len(named) > SHOWN else []
+    listed = "\n  ".join([*named[:SHOWN], *rest])
+    return (
+        f"{files}: the content has changed since finished runs were trained on it, so nothing is shown or trained. "
+        f"Finished runs of the older content: {len(older)}:\n  {listed}\n"
+        "Put the older file back; or keep both, the new file under a name of its own that the suite names; "
+        f"or train anew on the new file in another folder of results "
+        f"(RRRBENCH_HOME=..., or move {home} away)"
+    )

@@ -1,0 +1,216 @@
+"""Reads a base from an `.npz`: what the headers say is checked before an array is inflated, then the values."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from math import isqrt, prod
+from pathlib import Path
+from tokenize import TokenError
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int, Shaped, UInt8
+
+from .labels import require_classes, require_label_type
+
+PARTS = ("train", "test")
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+UNREADABLE = (OSError, EOFError, ValueError, TypeError, SyntaxError, TokenError, RuntimeError, zlib.error)
+"""What NumPy and zipfile raise where bytes are damaged: a header is parsed as Python, encryption is a RuntimeError."""
+
+
+class Header(NamedTuple):
+    """What an array's header says."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+class Arrays(NamedTuple):
+    """A base's images and labels, and its number of classes."""
+
+    train_inputs: UInt8[np.ndarray, "train channels height width"]
+    train_labels: Int[np.ndarray, "train"]
+    test_inputs: UInt8[np.ndarray, "test channels height width"]
+    test_labels: Int[np.ndarray, "test"]
+    classes: int
+
+
+def read_npz(path: Path) -> Arrays:
+    """Reads `x_train`, `y_train`, `x_test` and `y_test`; images become uint8, channels first.
+
+    Raises:
+        ValueError: a file or an array that does not fit; the message names both, the value, and the way out.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _require_arrays(path, [name.removesuffix(".npy") for name in archive.namelist()])
+            _require_fitting(path, {name: _header(archive, path, name) for name in ARRAYS})
+            values = {name: _array(archive, path, name) for name in ARRAYS}
+    except (zipfile.BadZipFile, struct.error, NotImplementedError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} {_no_archive(path, error)}") from error
+    images = [_as_uint8(values[f"x_{part}"], f"{path}: x_{part}") for part in PARTS]
+    _require_more_than_black_and_white(path, values)
+    classes = require_classes(str(path), {f"y_{part}": values[f"y_{part}"] for part in PARTS})
+    labels = [values[f"y_{part}"].astype(np.int64) for part in PARTS]
+    return Arrays(images[0], labels[0], images[1], labels[1], classes)
+
+
+def _no_archive(path: Path, error: Exception) -> str:
+    """Says what a file is that is no archive of arrays."""
+    with path.open("rb") as file:
+        begin = file.read(6)
+    save = "save four arrays with np.savez(path, x_train=..., y_train=..., x_test=..., y_test=...)"
+    match begin:
+        case b"":
+            return f"is empty: {save}"
+        case b"\x93NUMPY":
+            return f"is a single array as np.save writes it (.npy): {save}"
+        case _ if begin.startswith(b"PK"):
+            return f"is truncated or damaged ({error}): copy or write it again"
+        case _ if begin.startswith(b"\x80"):
+            return f"is a pickle, which is never opened because it may run code: {save}"
+        case _:
+            return f"is no npz (it begins with {begin!r}): {save}"
+
+
+def _require_arrays(path: Path, names: list[str]) -> None:
+    absent = [name for name in ARRAYS if name not in names]
+    if absent:
+        raise ValueError(
+            f"{path} has no {', '.join(absent)}; it has {', '.join(names) or 'no array'}: add what is missing"
+        )
+    repeated = [name for name in ARRAYS if names.count(name) > 1]
+    if repeated:
+        raise ValueError(f"{path} has {', '.join(repeated)} twice: save each array once")
+    unknown = [name for name in names if name not in ARRAYS]
+    if unknown:
+        own = any(word in name.lower() for name in unknown for word in ("mask", "shortcut"))
+        hint = "; masks and shortcut values are drawn by the dataset: for your own, write a Recipe" if own else ""
+        raise ValueError(
+            f"{path} has {', '.join(unknown)}, which nothing would use; known are {', '.join(ARRAYS)}: "
+            f"remove the array{hint}"
+        )
+
+
+def _header(archive: zipfile.ZipFile, path: Path, name: str) -> Header:
+    """Reads an array's header, and compares the bytes that it announces with the bytes that the archive has.
+
+    Raises:
+        ValueError: a header that does not read, Python objects, or another number of bytes.
+    """
+    member = f"{name}.npy"
+    try:
+        with archive.open(member) as file:
+            version = np.lib.format.read_magic(file)
+            read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+            shape, _, dtype = read.get(version, read[2, 0])(file)
+            begin = file.tell()
+    except UNREADABLE as error:
+        raise ValueError(f"{path}: {name} is no readable array ({error}): write the file again by np.savez") from error
+    if dtype.hasobject:
+        kind = "np.int64 class numbers" if name.startswith("y") else "one array of equally large uint8 images"
+        raise ValueError(f"{path}: {name} holds Python objects, which are never opened: save {kind}")
+    announced, found = prod(shape) * dtype.itemsize, archive.getinfo(member).file_size - begin
+    if min(shape, default=0) < 0 or announced != found:
+        raise ValueError(
+            f"{path}: {name} is {dtype} of shape {shape}, {announced} bytes, but {found} bytes are there: "
+            "the file is damaged, write it again"
+        )
+    return Header(tuple(shape), dtype)
+
+
+def _require_fitting(path: Path, headers: dict[str, Header]) -> None:
+    """Refuses arrays whose headers do not fit, alone or together."""
+    for part in PARTS:
+        images, labels = headers[f"x_{part}"], headers[f"y_{part}"]
+        _require_image_type(f"{path}: x_{part}", images)
+        require_label_type(f"{path}: y_{part}", labels.shape, labels.dtype, images.shape[0])
+    train, test = (_with_channels(headers[f"x_{part}"].shape) for part in PARTS)
+    if train[1:] != test[1:]:
+        raise ValueError(
+            f"{path}: x_train and x_test differ in shape: (height, width, channels) is {train[1:]} and {test[1:]}; "
+            "crop, resize or convert them alike"
+        )
+
+
+def _with_channels(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (*shape, 1) if len(shape) == 3 else shape
+
+
+def _require_image_type(name: str, header: Header) -> None:
+    shape, dtype = header
+    found = f"{name} has shape {shape}, expected (n, height, width) or (n, height, width, 1 or 3)"
+    if 0 in shape:
+        raise ValueError(f"{found}: it has no pixels, give one image or more")
+    if len(shape) == 2:
+        side = isqrt(shape[1])
+        hint = f", e.g. x.reshape(-1, {side}, {side})" if side * side == shape[1] else ""
+        raise ValueError(f"{found}: reshape flat images{hint}")
+    if len(shape) == 4 and shape[3] not in (1, 3):
+        if shape[1] in (1, 3):
+            raise ValueError(f"{found}: channels are first, transpose them to the end: x.transpose(0, 2, 3, 1)")
+        hint = {4: "drop the alpha channel, x[..., :3]", 2: "drop the alpha channel, x[..., 0]"}.get(shape[3])
+        raise ValueError(f"{found}: {hint or f'{shape[3]} channels are not images in grey or colour'}")
+    if len(shape) not in (3, 4):
+        raise ValueError(f"{found}: reshape it")
+    if dtype != np.uint8 and dtype.kind != "f":
+        if dtype.kind == "b":
+            hint = "convert them by x.astype(np.uint8) * 255"
+        elif dtype.kind in "iu":
+            hint = "if values are in 0..255, convert them by x.astype(np.uint8); 16-bit images, divide by 257 first"
+        else:
+            hint = "save the images' pixels"
+        raise ValueError(f"{name} is {dtype}, expected uint8 in 0..255 or floats in [0, 1]: {hint}")
+
+
+def _array(archive: zipfile.ZipFile, path: Path, name: str) -> Shaped[np.ndarray, "n *shape"]:
+    try:
+        with archive.open(f"{name}.npy") as file:
+            array = np.lib.format.read_array(file, allow_pickle=False)
+            file.read()  # the archive compares its checksum at the end
+            return array
+    except (zipfile.BadZipFile, *UNREADABLE) as error:
+        raise ValueError(f"{path}: {name} is truncated or damaged ({error}): copy or write it again") from error
+    except MemoryError as error:
+        raise ValueError(f"{path}: {name} does not fit into memory: save fewer or smaller images, as uint8") from error
+
+
+def _as_uint8(array: Shaped[np.ndarray, "n height width *channels"], name: str) -> UInt8[np.ndarray, "n c h w"]:
+    array = array.reshape(_with_channels(array.shape))
+    if array.dtype != np.uint8:
+        low, high = array.min(), array.max()
+        if not (low >= 0 and high <= 1):  # written so that NaN fails too
+            raise ValueError(
+                f"{name} ranges over [{low:g}, {high:g}], expected floats in [0, 1]: {_way_into_range(array)}"
+            )
+        if 0 < high <= 1 / 255:
+            raise ValueError(
+                f"{name} ranges over [{low:g}, {high:g}], and would be black or nearly: was it divided by 255 twice?"
+            )
+        array = np.rint(array.astype(np.promote_types(array.dtype, np.float32)) * 255).astype(np.uint8)
+    return np.ascontiguousarray(array.transpose(0, 3, 1, 2))
+
+
+def _way_into_range(array: Shaped[np.ndarray, "n height width channels"]) -> str:
+    finite = np.isfinite(array)
+    if not finite.all():
+        first = int(np.flatnonzero(~finite.all(axis=(1, 2, 3)))[0])
+        images = int((~finite).any(axis=(1, 2, 3)).sum())
+        return f"{images} images have NaN or infinite pixels, the first is image {first}: remove or repair them"
+    if array.min() < 0:
+        return "undo the normalisation, e.g. x * std + mean, or rescale"
+    return "divide by 255, or use uint8" if array.max() <= 255 else "rescale, or use uint8"
+
+
+def _require_more_than_black_and_white(path: Path, values: dict[str, Shaped[np.ndarray, "n *shape"]]) -> None:
+    """Refuses uint8 images whose pixels are all 0 or 1: of 255 levels, these are both black."""
+    for part in PARTS:
+        images = values[f"x_{part}"]
+        if images.dtype == np.uint8 and images.max() == 1:
+            raise ValueError(
+                f"{path}: x_{part} is uint8 in 0..255, but its largest value is 1, nearly black: "
+                "multiply by 255, or save floats in [0, 1]"
+            )
