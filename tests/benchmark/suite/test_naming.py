@@ -8,11 +8,34 @@ from rrrbench.benchmark.suite.naming import LONGEST, file_name
 from tiny import tiny_suite
 
 HOSTILE = (
-    *("../../../x", "/tmp/x", "a/b", "a\\b", "x" * 300, "x" * (LONGEST + 1), "ü" * LONGEST + "ü", "a\0b", "", ".", ".."),
+    *(
+        "../../../x",
+        "/tmp/x",
+        "a/b",
+        "a\\b",
+        "x" * 300,
+        "x" * (LONGEST + 1),
+        "ü" * LONGEST + "ü",
+        "a\0b",
+        "",
+        ".",
+        "..",
+    ),
     *("a\nb", "a\n", "\ta", " a", "a ", "a.", ".hidden", "-rf", "~", "~root", "a\rb", "a:b", "C:\\x", "$HOME", "a;b"),
     *("a|b", "a*b", "a?b", "a\u2028b", "a\x1b[31m", "a\u202eb", "\ud800", "%2e%2e%2fx", "<b>", "a'b", 'a"b', "`id`"),
 )
-HARMLESS = ("bench", "my suite", "mitigations-quick", "ross2017", "größe", "v1.2", "a_b", "_x", "own (2)", "x" * LONGEST)
+HARMLESS = (
+    "bench",
+    "my suite",
+    "mitigations-quick",
+    "ross2017",
+    "größe",
+    "v1.2",
+    "a_b",
+    "_x",
+    "own (2)",
+    "x" * LONGEST,
+)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
