@@ -39,7 +39,8 @@ def write_site(recordings: Sequence[Recorded], out: Path, results: Path) -> None
 
     Raises:
         OSError: the folder cannot be written.
-        ValueError: two suites of one name; a suite without any of the metrics that pages draw, such as a suite of counterfactual explainers.
+        ValueError: two suites of one name; a suite without any of the metrics that pages draw, such as a suite of
+            counterfactual explainers.
     """
     for recording in recordings:
         _check(recording)

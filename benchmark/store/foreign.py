@@ -156,8 +156,8 @@ def _check_together(rows: pd.DataFrame, origin: str) -> None:
         if differs.any():
             row = int(differs.argmax())
             raise BadRecords(
-                f"{origin}: column {name!r}, row {row} is {_short(rows[name].iat[row])}, and {_short(of_sweep.iat[row])}"
-                " in another row of the same sweep_key: expected runs of one sweep to agree"
+                f"{origin}: column {name!r}, row {row} is {_short(rows[name].iat[row])}, and "
+                f"{_short(of_sweep.iat[row])} in another row of the same sweep_key: expected runs of one sweep to agree"
             )
     said = zip(rows["configuration"], rows["protocol"], rows["seed"], strict=True)
     for row, (configuration, protocol, seed) in enumerate(said):
@@ -237,7 +237,7 @@ _WORDS = Column(lambda text: not text or _is_name(text), f"up to {LONGEST_NAME} 
 _KEY = Column(_is_key, "a key of 64 hexadecimal digits, 0 to 9 and a to f")
 _LINE = Column(_is_line, f"a line of up to {LONGEST_TEXT:,} characters")
 TEXTS: Mapping[str, Column] = {
-    **dict.fromkeys(("dataset", "network", "mitigation", "masks"), _NAME),
+    **dict.fromkeys(("dataset", "network", "mitigation"), _NAME),
     **dict.fromkeys(("training", "needs", "versions"), _WORDS),
     **dict.fromkeys(("run_key", "sweep_key"), _KEY),
     "dataset_digest": Column(lambda text: not text or _is_key(text), "a SHA-256 of 64 hexadecimal digits, or nothing"),
@@ -245,6 +245,10 @@ TEXTS: Mapping[str, Column] = {
     "protocol": Column(lambda text: text in PROTOCOLS, f"a protocol that this version knows: {', '.join(PROTOCOLS)}"),
     "git_commit": Column(_is_commit, "a commit of 40 or 64 hexadecimal digits, unknown, or nothing"),
     "dirty": Column(lambda text: text in ("true", "false", "unknown", ""), "true, false, unknown, or nothing"),
+    "masks": Column(
+        lambda text: re.fullmatch(r"[a-z_]{1,40}|([a-z_]{1,40}, )?on \d{1,9} inputs", text, re.ASCII) is not None,
+        "masks in words, such as true, wrong, on 25 inputs",
+    ),
     "error": _LINE,
     "flips": Column(_is_flips, "JSON: triples of a test input and two predictions"),
     "curves": Column(_is_curves, "JSON: a list of numbers a metric"),

@@ -21,8 +21,8 @@ def file_name(name: str) -> str:
     if not fits or not re.fullmatch(r"\w([\w .,+()=@-]*[\w)])?", name):
         shown = name if len(name) <= LONGEST else f"{name[:20]}…"
         raise ValueError(
-            f"{shown!r} cannot name files: use up to {LONGEST} letters, digits, spaces and . , + ( ) = @ _ -, beginning "
-            'and ending with a letter or digit, such as name = "my-suite"'
+            f"{shown!r} cannot name files: use up to {LONGEST} letters, digits, spaces and . , + ( ) = @ _ -, "
+            'beginning and ending with a letter or digit, such as name = "my-suite"'
         )
     return name
 

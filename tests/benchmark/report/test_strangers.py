@@ -118,3 +118,26 @@ def test_two_files_of_one_name_do_not_overwrite_each_others_pages(tmp_path):
 def test_committed_files_of_records_are_good():
     files = sorted((Path(__file__).parents[3] / "results/records").glob("*.parquet"))
     assert [recorded(str(file)).runs.shape[0] for file in files] == [len(pd.read_parquet(file)) for file in files]
+
+
+HOSTILE = (
+    *("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "$\\frac{$", "$x$", "{{ 7*7 }}", "{% raw %}"),
+    *("</script><script>alert(1)//", "javascript:alert(1)", "=HYPERLINK(1)", "a%b\\c&d", "_hidden", "' onclick='x"),
+)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_pages_of_hostile_names_are_inert(tmp_path, name):
+    rows = made_up_recording(tiny_suite()).runs.drop(columns="degenerate")
+    told = {"mitigation": rows["mitigation"].replace({"rrr": name}), "dataset": name, "error": name, "versions": name}
+    rows.assign(network=name, training=name, needs=name, **told).to_parquet(tmp_path / "s.parquet")
+    write_site([recorded(str(tmp_path / "s.parquet"))], tmp_path / "site", tmp_path / "no results")
+    raw = name if set(name) & set('<"') else None
+    for page in (tmp_path / "site").rglob("*.html"):
+        text = page.read_text()
+        assert raw is None or raw not in text, page
+        assert 'href="javascript' not in text
+    for tex in (tmp_path / "site/figures").glob("*.tex"):
+        assert "\n\\input" not in tex.read_text()
+    for svg in (tmp_path / "site/figures").glob("*.svg"):
+        assert "<script" not in svg.read_text()

@@ -30,7 +30,7 @@ def spoilt(rows: pd.DataFrame, column: str, value: object, row: int = 3) -> pd.D
 BAD = [
     *((column, value) for column in ("run_key", "sweep_key") for value in (
         "../../evil000", "", "x" * 64, "0" * 63, "0" * 65, "A" * 64, "0" * 63 + "\n", "0" * 64 + "\n", "/" + "0" * 63,
-        "٠" * 64, None, 7)),
+        "\u0660" * 64, None, 7)),
     *((column, value) for column in ("accuracy/random", "flip_rate", "accuracy/validation") for value in (
         42.0, -0.1, 1.01, np.inf, -np.inf)),
     *(("seconds", value) for value in (-1.0, -np.inf)),

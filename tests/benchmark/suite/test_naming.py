@@ -42,7 +42,7 @@ HARMLESS = (
 def test_what_would_leave_the_folder_is_no_name(name):
     with pytest.raises(ValueError, match="cannot name files: use up to 100 letters"):
         file_name(name)
-    with pytest.raises(BadSuite, match="name: .*cannot name files"):
+    with pytest.raises(BadSuite, match=r"name: .*cannot name files"):
         tiny_suite(name)
 
 
