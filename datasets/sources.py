@@ -91,6 +91,13 @@ def files(base: str) -> tuple[Path, ...]:
     return tuple(file for file in there if file.is_file())
 
 
+def at_hand(base: str) -> bool:
+    """Whether the base comes with its libraries, or lies whole in the data root; never a path from elsewhere."""
+    folders = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
+    raw = data_root() / folders.get(base, "") / "raw"
+    return base == "digits" or (base in folders and all(_idx_file(raw / part).exists() for part in IDX_PARTS))
+
+
 def hold_out(
     base: Base, validation: int | None, rng: np.random.Generator
 ) -> tuple[Int[np.ndarray, "train"], Int[np.ndarray, "validation"]]:

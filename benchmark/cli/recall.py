@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from .. import suites
+from ..store.addresses import shown
 from ..store.server import is_sqlite, sqlite_path
 from ..store.whole import write_whole
 
@@ -86,7 +87,7 @@ def _data_stamp(path: str) -> list[str | int]:
 def _fingerprint(suite: str, uri: str, rule: str) -> str:
     """Of what the keys and the table depend on: the suite's file, rrrbench's code, the server, the rule, the data."""
     data = [os.environ.get(name, "") for name in ("RRRBENCH_DATA", "XDG_CACHE_HOME", "HOME")]
-    sha = hashlib.sha256(f"{uri} {rule} {data} {Path.cwd()}".encode() + suites.path_of(suite).read_bytes())
+    sha = hashlib.sha256(f"{shown(uri)} {rule} {data} {Path.cwd()}".encode() + suites.path_of(suite).read_bytes())
     for folder in ("benchmark", "datasets", "methods"):
         for path in sorted((SOURCES / folder).rglob("*.py")):
             sha.update(f"{path} {_stamp(path)}".encode())

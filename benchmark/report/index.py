@@ -50,7 +50,8 @@ def committed_tables(results: Path) -> Iterator[Table]:
         for path in sorted(results.glob(pattern)):
             table = pd.read_csv(path, dtype=str, keep_default_na=False)
             yield path.relative_to(results).as_posix(), list(table.columns), table.to_numpy().tolist()
-    submitted = [json.loads(path.read_text()) for path in sorted(results.glob("submissions/*.json"))]
+    paths = [path for path in sorted(results.glob("submissions/*.json")) if path.with_suffix(".py").is_file()]
+    submitted = [json.loads(path.read_text()) for path in paths]  # a row without its file is nobody's
     rows = pd.DataFrame([result for row in submitted for result in row["results"]])
     if not rows.empty:
         yield "submissions", *_submissions(rows)
