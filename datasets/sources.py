@@ -17,6 +17,8 @@ from jaxtyping import Int, UInt8
 from .base import generator
 from .registry import BadParameters, UnknownName, nearest
 
+_IDX_PARTS = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+
 
 class MissingData(FileNotFoundError):
     """Files of a base that are not in the data root and cannot be downloaded."""
@@ -67,6 +69,13 @@ def load(base: str) -> Base:
     return _LOADERS[base](data_root())
 
 
+def at_hand(base: str) -> bool:
+    """Whether the base comes with its libraries, or lies whole in the data root; never a path from elsewhere."""
+    folders = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
+    raw = data_root() / folders.get(base, "") / "raw"
+    return base == "digits" or (base in folders and all(_idx_file(raw / part).exists() for part in _IDX_PARTS))
+
+
 def hold_out(
     base: Base, validation: int | None, rng: np.random.Generator
 ) -> tuple[Int[np.ndarray, "train"], Int[np.ndarray, "validation"]]:
@@ -114,11 +123,10 @@ def _upsample(images: Int[np.ndarray, "n 8 8"]) -> UInt8[np.ndarray, "n 28 28"]:
 @cache
 def _mnist(root: Path, dataset: str = "MNIST") -> Base:
     folder = root / dataset / "raw"
-    parts = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
-    absent = [part for part in parts if not _idx_file(folder / part).exists()]
+    absent = [part for part in _IDX_PARTS if not _idx_file(folder / part).exists()]
     if absent:
         _download(dataset, root, [folder / f"{part}.gz" for part in absent])
-    train_inputs, train_labels, test_inputs, test_labels = (_read_idx(_idx_file(folder / part)) for part in parts)
+    train_inputs, train_labels, test_inputs, test_labels = (_read_idx(_idx_file(folder / part)) for part in _IDX_PARTS)
     return Base(
         train_inputs[:, None], train_labels.astype(np.int64), test_inputs[:, None], test_labels.astype(np.int64), 10
     )

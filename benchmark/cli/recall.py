@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from .. import suites
+from ..store.addresses import shown
 from ..store.whole import write_whole
 
 SOURCES = Path(__file__).parents[2]
@@ -53,7 +54,7 @@ def _stamp(home: Path, key: str) -> list[int]:
 def _fingerprint(suite: str, uri: str, rule: str) -> str:
     """Of what the keys and the table depend on: the suite's file, rrrbench's code, the server, the rule, the data."""
     data = os.environ.get("RRRBENCH_DATA", "")
-    sha = hashlib.sha256(f"{uri} {rule} {data}".encode() + suites.path_of(suite).read_bytes())
+    sha = hashlib.sha256(f"{shown(uri)} {rule} {data}".encode() + suites.path_of(suite).read_bytes())
     for folder in ("benchmark", "datasets", "methods"):
         for path in sorted((SOURCES / folder).rglob("*.py")):
             sha.update(path.read_bytes())

@@ -27,7 +27,9 @@ def records(
     """Writes the flat rows of a suite: a row a run, with a column a metric; parquet has what `report` needs, too."""
     with explained():
         if format == "csv":
-            _write(_rows(suite)[1].to_csv(index=False), out)
+            from ..ranking.inert import csv
+
+            _write(csv(_rows(suite)[1]), out)
             return
         if out is None:
             raise ValueError("parquet is not text: say where to with --out FILE")

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import math
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ...datasets.registry import UnknownName
 from ...methods.base import Mitigation, mitigations
+from ..metrics.base import metrics
 from ..ranking.leaderboard import rank_mitigations, unranked_mitigations
-from ..ranking.selection import SHIFTED
 from ..running.session import Session
 from ..store.frames import flat
 from ..suite.loading import load_suite, parse_suite
@@ -24,6 +27,10 @@ from .laws import laws
 from .violation import Violation
 
 RULE = "knee"
+EXACT = ("strength", "seeds")
+"""Numbers of a row that are chosen or counted, not measured."""
+TIMES = "seconds"
+"""How the names of metrics begin that depend on the machine: no row has them, for they cannot be repeated."""
 MOST_STRENGTHS = 5
 LIKE = "mitigations-quick"
 """The suite whose datasets, network, training and seeds a submission is measured with."""
@@ -54,9 +61,14 @@ class Row(BaseModel):
         """Reads a row that was measured under this protocol.
 
         Raises:
-            Refused: the row was measured under another version of the protocol.
+            Refused: it is no row, or was measured under another version of the protocol.
         """
-        row = cls.model_validate_json(path.read_text())
+        try:
+            row = cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            problem = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(map(str, problem["loc"]))
+            raise Refused(f"{path} is no row: {place}: {problem['msg']}. Remove it and check the file again") from error
         if row.protocol != PROTOCOL_VERSION:
             raise Refused(
                 f"{path} was measured under protocol {row.protocol}, and this is {PROTOCOL_VERSION}: rows of two "
@@ -125,7 +137,8 @@ class Submission:
             reasons = unranked_mitigations(records, RULE).query("mitigation == @self.mitigation.id")["reason"]
             raise Refused(f"{self.mitigation.id} has no row to submit: {'; '.join(dict.fromkeys(reasons))}")
         results = [
-            {str(name): value for name, value in row.items() if value == value} for row in own.to_dict("records")
+            {str(name): value for name, value in row.items() if value == value and not str(name).startswith(TIMES)}
+            for row in own.to_dict("records")
         ]
         return Row(
             protocol=PROTOCOL_VERSION,
@@ -152,14 +165,24 @@ def load(path: Path) -> Submission:
         raise Refused(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except SystemExit as error:
+        raise Refused(f"{path} calls sys.exit({error.code!r}) when it is imported: remove it") from error
+    except Exception as error:
+        raise Refused(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     added = sorted(set(mitigations.names()) - before)
     if len(added) != 1:
         raise Refused(
             f"{path} registers {len(added)} mitigations ({', '.join(added) or 'none'}), expected a single mitigation"
         )
     mitigation = mitigations.resolve(added[0])
-    strengths = tuple(float(strength) for strength in getattr(module, "STRENGTHS", ()))
+    try:
+        strengths = tuple(float(strength) for strength in getattr(module, "STRENGTHS", ()))
+    except (TypeError, ValueError) as error:
+        raise Refused(f"{path} has STRENGTHS that are no numbers ({error}): write STRENGTHS = (0.1, 1.0)") from error
+    if bad := [strength for strength in strengths if not 0 <= strength < math.inf]:
+        raise Refused(f"{path} has {bad[0]} among its STRENGTHS: expected finite numbers, 0 or more")
     if mitigation.has_strength and not 1 <= len(strengths) <= MOST_STRENGTHS:
         raise Refused(
             f"{path} has {len(strengths)} STRENGTHS: the budget is one to {MOST_STRENGTHS}, such as "
@@ -169,19 +192,52 @@ def load(path: Path) -> Submission:
 
 
 def compare(recorded: Row, again: Row) -> None:
-    """Checks that a row can be repeated: each headline accuracy must lie in the recorded interval.
+    """Checks a recorded row against the row that was measured again: all of its words, and all of its numbers.
+
+    A number is repeated if it is within a point, a hundredth of its metric's range; where the range has no end, within
+    a tenth. The recorded interval is a number like the others, and decides nothing.
 
     Raises:
-        Refused: the file or the number of results changed, or an accuracy lies outside its interval.
+        Refused: anything differs; the message has both values.
     """
     if recorded.sha256 != again.sha256:
         raise Refused("the file has changed since its row was measured: remove the row and check it again")
+    for name in ("protocol", "mitigation", "needs", "strengths"):
+        _same(name, getattr(recorded, name), getattr(again, name))
     if len(recorded.results) != len(again.results):
         raise Refused(f"the recorded row has {len(recorded.results)} results, and this machine {len(again.results)}")
     for old, new in zip(recorded.results, again.results, strict=True):
-        metric = next(name for name in SHIFTED if name in old)
-        low, high = old[f"{metric}:low"], old[f"{metric}:high"]
-        if not low <= new[metric] <= high:
-            raise Refused(
-                f"{old['dataset']}: {metric} is {new[metric]:.3f} here, outside the recorded [{low:.3f}, {high:.3f}]"
-            )
+        where = f"{new.get('dataset', 'the row')}: "
+        if odd := sorted(old.keys() ^ new.keys()):
+            raise Refused(f"{where}{odd[0]} is {'recorded and not measured' if odd[0] in old else 'not recorded'} here")
+        for name, value in new.items():
+            if not _is_number(value) or name in EXACT:
+                _same(where + name, old[name], value)
+            elif not (_is_number(old[name]) and abs(old[name] - value) <= _tolerance(name, value)):
+                raise Refused(
+                    f"{where}{name} is {_said(value)} here, and recorded as {_said(old[name])}: more than "
+                    f"{_tolerance(name, value):.3g} apart"
+                )
+
+
+def _same(name: str, recorded: Any, again: Any) -> None:
+    if type(recorded) is not type(again) or recorded != again:
+        raise Refused(f"{name} is {again!r} here, and recorded as {recorded!r}: remove the row and check it again")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _said(value: Any) -> str:
+    return f"{value:.3f}" if _is_number(value) else repr(value)
+
+
+def _tolerance(name: str, value: float) -> float:
+    """How far from `value` a machine with another order of additions may come."""
+    try:
+        known = metrics.named(re.sub(":(low|high)$", "", name))
+    except UnknownName:
+        return abs(value) / 10
+    spread = known.high - known.low
+    return spread / 100 if math.isfinite(spread) else abs(value) / 10

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ..counterfactuals.metrics import METRICS
-from .rendering import BULLETS, HEADINGS, Format, protocols_in_words, tabulated
+from .inert import csv
+from .rendering import BULLETS, HEADINGS, Format, inert, protocols_in_words, tabulated
 from .statistics import interval, paired_difference, with_interval
 
 FLOOR = "dummy"
@@ -42,12 +43,15 @@ def render_counterfactuals(board: pd.DataFrame, format: Format = "table") -> str
         board: of `rank_counterfactuals`.
     """
     if format == "csv":
-        return board.to_csv(index=False)
+        return csv(board)
     blocks = []
     for _, rows in board.groupby("sweep_key", sort=False):
         cells = rows[["explainer"]].assign(**{metric: rows.apply(_cell, axis=1, metric=metric) for metric in TABULATED})
         title = _title(rows, protocol=board["protocol"].nunique() > 1)
-        blocks += [HEADINGS.get(format, "") + title, tabulated(cells.assign(note=rows["note"]), format, names=1)]
+        blocks += [
+            HEADINGS.get(format, "") + inert(title, format),
+            tabulated(cells.assign(note=rows["note"]), format, names=1),
+        ]
     seeds = sorted({int(count) for count in board["seeds"]})
     legend = [f"mean [95 % bootstrap interval over {' to '.join(map(str, [*seeds[:1], *seeds[1:][-1:]]))} seeds]"]
     legend += [protocols_in_words(board)]

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from .rendering import BULLETS, HEADINGS, Format, protocols_in_words, tabulated
+from .inert import csv
+from .rendering import BULLETS, HEADINGS, Format, inert, protocols_in_words, tabulated
 from .statistics import interval, with_interval
 from .sweeps import SweepName, sweep_names
 
@@ -94,14 +95,14 @@ def render_explainers(board: pd.DataFrame, runs: pd.DataFrame, format: Format = 
         runs: from which it was made.
     """
     if format == "csv":
-        return board.to_csv(index=False)
+        return csv(board)
     finished, blocks = _finished(runs), []
     names = sweep_names(finished)
     for (dataset, protocol), rows in board.groupby(TOGETHER):
         networks = finished[(finished["dataset"] == dataset) & (finished["protocol"] == protocol)]
         heading = f"{dataset}, protocol {protocol}" if board["protocol"].nunique() > 1 else str(dataset)
         tables = tabulated(_explainers(rows), format, names=2), _networks(networks, names, format)
-        blocks += [HEADINGS.get(format, "") + heading, *tables]
+        blocks += [HEADINGS.get(format, "") + inert(heading, format), *tables]
     caption = "\n".join(BULLETS.get(format, "") + line for line in _caption(board))
     return "\n\n".join([*blocks, caption]) + "\n"
 

@@ -11,6 +11,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from ..metrics.column import Column
+from .inert import csv, markdown, one_line
 from .selection import SHIFTED, rule_named
 from .statistics import with_interval
 from .sweeps import SWEEP, SweepName, sweep_names
@@ -39,12 +40,13 @@ def render_mitigations(board: pd.DataFrame, format: Format = "table", left_out: 
     if format not in get_args(Format):
         raise ValueError(f"no format is called {format!r}; known: {', '.join(get_args(Format))}")
     if format == "csv":
-        return board.to_csv(index=False)
+        return csv(board)
     left_out = board.head(0) if left_out is None else left_out
     names = sweep_names(pd.concat([rows[SWEEP] for rows in (board, left_out) if len(rows)] or [board[SWEEP]]))
-    reasons = [_not_ranked(row, names[row["sweep_key"]]) for row in left_out.to_dict("records")]
+    reasons = [inert(_not_ranked(row, names[row["sweep_key"]]), format) for row in left_out.to_dict("records")]
     if board.empty:
-        return "\n".join(["no sweep has an eligible strength", *reasons]) + "\n"
+        begin = BULLETS["tex"] if format == "tex" else ""
+        return "\n".join(begin + line for line in ("no sweep has an eligible strength", *reasons)) + "\n"
     several = board["network"].nunique() > 1
     blocks = [_block(str(dataset), rows, names, several, format) for dataset, rows in board.groupby("dataset")]
     caption = "\n".join(BULLETS.get(format, "") + line for line in (*reasons, *_caption(board)))
@@ -65,11 +67,16 @@ def cell(shown: Column, mean: float, low: float, high: float) -> str:
     return with_interval(mean, *ends, shown.decimals)
 
 
+def inert(text: str, format: Format) -> str:
+    """A text as one line that a reader of the format shows as it is."""
+    return markdown(text) if format == "md" else one_line(text)
+
+
 def tabulated(cells: pd.DataFrame, format: Format, names: int, room: int | None = None) -> str:
     """A table with the first `names` columns to the left and at most `room` wide, and numbers to the right."""
     numbers = len(cells.columns) - names
     return tabulate(
-        cells.to_numpy().tolist(),
+        [[inert(str(value), format) for value in row] for row in cells.to_numpy().tolist()],
         list(map(str, cells.columns)),
         STYLES[format],
         disable_numparse=True,
@@ -80,7 +87,7 @@ def tabulated(cells: pd.DataFrame, format: Format, names: int, room: int | None 
 
 def protocols_in_words(rows: pd.DataFrame) -> str:
     """`protocol 2.0`; the protocols of all rows, `protocols 1.0 and 2.0`, where they have several."""
-    known = sorted({protocol or "unknown" for protocol in rows["protocol"]})
+    known = sorted({one_line(protocol) or "unknown" for protocol in rows["protocol"]})
     return f"protocol{'s' if len(known) > 1 else ''} {' and '.join(known)}"
 
 
@@ -99,10 +106,10 @@ def _block(dataset: str, rows: pd.DataFrame, names: Mapping[str, SweepName], net
         ends = rows[[shown.id, f"{shown.id}:low", f"{shown.id}:high"]]
         cells[shown.title] = [cell(shown, *numbers) for numbers in ends.itertuples(index=False)]
     if format == "table":
-        return f"{dataset}\n\n{_fitted(cells, len(texts.columns))}"
+        return f"{inert(dataset, format)}\n\n{_fitted(cells, len(texts.columns))}"
     flat = cells.rename(columns=lambda title: title.replace("\n", " "))
     between = "\n\n" if format == "md" else "\n"
-    return HEADINGS[format] + dataset + between + tabulated(flat, format, len(texts.columns))
+    return HEADINGS[format] + inert(dataset, format) + between + tabulated(flat, format, len(texts.columns))
 
 
 def _fitted(cells: pd.DataFrame, names: int) -> str:

@@ -41,8 +41,8 @@ def conclude(suite: Suite, home: Path, uri: str, rule: str, away: str = "") -> t
         (home / f"leaderboard.{form}").write_text(render(form))
     lines, picture = [render("table")], ""
     if suite.sweeps and (runs["status"] == "finished").any():
-        save(sweep_figure(runs, f"{suite.name}: {TITLE}"), home / suite.name.replace("/", "-"))
-        picture = f" and {suite.name.replace('/', '-')}.png"
+        save(sweep_figure(runs, f"{suite.name}: {TITLE}"), home / suite.name)
+        picture = f" and {suite.name}.png"
     unshown = away or show(suite, runs, Mirror(uri, suite.name, store), rule)
     done = int((runs["status"] != "failed").sum())
     where = "" if unshown else f", shown in MLflow at {Mirror(uri, suite.name, store).address}"

@@ -11,6 +11,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..ranking.inert import one_line
 from .points import DRAWN, by_sweep, over_strengths, trusted
 
 BESIDE = 20
@@ -33,13 +34,13 @@ def sweep_figure(runs: pd.DataFrame, title: str) -> Figure:
         return _empty_figure(title)
     metrics = [metric for metric in DRAWN if metric in finished]
     figure = Figure(figsize=(4 * len(metrics), 3 * len(sweeps) + 0.5), layout="constrained")
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(plain(title), fontsize=10)
     axes = figure.subplots(len(sweeps), len(metrics), squeeze=False)
     for row, (name, compared) in zip(axes, sweeps, strict=True):
         for axis, metric in zip(row, metrics, strict=True):
             for color, (mitigation, own) in enumerate(compared.groupby("mitigation", sort=False)):
                 _line(axis, own, metric, str(mitigation), line_style(color))
-            axis.set(xscale="log", xlabel="strength", ylabel=DRAWN[metric], title=str(name))
+            axis.set(xscale="log", xlabel="strength", ylabel=DRAWN[metric], title=plain(str(name)))
             axis.title.set_fontsize(9)
         entries = len(row[0].get_legend_handles_labels()[1])
         row[-1].legend(fontsize=6, loc="upper left", bbox_to_anchor=(1, 1), ncols=1 + entries // BESIDE)
@@ -48,9 +49,14 @@ def sweep_figure(runs: pd.DataFrame, title: str) -> Figure:
 
 def _empty_figure(title: str) -> Figure:
     figure = Figure(figsize=(6, 1.2), layout="constrained")
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(plain(title), fontsize=10)
     figure.text(0.5, 0.3, "no finished run with true masks", ha="center", fontsize=9)
     return figure
+
+
+def plain(text: str) -> str:
+    """A name as Matplotlib shows it: what is between dollars it takes for a formula."""
+    return one_line(text).replace("$", r"\$")
 
 
 def save(figure: Figure, stem: Path, suffixes: Sequence[str] = (".png", ".pdf")) -> None:
@@ -72,9 +78,9 @@ def _line(axis: Axes, runs: pd.DataFrame, metric: str, label: str, style: dict[s
     table = over_strengths(runs, metric)
     color = style["color"]
     if table.index.max() == 0:
-        axis.axhline(table["mean"].iat[0], **style, label=label)
+        axis.axhline(table["mean"].iat[0], **style, label=plain(label))
         axis.axhspan(table["low"].iat[0], table["high"].iat[0], color=color, alpha=0.15, linewidth=0)
         return
     table = table[table.index > 0]
-    axis.plot(table.index, table["mean"], marker="o", **style, label=label, markersize=3)
+    axis.plot(table.index, table["mean"], marker="o", **style, label=plain(label), markersize=3)
     axis.fill_between(table.index, table["low"], table["high"], color=color, alpha=0.15, linewidth=0)

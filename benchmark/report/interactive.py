@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import escape
 from typing import Any
 
 import pandas as pd
@@ -29,7 +30,7 @@ def trade_off(runs: pd.DataFrame, board: pd.DataFrame, address: Address) -> Pict
         color, pick = PALETTE[which % len(PALETTE)], chosen(board, mitigation)
         traces.append(
             {
-                "name": mitigation,
+                "name": _plain(mitigation),
                 "mode": "lines+markers",
                 "x": _rounded(line["reliance"]),
                 "y": _rounded(line["accuracy"]),
@@ -74,7 +75,8 @@ def sweep(runs: pd.DataFrame, board: pd.DataFrame, metric: str, address: Address
         traces += [
             {"x": [*x, *x[::-1]], "y": band, "fill": "toself", "fillcolor": f"{color}26", "line": {"width": 0},
              "mode": "lines", "hoverinfo": "skip", "showlegend": False, **shared},
-            {"x": x, "y": _rounded(table["mean"]), "name": mitigation, "mode": "lines" if flat else "lines+markers",
+            {"x": x, "y": _rounded(table["mean"]), "name": _plain(mitigation),
+             "mode": "lines" if flat else "lines+markers",
              "line": {"color": color, "dash": DASHES[which // 10 % 4]},
              "text": [with_interval(*row) for row in table[["mean", "low", "high"]].itertuples(index=False)],
              "hovertemplate": "<b>%{fullData.name}</b><br>strength %{x:.3g}<br>%{text}<extra></extra>",
@@ -111,7 +113,7 @@ def mask_corruption(board: pd.DataFrame, address: Address) -> Picture | None:
 def curves(by_metric: dict[str, list[float]]) -> Picture:
     """One run's curves over its epochs; losses on the left axis, accuracy on the right."""
     traces = [
-        {"x": list(range(1, len(values) + 1)), "y": [float(f"{value:.4g}") for value in values], "name": name,
+        {"x": list(range(1, len(values) + 1)), "y": [float(f"{value:.4g}") for value in values], "name": _plain(name),
          "mode": "lines+markers", "yaxis": "y2" if name.startswith("accuracy") else "y",
          "line": {"color": PALETTE[which]}, "marker": {"size": 4}}
         for which, (name, values) in enumerate(by_metric.items())
@@ -133,7 +135,7 @@ def _controls(rows: pd.DataFrame, order: list[str], title: str, mode: str, addre
     for which, (mitigation, own) in enumerate(rows.groupby("mitigation", sort=False)):
         mean, low, high = (own[f"{metric}{end}"] for end in ("", ":low", ":high"))
         traces.append(
-            {"x": own["place"].tolist(), "y": _rounded(mean), "name": str(mitigation), "mode": mode,
+            {"x": own["place"].map(_plain).tolist(), "y": _rounded(mean), "name": _plain(mitigation), "mode": mode,
              "error_y": {"type": "data", "symmetric": False, "array": _rounded(high - mean),
                          "arrayminus": _rounded(mean - low), "thickness": 1},
              "line": {"color": PALETTE[which % len(PALETTE)]},
@@ -143,8 +145,18 @@ def _controls(rows: pd.DataFrame, order: list[str], title: str, mode: str, addre
              "customdata": [address(str(mitigation), masks, float(strength))
                             for masks, strength in zip(own["masks"], own["strength"], strict=True)]}
         )  # fmt: skip
-    axis = {**_axis(title), "type": "category", "categoryorder": "array", "categoryarray": order}
+    axis = {
+        **_axis(title),
+        "type": "category",
+        "categoryorder": "array",
+        "categoryarray": [_plain(place) for place in order],
+    }
     return {"data": traces, "layout": {"xaxis": axis, "yaxis": _axis(metric), "height": 420}}
+
+
+def _plain(name: object) -> str:
+    """A name as Plotly shows it: it takes tags for its own."""
+    return escape(str(name), quote=False)
 
 
 def _axis(title: str) -> dict[str, Any]:

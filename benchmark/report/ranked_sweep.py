@@ -17,6 +17,9 @@ from .recorded import Recorded
 RULE = "knee"
 """The selection rule that a page shows first."""
 
+LONGEST = 150
+"""Characters of names in an address: a file's name has room for 255 bytes."""
+
 
 @dataclass(frozen=True)
 class RankedSweep:
@@ -25,6 +28,7 @@ class RankedSweep:
     Attributes:
         slug: its name in addresses, which ends in digits of the sweep key.
         boards: the leaderboard's rows, by rule.
+        foreign: its rows are from a file, see `Recorded`.
         pages: of each mitigation, masks and strength, the page of the first seed's run.
     """
 
@@ -34,6 +38,7 @@ class RankedSweep:
     runs: pd.DataFrame
     boards: dict[str, pd.DataFrame]
     pages: dict[tuple[str, str, float], str]
+    foreign: bool = False
 
     @property
     def page(self) -> str:
@@ -70,9 +75,9 @@ def _ranked(recording: Recorded, names: dict[str, SweepName], beside: Executor) 
         pages = {(mitigation, masks, strength): run_page(own) for mitigation, masks, strength, own in places}
         by_rule = {rule: board.result() for rule, board in boards.items()}
         slug = _slug(recording.name, names[key], key)
-        yield RankedSweep(recording.name, names[key], slug, found[key], by_rule, pages)
+        yield RankedSweep(recording.name, names[key], slug, found[key], by_rule, pages, recording.foreign)
 
 
 def _slug(suite: str, name: SweepName, key: str) -> str:
     words = re.sub(r"[^a-z0-9]+", "-", f"{suite} {' '.join(name)}".lower()).strip("-")
-    return f"{words}-{key[:8]}"
+    return f"{words[:LONGEST]}-{key[:8]}"

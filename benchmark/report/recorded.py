@@ -8,16 +8,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..store.frames import DETAILS, IDENTITY, details, flat
+from ..store.foreign import BESIDE as BESIDE
+from ..store.foreign import check_column, check_rows, read_foreign
+from ..store.frames import details, flat
 from ..store.home import home
 from ..store.record import Record
 from ..store.records import RecordStore
 from ..suite.loading import load_suite
+from ..suite.naming import file_name
 from ..suite.sweep import Suite
 from ..suite.training import Training
 
-BESIDE = (*DETAILS, "curves", "configuration")
-"""The columns that a record's own page shows beside its metrics."""
+MOST_WORDS = 10_000
+"""Characters of a description."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,14 @@ class Recorded:
     Attributes:
         runs: a row a run: the flat row, and `BESIDE`; `curves` and `configuration` as JSON.
         pictures: a folder a sweep, named by its sweep key; None for a file, which has no pictures.
+        foreign: the rows are from a file, which anybody may have written: no data are read because it says so.
     """
 
     name: str
     description: str
     runs: pd.DataFrame
     pictures: Path | None = None
+    foreign: bool = False
 
 
 def recorded(suite: str) -> Recorded:
@@ -40,7 +45,8 @@ def recorded(suite: str) -> Recorded:
 
     Raises:
         UnknownName: there is no such suite.
-        ValueError: no run of it is in the folder, or a file without a record's columns.
+        ValueError: no run of it is in the folder.
+        BadRecords: a file with a column or a cell that no record has.
     """
     return _from_file(Path(suite)) if suite.endswith(".parquet") else _from_store(suite)
 
@@ -78,14 +84,12 @@ def _from_store(name: str) -> Recorded:
 
 
 def _from_file(path: Path) -> Recorded:
-    rows = pd.read_parquet(path)
+    rows = read_foreign(path)
     if "protocol_version" in rows and "configuration" in rows:
+        check_column(rows["configuration"], str(path))
         rows = _upgraded(rows)
-    if missing := [name for name in (*IDENTITY, *BESIDE) if name not in rows]:
-        raise ValueError(
-            f"{path} has no column {missing[0]!r}: write it with `rrrbench records SUITE --format parquet --out {path}`"
-        )
-    return Recorded(path.stem, rows.attrs.get("description", ""), rows)
+    check_rows(rows, str(path))
+    return Recorded(file_name(path.stem), str(rows.attrs.get("description", ""))[:MOST_WORDS], rows, foreign=True)
 
 
 def _upgraded(rows: pd.DataFrame) -> pd.DataFrame:
@@ -94,7 +98,7 @@ def _upgraded(rows: pd.DataFrame) -> pd.DataFrame:
     Keys stay as they are: they are of another protocol, and no key of today.
     """
     defaults = Training().model_dump(mode="json")
-    trained = [json.loads(configuration)["training"] for configuration in rows["configuration"]]
+    trained = [json.loads(configuration).get("training", {}) for configuration in rows["configuration"]]
     changed = [{name: own[name] for name in sorted(own) if own[name] != defaults.get(name)} for own in trained]
     training = [",".join(f"{name}={value}" for name, value in settings.items()) for settings in changed]
     return rows.rename(columns={"protocol_version": "protocol"}).assign(training=training)

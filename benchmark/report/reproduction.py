@@ -12,6 +12,7 @@ from typing import Any, get_args
 import pandas as pd
 from tabulate import tabulate
 
+from ..ranking.inert import csv
 from ..ranking.rendering import STYLES, Format
 from ..ranking.verdict import DIGITS, REPRODUCED, Verdict
 from ..store.provenance import provenance
@@ -81,7 +82,7 @@ def write_reproduction(paper: str, table: pd.DataFrame, suite: Suite, runs: pd.D
     if path.exists() and pd.read_csv(path)["n"].sum() > table["n"].sum():
         path = folder / f"{paper}-part.csv"
     text = _page(paper, table, suite, runs)  # names the commit, so before a file of it changes
-    table.to_csv(path, index=False)
+    path.write_text(csv(table))
     path.with_suffix(".md").write_text(text)
     return path
 

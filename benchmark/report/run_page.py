@@ -33,7 +33,7 @@ def run_contents(sweep: RankedSweep, keys: set[str], out: Path) -> Iterator[tupl
         has_strength = any(run["strength"] > 0 for run in own)
         for run in (run for run in own if run["run_key"] in keys):
             metrics = {name: f"{run[name]:.4g}" for name in measured if run[name] == run[name]}
-            content = _content(run, has_strength, out) | _others(run, own) | {"metrics": metrics}
+            content = _content(run, has_strength, out, sweep.foreign) | _others(run, own) | {"metrics": metrics}
             yield run_page(run["run_key"]), content
 
 
@@ -53,15 +53,23 @@ def suite_file(configuration: dict[Any, Any], has_strength: bool) -> str:
     return tomli_w.dumps(_without_none({name: value for name, value in suite.items() if value}))
 
 
-def _content(run: dict[Any, Any], has_strength: bool, out: Path) -> dict[Any, Any]:
+def _suite_file(configuration: dict[Any, Any], has_strength: bool) -> str:
+    """A suite of a single run; empty where the configuration is not whole."""
+    try:
+        return suite_file(configuration, has_strength)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return ""
+
+
+def _content(run: dict[Any, Any], has_strength: bool, out: Path, foreign: bool) -> dict[Any, Any]:
     configuration, curves = json.loads(run["configuration"]), json.loads(run["curves"] or "{}")
     picture = out / "pictures" / run["sweep_key"] / picture_name(run["mitigation"], run["masks"])
-    shown, reason = _twins(configuration, run["flips"])
+    shown, reason = _twins(configuration, run["flips"], foreign)
     return {
         "run": run,
         "of_this_protocol": run["protocol"] == PROTOCOL_VERSION,
         "configuration": json.dumps(configuration, indent=2),
-        "suite_file": suite_file(configuration, has_strength),
+        "suite_file": _suite_file(configuration, has_strength),
         "curves": json_for_script(interactive.curves(curves)) if curves else "",
         "picture": quote(picture.relative_to(out).as_posix()) if picture.is_file() else "",
         "twins": shown,
@@ -90,7 +98,7 @@ def _without_none(value: Any) -> Any:
     return [_without_none(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _twins(configuration: dict[Any, Any], flips: str) -> tuple[Sequence[Twin], str]:
+def _twins(configuration: dict[Any, Any], flips: str, foreign: bool) -> tuple[Sequence[Twin], str]:
     """The twins on which a run's prediction flips, or why there are none to show."""
     if not flips:
         return [], "the run was recorded without the list of its flips"
@@ -100,6 +108,6 @@ def _twins(configuration: dict[Any, Any], flips: str) -> tuple[Sequence[Twin], s
     from .twins import twins  # and torch, which the other pages do without
 
     try:
-        return twins(configuration, named), ""
-    except (LookupError, OSError, ValueError) as error:
+        return twins(configuration, named, foreign), ""
+    except (LookupError, OSError, ValueError, TypeError) as error:
         return [], str(error)

@@ -39,10 +39,16 @@ def write_site(recordings: Sequence[Recorded], out: Path, results: Path) -> None
 
     Raises:
         OSError: the folder cannot be written.
-        ValueError: a suite without any of the metrics that pages draw, such as a suite of counterfactual explainers.
+        ValueError: two suites of one name; a suite without any of the metrics that pages draw, such as a suite of
+            counterfactual explainers.
     """
     for recording in recordings:
         _check(recording)
+    names = [recording.name for recording in recordings]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(
+            f"two of these suites or files are called {twice[0]!r}, and so would be their pages: rename one"
+        )
     for name in ("sweeps", "runs", "figures", "data", "static"):
         (out / name).mkdir(parents=True, exist_ok=True)
     _write_static(out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .curves import BESIDE, line_style
+from .curves import BESIDE, line_style, plain
 from .points import chosen, shifted_metric, trade_offs
 
 
@@ -20,11 +20,17 @@ def trade_off_figure(runs: pd.DataFrame, board: pd.DataFrame, title: str) -> Fig
     for color, (mitigation, line) in enumerate(trade_offs(runs)):
         style = line_style(color)
         axis.plot(
-            line["reliance"], line["accuracy"], marker="o", markersize=3, linewidth=0.8, label=mitigation, **style
+            line["reliance"],
+            line["accuracy"],
+            marker="o",
+            markersize=3,
+            linewidth=0.8,
+            label=plain(mitigation),
+            **style,
         )
         ringed = line[line.index == chosen(board, mitigation)]
         axis.plot(ringed["reliance"], ringed["accuracy"], "o", markersize=9, fillstyle="none", color=style["color"])
-    axis.set_title(title, fontsize=9)
+    axis.set_title(plain(title), fontsize=9)
     axis.set(xlabel="flip rate (reliance on the shortcut)", ylabel=shifted_metric(runs) or "")
     if entries := len(axis.get_legend_handles_labels()[1]):
         axis.legend(fontsize=6, loc="upper left", bbox_to_anchor=(1, 1), ncols=1 + entries // BESIDE)

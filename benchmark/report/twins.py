@@ -13,7 +13,14 @@ import numpy as np
 from PIL import Image
 
 from ...datasets.base import Environment, ShortcutDataset
-from ...datasets.recipe import datasets
+from ...datasets.recipe import Recipe, datasets
+from ...datasets.sources import at_hand
+from .. import suites
+from ..suite.loading import load_suite
+
+
+class Untrusted(ValueError):
+    """Data that are not drawn because a stranger's file asks for them."""
 
 
 class Twin(NamedTuple):
@@ -26,10 +33,14 @@ class Twin(NamedTuple):
     predicted: tuple[int, int]
 
 
-def twins(configuration: Mapping[str, Any], flips: Iterable[tuple[int, int, int]]) -> list[Twin]:
+def twins(configuration: Mapping[str, Any], flips: Iterable[tuple[int, int, int]], foreign: bool = False) -> list[Twin]:
     """The twins of a record's `flips`, from the run's resolved configuration.
 
+    Args:
+        foreign: anybody may have written the configuration: no more is drawn of it than rrrbench's own suites draw.
+
     Raises:
+        Untrusted: the configuration is foreign, and would have files read, downloaded, or made up in any size.
         ValueError: the recipe has changed since.
         LookupError, OSError: there is no such dataset, or its base data are not on this machine.
     """
@@ -40,11 +51,28 @@ def twins(configuration: Mapping[str, Any], flips: Iterable[tuple[int, int, int]
     known = datasets.resolve(recorded)
     if known.version != version:
         raise ValueError(f"{known.id} was recorded from version {version} of its recipe, and this is {known.version}")
+    if foreign:
+        _check_ours(known)
     labels = _draw(recipe, seed).test("aligned").labels
     return [
         Twin(i, int(labels[i]), _picture(recipe, seed, "aligned", i), _picture(recipe, seed, "random", i), (one, other))
         for i, one, other in flips
     ]
+
+
+def _check_ours(recipe: Recipe) -> None:
+    base = getattr(recipe, "base", "digits")
+    if recipe.with_masks() not in _our_recipes():
+        raise Untrusted(f"no suite of rrrbench has {recipe.id}, and a file of records does not decide what is drawn")
+    if not at_hand(base):
+        raise Untrusted(f"{base} is not on this machine, and a file of records does not start a download")
+
+
+@cache
+def _our_recipes() -> tuple[Recipe, ...]:
+    """The datasets of the suites that come with rrrbench, with true masks."""
+    own = [load_suite(name) for name in suites.names()]
+    return tuple({sweep.dataset.with_masks(): None for suite in own for sweep in suite.sweeps})
 
 
 @lru_cache(maxsize=8)

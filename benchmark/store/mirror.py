@@ -16,7 +16,7 @@ from .delivered import Delivered
 from .experiment import Experiment
 from .record import Record
 from .records import RecordStore
-from .server import Away, away
+from .server import Away, away, reason_of
 from .writing import RunWriter, tags_of
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Mirror(Experiment):
     def _delivered(self, anew: bool) -> Delivered:
         if self._known is None:
             experiment = self.client.get_experiment(self.experiment_id)
-            place = f"{self.uri} {self.experiment_id} {experiment.creation_time}"
+            place = f"{self.address} {self.experiment_id} {experiment.creation_time}"
             self._known = Delivered(
                 self.store.home / "delivered" / hashlib.sha256(place.encode()).hexdigest()[:16], anew
             )
@@ -131,7 +131,9 @@ class Mirror(Experiment):
         except Exception as error:  # of MLflow, of a disk, of an object store
             self.client.search_experiments(max_results=1)  # raises if it is not this record, but the server
             if not _is_there(record, self._attempts([record])[record.run_key]):  # else another driver was faster
-                self._refused[record.run_key] = f"MLflow refused run {record.run_key[:12]}…: {_first_line(error)}"
+                self._refused[record.run_key] = (
+                    f"MLflow refused run {record.run_key[:12]}…: {reason_of(error, self.uri)}"
+                )
 
     def _parent(self, record: Record) -> str:
         """The run of the record's sweep, made if there is none; the first by id, where drivers made several at once."""
@@ -194,10 +196,6 @@ def _token(record: Record) -> str:
     """What is remembered of a delivered record: a failure that differs from the last is delivered too."""
     failure = f"!{hashlib.sha256(record.error.encode()).hexdigest()[:8]}" if record.status == "failed" else ""
     return record.run_key + failure
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _id(run: Run) -> str:

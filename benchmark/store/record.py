@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
 from ..suite.stack import Stack
 from .provenance import provenance
 
 Status = Literal["finished", "diverged", "inert", "inapplicable", "failed"]
+Key = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""A SHA-256: it names files, so it is nothing else."""
+Digest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 FORMAT: Literal[2] = 2
 """Of a record's file. Version 0.1 had none: its records were in MLflow alone."""
 
@@ -37,21 +40,21 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
     format: Literal[2] = FORMAT
-    run_key: str
-    sweep_key: str
+    run_key: Key
+    sweep_key: Key
     dataset: str
     network: str
     training: str
     mitigation: str
-    strength: float
-    seed: int
+    strength: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    seed: NonNegativeInt
     needs: str
     degenerate: bool
     status: Status
     configuration: dict[str, Any]
-    dataset_key: str
+    dataset_key: Key
     masks: str = "true"
-    digest: str = ""
+    digest: Digest = ""
     metrics: dict[str, float] = {}
     curves: dict[str, list[float]] = {}
     flips: list[tuple[int, int, int]] = []

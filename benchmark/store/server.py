@@ -12,7 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
+
+from .addresses import hidden
+from .addresses import shown as shown
 
 SQLITE = "sqlite:///"
 CONNECT_SECONDS = 5.0
@@ -66,14 +69,6 @@ def _link(folder: Path) -> Path:
     return link
 
 
-def shown(uri: str) -> str:
-    """An address for people to read: without user and password."""
-    parts = urlsplit(uri)
-    if "@" not in parts.netloc:
-        return uri
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
 def patient() -> None:
     """Sets how long MLflow waits and how much it prints, where the user has not."""
     for name, value in (PATIENCE | QUIET).items():
@@ -95,17 +90,25 @@ def away(uri: str) -> Iterator[None]:
     except Away:
         raise
     except Exception as error:  # MLflow, SQLAlchemy, requests, boto, … each raise their own
-        reason = (str(error).strip().splitlines() or ["no reason given"])[0][:300]
-        raise Away(f"{type(error).__name__}: {reason.replace(uri, shown(uri))}") from error
+        raise Away(f"{type(error).__name__}: {reason_of(error, uri)}") from None  # its traceback may have the password
+
+
+def reason_of(error: Exception, uri: str) -> str:
+    """The first line of an error, without the secrets of the server's address."""
+    return (hidden(str(error), uri).strip().splitlines() or ["no reason given"])[0][:300]
 
 
 def _connect(uri: str) -> None:
-    parts = urlsplit(uri)
-    scheme = parts.scheme.partition("+")[0]
-    if scheme not in PORTS or not parts.hostname:
-        return
-    port = parts.port or PORTS[scheme]
     try:
-        socket.create_connection((parts.hostname, port), CONNECT_SECONDS).close()
-    except OSError as error:
-        raise Away(f"{parts.hostname}:{port} does not answer ({error})") from error
+        parts = urlsplit(uri)
+        host, given = parts.hostname, parts.port
+    except ValueError:  # whose message has a part of the address, and so of a password with a slash in it
+        raise Away(f"{shown(uri)} is no address: write %2F for / in a password, and [ ] around IPv6") from None
+    scheme = parts.scheme.partition("+")[0]
+    if scheme not in PORTS or not host:
+        return
+    port = given or PORTS[scheme]
+    try:
+        socket.create_connection((host, port), CONNECT_SECONDS).close()
+    except (OSError, UnicodeError) as error:
+        raise Away(f"{host}:{port} does not answer ({error})") from None

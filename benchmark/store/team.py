@@ -36,10 +36,11 @@ def bring(mirror: Mirror, keys: Collection[str], sweep_keys: Collection[str]) ->
         log.warning("not asked for runs that others finished: %s: %s", mirror.address, error)
         return 0
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        records = list(pool.map(lambda item: _downloaded(mirror, *item), found.items()))
-    for record in filter(None, records):
+        downloaded = list(pool.map(lambda item: _downloaded(mirror, *item), found.items()))
+    records = [record for record in downloaded if record is not None and record.sweep_key in sweep_keys]
+    for record in records:
         mirror.store.put(record)
-    return sum(record is not None for record in records)
+    return len(records)
 
 
 def _downloaded(mirror: Mirror, key: str, run_id: str) -> Record | None:

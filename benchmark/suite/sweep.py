@@ -15,6 +15,7 @@ from ...methods.explainers.base import Explainer, explainers
 from ...methods.units import Reduction, from_published
 from ..networks import NetworkRecipe, networks
 from .explanation import CounterfactualSweep
+from .naming import SuiteName
 from .stack import AUTO, MitigationStack, Stack
 from .training import Training
 
@@ -116,7 +117,7 @@ class Suite(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    name: str
+    name: SuiteName
     description: str = ""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
     save_models: bool = False

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from ...counterfactuals.evaluation import Shown
 from ...counterfactuals.picture import picture
+from ...ranking.inert import csv
 from ...store.home import home
 from ...store.mirror import Mirror
 from ...store.records import RecordStore
@@ -67,7 +68,8 @@ class BasicLogger:
         import pandas as pd
 
         self.path.mkdir(parents=True, exist_ok=True)
-        pd.DataFrame([{**self.attributes, **self.notes, **self.results}]).to_csv(self.path / "results.csv", index=False)
+        row = pd.DataFrame([{**self.attributes, **self.notes, **self.results}])
+        (self.path / "results.csv").write_text(csv(row))
         self.create_cf_figure().savefig(self.path / "counterfactuals.png", dpi=130)
 
     def prepare_images_to_log(self) -> None:

@@ -69,7 +69,8 @@ function fromAddress() {
 
 function csv() {
   const quoted = (text) => `"${text.replaceAll('"', '""').replaceAll("\n", " ").trim()}"`;
-  const line = (cells) => [...cells].map((cell) => quoted(cell.textContent)).join(",");
+  const inert = (cell) => (!cell.classList.contains("number") && /^\s*[=+\-@|]/.test(cell.textContent) ? "'" : "");
+  const line = (cells) => [...cells].map((cell) => quoted(inert(cell) + cell.textContent)).join(",");
   return [line(heads), ...[...body.rows].filter((row) => !row.hidden).map((row) => line(row.cells))].join("\n") + "\n";
 }
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, ClassVar
@@ -18,6 +19,8 @@ from .executor import Executor, executors
 
 ATTEMPTS = 3
 POLL_SECONDS = 0.5
+ON_NETWORK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Ray's variable: 1 lets Ray that is started here listen on all interfaces, on Linux too."""
 
 
 @executors.register
@@ -25,7 +28,8 @@ class Cluster(Executor):
     """Trains stacks on a Ray cluster, wherever Ray finds room.
 
     Attributes:
-        address: of a running cluster ("auto" for the cluster that this machine belongs to); None starts Ray here.
+        address: of a running cluster ("auto" for the cluster that this machine belongs to); None starts Ray here, where
+            it listens on loopback.
         workers: how many stacks at once; None for a stack a core, or a stack a GPU, of the cluster.
 
     Raises:
@@ -59,7 +63,8 @@ class Cluster(Executor):
         ray, ours = self.ray, not self.ray.is_initialized()
         if ours:
             address = self.address or "local"
-            ray.init(address, logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
+            with _on_loopback() if self.address is None else nullcontext():
+                ray.init(address, logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
         try:
             yield from self._results(tasks, settings, progress)
         finally:
@@ -117,6 +122,27 @@ class Cluster(Executor):
         finally:
             for reference in running:
                 ray.cancel(reference, force=True)
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Ray that is started within listens on loopback alone, unless `ON_NETWORK` says otherwise in the environment.
+
+    Ray has no argument for it: it takes the machine's outer address even for 127.0.0.1, and listens on all interfaces.
+    The switch is the one by which it keeps to loopback on macOS and Windows; its processes inherit the environment.
+    """
+    from ray._private import ray_constants
+
+    if ON_NETWORK in os.environ:
+        yield
+        return
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    os.environ[ON_NETWORK], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    try:
+        yield
+    finally:
+        del os.environ[ON_NETWORK]
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 class _Gauge:

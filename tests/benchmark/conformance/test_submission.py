@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from rrrbench.benchmark.cli import app
-from rrrbench.benchmark.conformance import submission
+from rrrbench.benchmark.conformance import checking, submission
 from rrrbench.benchmark.suite.protocol import PROTOCOL_VERSION
 from rrrbench.methods.base import mitigations
 from tiny import tiny_suite
@@ -37,7 +37,7 @@ def invoke(uri, tmp_path, monkeypatch):
 
 
 def a_row(**changes) -> submission.Row:
-    measured = {"accuracy/random": 0.9, "accuracy/random:low": 0.88, "accuracy/random:high": 0.92}
+    measured = {"flip_rate": 0.3, "accuracy/random": 0.9, "accuracy/random:low": 0.88, "accuracy/random:high": 0.92}
     row = {
         "protocol": PROTOCOL_VERSION,
         "mitigation": "m",
@@ -95,27 +95,36 @@ def test_a_row_of_another_protocol_is_refused(tmp_path):
     assert submission.Row.read(path) == a_row()
 
 
-def test_a_row_is_repeated_where_it_falls_into_its_interval():
-    submission.compare(a_row(), with_accuracy(0.915))
-    with pytest.raises(submission.Refused, match=r"accuracy/random is 0\.930 here, outside the recorded"):
-        submission.compare(a_row(), with_accuracy(0.93))
+def test_a_row_is_repeated_where_every_number_is_within_a_point():
+    submission.compare(a_row(), with_accuracy(0.909))
+    for value in (0.915, 0.93, 0.88):  # inside the recorded interval, which proves nothing
+        with pytest.raises(
+            submission.Refused, match=rf"d: accuracy/random is {value:.3f} here, and recorded as 0\.900"
+        ):
+            submission.compare(a_row(), with_accuracy(value))
     with pytest.raises(submission.Refused, match="file has changed"):
         submission.compare(a_row(), a_row(sha256="1"))
 
 
 def test_a_broken_law_ends_the_check_before_anything_is_trained(sample, invoke, monkeypatch):
     sample.write_text(sample.read_text().replace("strength * right_reason)", "right_reason)"))
-    monkeypatch.setattr(submission.Submission, "measured", lambda *_: pytest.fail("trained"))
     result = invoke("submit", "check", sample.name)
     assert result.exit_code == 2
     assert "broken  law 1 strength 0 is ERM" in result.output
     assert "nothing was trained" in result.output
+    assert not (sample.parent / "results").exists()
 
 
 def test_the_row_is_written_and_then_repeated(sample, invoke, monkeypatch):
+    homes = []
+
+    def measure(path, home, *_):
+        homes.append(home)
+        return submission.load(path).measured(home)
+
+    monkeypatch.setattr(checking, "measure", measure)
     suite = tiny_suite("submission", mitigations=[{"mitigation": "erm"}, {"mitigation": "rrr", "strengths": [0.1]}])
     monkeypatch.setattr(submission.Submission, "suite", lambda self: suite)
-    monkeypatch.setattr(submission.Submission, "broken_laws", lambda self: iter([("1", "")]))
     monkeypatch.setattr(
         submission, "load", lambda path: submission.Submission(path, mitigations.resolve("rrr"), (0.1,))
     )
@@ -123,7 +132,14 @@ def test_the_row_is_written_and_then_repeated(sample, invoke, monkeypatch):
     row = json.loads(sample.with_suffix(".json").read_text())
     assert row["protocol"] == PROTOCOL_VERSION
     assert row["results"][0]["accuracy/random:low"] <= row["results"][0]["accuracy/random"]
+    assert not any(name.startswith("seconds") for name in row["results"][0])
     assert "is repeated here" in invoke("submit", "check", sample.name).output
+    assert "is repeated here" in invoke("submit", "check", sample.with_suffix(".json").name).output
+    assert homes[1] != homes[0], "finished runs that came with the row would be taken for this machine's"
+    row["results"][0]["flip_rate"] = 0.0 if row["results"][0]["flip_rate"] > 0.1 else 0.9
+    sample.with_suffix(".json").write_text(json.dumps(row))
+    forged = invoke("submit", "check", sample.name)
+    assert (forged.exit_code, "flip_rate is" in forged.output) == (2, True)
 
 
 @pytest.mark.slow

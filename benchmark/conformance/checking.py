@@ -1,0 +1,126 @@
+"""Checks a submission in a process of its own: it is a stranger's code, which may exit, hang or kill its process.
+
+The process keeps an accident from the checker. It is no sandbox: the file runs with the rights of whoever checks it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from .submission import Refused, Row, load
+
+POLL_SECONDS = 0.2
+Tell = Callable[[str], object]
+
+
+def measure(path: Path, home: Path, minutes: float, tell: Tell, env: Mapping[str, str] | None = None) -> Row:
+    """Holds the file to the laws and measures it, in a process of its own that is killed with all that it started.
+
+    Args:
+        home: the folder of results; runs that are finished there are not trained again.
+        minutes: after so many the file is refused.
+        tell: is given a line for each law.
+        env: the process's environment; this one's if not given.
+
+    Raises:
+        Refused: the file breaks a law, raises, takes too long, or ends or kills its process.
+    """
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()  # before the file can change itself
+    with TemporaryDirectory() as folder:
+        events = Path(folder) / "events"
+        events.touch()
+        with _child(path, events, home, env) as child:
+            for event in _followed(child, events, path, minutes):
+                if "law" in event:
+                    tell(f"{'broken' if event['problem'] else 'holds ':6}  law {event['law']}"
+                         + (f": {event['problem']}" if event["problem"] else ""))  # fmt: skip
+                elif "refused" in event:
+                    raise Refused(str(event["refused"]))
+                elif "row" in event:
+                    return Row.model_validate({**event["row"], "sha256": digest})
+            raise Refused(f"{path} {_ending(child.returncode)} before it was measured: remove what ends the process")
+
+
+@contextmanager
+def _child(path: Path, events: Path, home: Path, env: Mapping[str, str] | None) -> Iterator[subprocess.Popen[bytes]]:
+    """The process that checks, in a session of its own; at the end of the block it is killed with its children."""
+    words = [sys.executable, "-P", "-m", __name__, str(path.absolute()), str(events), str(home.absolute())]
+    child = subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True, env=env)
+    try:
+        yield child
+    finally:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def _followed(child: subprocess.Popen[bytes], events: Path, path: Path, minutes: float) -> Iterator[dict[str, Any]]:
+    """What the process writes, until it ends.
+
+    Raises:
+        Refused: it takes too long, or writes something else.
+    """
+    deadline, told = time.monotonic() + 60 * minutes, 0
+    while True:
+        ended = child.poll() is not None
+        content = events.read_bytes()
+        lines = content[: content.rfind(b"\n") + 1].splitlines()
+        for line in lines[told:]:
+            try:
+                yield dict(json.loads(line))
+            except (ValueError, TypeError) as error:
+                raise Refused(f"{path} writes into its check: it is not measured") from error
+        told = len(lines)
+        if ended:
+            return
+        if time.monotonic() > deadline:
+            raise Refused(
+                f"{path} was not measured within {minutes:g} minutes: it hangs, or allow more with --max-minutes"
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _ending(status: int | None) -> str:
+    if status is not None and status < 0:
+        return f"was killed by signal {-status}"
+    return f"ended its process with status {status}"
+
+
+def _check(path: Path, events: Path, home: Path) -> None:
+    """In the process of its own: writes a line for each law, then the row or why there is none."""
+
+    def tell(**event: Any) -> None:
+        with events.open("a") as lines:
+            lines.write(json.dumps(event) + "\n")
+
+    try:
+        submitted, broken = load(path), 0
+        for title, problem in submitted.broken_laws():
+            tell(law=title, problem=problem)
+            broken += bool(problem)
+        if broken:
+            raise Refused(f"{submitted.mitigation.id} breaks {broken} laws: nothing was trained")
+        tell(row=submitted.measured(home).model_dump(mode="json"))
+    except (Refused, OSError) as error:
+        tell(refused=str(error))
+    except SystemExit as error:
+        tell(refused=f"{path} calls sys.exit({error.code!r}): remove it, for it would end the check")
+    except BaseException as error:
+        traceback.print_exc()
+        tell(refused=f"{path} raises {type(error).__name__}: {str(error)[:500]}")
+
+
+if __name__ == "__main__":
+    _check(*map(Path, sys.argv[1:]))
