@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import socket
 import sqlite3
+from contextlib import suppress
 from typing import ClassVar
 
 import pandas as pd
@@ -15,6 +17,7 @@ from rrrbench.benchmark.networks import networks
 from rrrbench.benchmark.networks.mlp import MLP
 from rrrbench.benchmark.running import session as running
 from rrrbench.benchmark.running.executors import DigestMismatch, Settings, Task, here, run_stack
+from rrrbench.benchmark.running.session import Session
 from rrrbench.benchmark.store.frames import IDENTITY, flat
 from rrrbench.benchmark.store.mirror import Mirror
 from rrrbench.benchmark.store.records import RecordStore
