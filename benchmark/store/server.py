@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from .addresses import LOCAL, hidden
 from .addresses import shown as shown
+from .sqlite import unreadable
 
 SQLITE = "sqlite:///"
 CONNECT_SECONDS = 5.0
@@ -93,6 +94,8 @@ def away(uri: str) -> Iterator[None]:
     except Away:
         raise
     except Exception as error:  # MLflow, SQLAlchemy, requests, boto, … each raise their own
+        if is_sqlite(uri) and (why := unreadable(path := sqlite_path(uri))):
+            raise Away(f"{path} {why}: move it away first") from error
         raise Away(f"{type(error).__name__}: {reason_of(error, uri)}") from None  # its traceback may have the password
 
 

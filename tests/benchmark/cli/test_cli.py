@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -325,4 +326,27 @@ def test_the_command_that_delivers_works_as_it_is_printed(invoke, uri, tmp_path,
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     delivered = invoke(*printed_command(run.stderr))
     assert delivered.exit_code == 0
+    assert "3 records" in delivered.stdout
+
+
+@pytest.mark.parametrize("kind", ["garbage", "folder"])
+def test_moving_away_a_database_that_does_not_read_delivers_as_is_printed(invoke, tmp_path, monkeypatch, kind):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    (tmp_path / "own.toml").write_text(SUITE.replace("seeds = [0, 1]", "seeds = [0]"))
+    database = tmp_path / "results/local/mlflow.db"
+    (database if kind == "folder" else database.parent).mkdir(parents=True)
+    if kind == "garbage":
+        database.write_bytes(b"garbage" * 1000)
+    run = invoke("run", "own.toml")
+    assert run.exit_code == 1
+    assert "3 of 3 runs recorded" in run.stdout
+    assert str(database) in run.stderr
+    assert "move it away first" in run.stderr
+    database.rename(tmp_path / "away.db")
+    command = [
+        Path(sys.executable).parent / "rrrbench",
+        *printed_command(run.stderr),
+    ]  # MLflow keeps the file open here
+    delivered = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert delivered.returncode == 0, delivered.stderr
     assert "3 records" in delivered.stdout
