@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -114,7 +115,7 @@ def reproduce(
         f"{verdicts_in_words(table)}; {len(runs)} of {len(suite.keys())} runs recorded, "
         f"{(time.monotonic() - begin) / 60:.1f} minutes now\nwrote {written} and {written.with_suffix('.md')}"
     )
-    if outcome is not None and _complain(outcome, "", suite.name):
+    if outcome is not None and _complain(outcome, "", f"reproduce/{paper}"):
         raise typer.Exit(1)
 
 
@@ -131,8 +132,8 @@ def log(
 
         loaded, folder = load_suite(suite), home()
         uri = to or tracking_uri(folder)
-        delivered, undelivered, unshown = deliver(loaded, folder, uri)
-    if _complain_of_mlflow(undelivered, unshown, suite):
+        delivered, undelivered, unshown = deliver(loaded, suite, folder, uri)
+    if _complain_of_mlflow(undelivered, unshown, suite, "the same command" if to else ""):
         raise typer.Exit(1)
     typer.echo(delivered)
 
@@ -168,14 +169,15 @@ def _complain(outcome: Outcome, unshown: str, suite: str) -> bool:
     return bool(outcome.failed) or not_in_mlflow
 
 
-def _complain_of_mlflow(undelivered: Undelivered, unshown: str, suite: str) -> bool:
+def _complain_of_mlflow(undelivered: Undelivered, unshown: str, suite: str, command: str = "") -> bool:
     """Says what is not in MLflow yet, and which command delivers it; whether anything is not."""
     if not undelivered and not unshown:
         return False
     what = f"{len(undelivered)} records" if undelivered else "the tables"
     reason = str(undelivered) or unshown
+    command = command or f"`rrrbench log {shlex.quote(suite)}`"
     typer.secho(
-        f"{what} of {suite} are not in MLflow ({reason}); nothing is lost: `rrrbench log {suite}` delivers them",
+        f"{what} of {suite} are not in MLflow ({reason}); nothing is lost: {command} delivers them",
         fg="red",
         err=True,
     )

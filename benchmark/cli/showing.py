@@ -73,7 +73,7 @@ def _rows(name: str) -> tuple[Suite, pd.DataFrame]:
     from ..suite.loading import load_suite
 
     suite = load_suite(name)
-    return suite, rows_of(suite)
+    return suite, rows_of(suite, name)
 
 
 def _write(text: str, out: Path | None) -> None:

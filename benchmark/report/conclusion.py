@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -70,8 +71,11 @@ def show(suite: Suite, runs: pd.DataFrame, mirror: Mirror, rule: str) -> str:
     return ""
 
 
-def deliver(suite: Suite, home: Path, uri: str, rule: str = "knee") -> tuple[str, Undelivered, str]:
+def deliver(suite: Suite, named: str, home: Path, uri: str, rule: str = "knee") -> tuple[str, Undelivered, str]:
     """Logs what a tracking server lacks of a suite, and shows its tables there.
+
+    Args:
+        named: the suite as commands know it, for the message.
 
     Returns:
         A line that says what was done, the records that are still not there, and why the tables are not.
@@ -82,7 +86,7 @@ def deliver(suite: Suite, home: Path, uri: str, rule: str = "knee") -> tuple[str
     store = RecordStore(home)
     mirror, records = Mirror(uri, suite.name, store), store.all(suite.keys())
     if not records:
-        raise ValueError(f"no run of suite {suite.name!r} is in {home}: `rrrbench run {suite.name}` makes them")
+        raise ValueError(f"no run of suite {suite.name!r} is in {home}: `rrrbench run {shlex.quote(named)}` makes them")
     try:
         mirror.restore_experiment()
     except Away as error:

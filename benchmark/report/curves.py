@@ -60,13 +60,13 @@ def plain(text: str) -> str:
 
 
 def save(figure: Figure, stem: Path, suffixes: Sequence[str] = (".png", ".pdf")) -> None:
-    """Saves a figure as png for the screen and as pdf for papers, or with other suffixes."""
+    """Saves a figure as png for the screen and as pdf for papers, or with other suffixes; a stem may have dots."""
     if (engine := figure.get_layout_engine()) is not None:
         with rc_context({"text.hinting": "none"}):  # text is as wide as in a vector format, where nothing hints it
             engine.execute(figure)
     figure.set_layout_engine(None)  # laid out once for all formats; with an engine every format would be drawn twice
     for suffix in suffixes:
-        figure.savefig(stem.with_suffix(suffix), dpi=110)
+        figure.savefig(stem.with_name(f"{stem.name}{suffix}"), dpi=110)
 
 
 def line_style(index: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class Recorded:
         runs: a row a run: the flat row, and `BESIDE`; `curves` and `configuration` as JSON.
         pictures: a folder a sweep, named by its sweep key; None for a file, which has no pictures.
         foreign: the rows are from a file, which anybody may have written: no data are read because it says so.
+        named: the suite as commands know it, a name or the path of its TOML file; empty for a file of records.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Recorded:
     runs: pd.DataFrame
     pictures: Path | None = None
     foreign: bool = False
+    named: str = ""
 
 
 def recorded(suite: str) -> Recorded:
@@ -51,8 +54,11 @@ def recorded(suite: str) -> Recorded:
     return _from_file(Path(suite)) if suite.endswith(".parquet") else _from_store(suite)
 
 
-def records_of(suite: Suite) -> list[Record]:
+def records_of(suite: Suite, named: str) -> list[Record]:
     """The records of a suite that has at least one.
+
+    Args:
+        named: the suite as commands know it, for the message.
 
     Raises:
         ValueError: it has none; the message says where was looked.
@@ -61,26 +67,29 @@ def records_of(suite: Suite) -> list[Record]:
     if found := RecordStore(folder).all(suite.keys()):
         return found
     raise ValueError(
-        f"no run of suite {suite.name!r} is in {folder}: `rrrbench run {suite.name}` makes them, RRRBENCH_HOME names "
-        "another folder"
+        f"no run of suite {suite.name!r} is in {folder}: `rrrbench run {shlex.quote(named)}` makes them, "
+        "RRRBENCH_HOME names another folder"
     )
 
 
-def rows_of(suite: Suite) -> pd.DataFrame:
+def rows_of(suite: Suite, named: str) -> pd.DataFrame:
     """The flat rows of a suite that has at least one.
+
+    Args:
+        named: the suite as commands know it, for the message.
 
     Raises:
         ValueError: it has none; the message says where was looked.
     """
-    return flat(records_of(suite))
+    return flat(records_of(suite, named))
 
 
 def _from_store(name: str) -> Recorded:
     suite = load_suite(name)
-    records = records_of(suite)
+    records = records_of(suite, name)
     rows = pd.concat([flat(records), details(records)], axis=1)
     rows.attrs["description"] = suite.description  # a parquet file keeps it
-    return Recorded(suite.name, suite.description, rows, RecordStore(home()).pictures)
+    return Recorded(suite.name, suite.description, rows, RecordStore(home()).pictures, named=name)
 
 
 def _from_file(path: Path) -> Recorded:

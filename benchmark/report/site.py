@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shlex
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -84,10 +85,8 @@ class _Pages:
 
 def _check(recording: Recorded) -> None:
     if not any(metric in recording.runs for metric in DRAWN):
-        raise ValueError(
-            f"suite {recording.name!r} has no pages: its runs have none of {', '.join(DRAWN)}; its table is "
-            f"`rrrbench leaderboard {recording.name}`"
-        )
+        table = f"; its table is `rrrbench leaderboard {shlex.quote(recording.named)}`" if recording.named else ""
+        raise ValueError(f"suite {recording.name!r} has no pages: its runs have none of {', '.join(DRAWN)}{table}")
 
 
 def _begin(sweeps: Sequence[RankedSweep], pages: _Pages, beside: Executor) -> list[Future[None]]:

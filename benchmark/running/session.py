@@ -95,7 +95,8 @@ class Session:
         stacks, keys = self.suite.stacks(), self.suite.keys()
         self.records = self.store.finished(keys)
         if is_shared() and (missing := set(keys) - self.records.keys()):
-            bring(self.mirror, missing, {stack.sweep_key for stack in stacks})
+            if reason := bring(self.mirror, missing, {stack.sweep_key for stack in stacks})[1]:
+                self._undelivered, self._away_since = Undelivered(reason=reason), time.monotonic()
             self.records = self.store.finished(keys)
         self.data_files = DataFiles(self.store, stacks)
         self.data_files.check(self.records.values())

@@ -29,7 +29,8 @@ def hidden(text: str, uri: str) -> str:
         text = text.replace(uri, shown(uri))
         for secret in sorted(_secrets(uri), key=len, reverse=True):
             text = text.replace(secret, "…")
-    return re.sub(r"(\b[A-Za-z][\w+.-]*://)(?!/)[^\s'\"<>]*@", r"\1", text)
+    text = re.sub(r"(\b[A-Za-z][\w+.-]*://)(?!/)[^\s'\"<>]*@", r"\1", text)
+    return re.sub(r"(?<!/)//[^\s/]*@", "//", text)
 
 
 def _secrets(uri: str) -> set[str]:

@@ -19,10 +19,13 @@ AT_ONCE = 8
 log = logging.getLogger(__name__)
 
 
-def bring(mirror: Mirror, keys: Collection[str], sweep_keys: Collection[str]) -> int:
-    """Asks the server once for finished runs of these keys, and keeps their records here; how many there were.
+def bring(mirror: Mirror, keys: Collection[str], sweep_keys: Collection[str]) -> tuple[int, str]:
+    """Asks the server once for finished runs of these keys, and keeps their records here.
 
     A server that is away, or an artifact that cannot be had or does not read, is said in the log, and means no record.
+
+    Returns:
+        The number of records that were brought, and why the server could not be used; empty if it could.
     """
     try:
         with away(mirror.uri):
@@ -34,13 +37,13 @@ def bring(mirror: Mirror, keys: Collection[str], sweep_keys: Collection[str]) ->
             }
     except Away as error:
         log.warning("not asked for runs that others finished: %s: %s", mirror.address, error)
-        return 0
+        return 0, str(error)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         downloaded = list(pool.map(lambda item: _downloaded(mirror, *item), found.items()))
     records = [record for record in downloaded if record is not None and record.sweep_key in sweep_keys]
     for record in records:
         mirror.store.put(record)
-    return len(records)
+    return len(records), ""
 
 
 def _downloaded(mirror: Mirror, key: str, run_id: str) -> Record | None:

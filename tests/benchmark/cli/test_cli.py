@@ -4,13 +4,16 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import rrrbench.benchmark.running.session as session_module
+from mlflow_server import free_port
 from rrrbench.benchmark.cli import app, recall
 from rrrbench.benchmark.store.frames import IDENTITY
 from rrrbench.benchmark.store.mirror import Mirror
@@ -313,3 +316,72 @@ def test_reproduce_does_what_it_can_says_what_is_left_and_goes_on(invoke, tmp_pa
     assert list(pd.read_csv(tmp_path / "results/reproduced/own-part.csv")["n"]) == [1, 1, 0]
     assert list(pd.read_csv(tmp_path / "results/reproduced/own.csv")["n"]) == [2, 2, 0]
     assert invoke("reproduce", "owwn").exit_code == 2
+
+    uri = os.environ["MLFLOW_TRACKING_URI"]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    away = invoke("reproduce", "own", "--device", "cpu")
+    assert (away.exit_code, printed_command(away.stderr)) == (1, ["log", "reproduce/own"])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert invoke(*printed_command(away.stderr)).exit_code == 0
+
+
+def printed_command(text: str) -> list[str]:
+    """The words of the one `rrrbench …` command that a message names."""
+    (command,) = re.findall(r"`rrrbench ([^`]+)`", text)
+    return shlex.split(command)
+
+
+@pytest.mark.parametrize("suite", ["own.toml", "./own.toml", "my own's.toml"])
+def test_the_command_that_makes_missing_runs_works_as_it_is_printed(invoke, tmp_path, suite):
+    named = suite if suite == "./own.toml" else str(tmp_path / suite)
+    (tmp_path / suite).write_text('name = "other"\n' + SUITE.replace("seeds = [0, 1]", "seeds = [0]"))
+    asked = [("leaderboard",), ("log",), ("records",), ("records", "--format", "parquet", "--out", "r.parquet")]
+    refusals = [invoke(*words[:1], named, *words[1:]) for words in [*asked, ("report", "--out", "pages")]]
+    assert {refused.exit_code for refused in refusals} == {2}
+    commands = [printed_command(refused.stderr) for refused in refusals]
+    assert commands == [["run", named]] * 5
+    assert invoke(*commands[0]).exit_code == 0
+    assert invoke("leaderboard", named).exit_code == 0
+
+
+def test_a_suite_of_rrrbench_in_a_folder_is_named_with_its_folder(invoke):
+    for command in ("leaderboard", "log", "records"):
+        assert printed_command(invoke(command, "reproduce/friedrich2023").stderr) == ["run", "reproduce/friedrich2023"]
+
+
+def test_the_command_that_delivers_works_as_it_is_printed(invoke, uri, tmp_path, monkeypatch):
+    suite = "my own.toml"
+    (tmp_path / suite).write_text(SUITE.replace("seeds = [0, 1]", "seeds = [0]"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    run = invoke("run", suite)
+    assert (run.exit_code, printed_command(run.stderr)) == (1, ["log", suite])
+    elsewhere = invoke("log", suite, "--to", "http://127.0.0.1:1")
+    assert elsewhere.exit_code == 1
+    assert "the same command delivers them" in elsewhere.stderr, "without --to it delivers to another server"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    delivered = invoke(*printed_command(run.stderr))
+    assert delivered.exit_code == 0
+    assert "3 records" in delivered.stdout
+
+
+@pytest.mark.parametrize("kind", ["garbage", "folder"])
+def test_moving_away_a_database_that_does_not_read_delivers_as_is_printed(invoke, tmp_path, monkeypatch, kind):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    (tmp_path / "own.toml").write_text(SUITE.replace("seeds = [0, 1]", "seeds = [0]"))
+    database = tmp_path / "results/local/mlflow.db"
+    (database if kind == "folder" else database.parent).mkdir(parents=True)
+    if kind == "garbage":
+        database.write_bytes(b"garbage" * 1000)
+    run = invoke("run", "own.toml")
+    assert run.exit_code == 1
+    assert "3 of 3 runs recorded" in run.stdout
+    assert str(database) in run.stderr
+    assert "move it away first" in run.stderr
+    database.rename(tmp_path / "away.db")
+    command = [
+        Path(sys.executable).parent / "rrrbench",
+        *printed_command(run.stderr),
+    ]  # MLflow keeps the file open here
+    delivered = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert delivered.returncode == 0, delivered.stderr
+    assert "3 records" in delivered.stdout

@@ -60,3 +60,8 @@ def test_a_picture_of_runs_with_wrong_masks_alone_says_that_it_has_none():
     figure = sweep_figure(records(1).assign(masks="wrong"), "own")
     assert figure.axes == []
     assert [text.get_text() for text in figure.texts] == ["own", "no finished run with true masks"]
+
+
+def test_a_dot_in_a_name_is_no_suffix(tmp_path):
+    save(sweep_figure(records(1), "own"), tmp_path / "v1.5")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["v1.5.pdf", "v1.5.png"]

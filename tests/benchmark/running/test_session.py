@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import socket
 import sqlite3
+from contextlib import suppress
 from typing import ClassVar
 
 import pandas as pd
@@ -15,6 +17,7 @@ from rrrbench.benchmark.networks import networks
 from rrrbench.benchmark.networks.mlp import MLP
 from rrrbench.benchmark.running import session as running
 from rrrbench.benchmark.running.executors import DigestMismatch, Settings, Task, here, run_stack
+from rrrbench.benchmark.running.session import Session
 from rrrbench.benchmark.store.frames import IDENTITY, flat
 from rrrbench.benchmark.store.mirror import Mirror
 from rrrbench.benchmark.store.records import RecordStore
@@ -195,6 +198,27 @@ def test_the_server_is_asked_once_where_training_ends_a_moment_after_it_was_away
     monkeypatch.setattr(Mirror, "_deliver_stack", lambda self, stack: asked.append(stack) or _raise(Away("planted")))
     assert len(session().run().undelivered) == 6
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(("once_more_after", "asked"), [(3600.0, 1), (0.0, 2)])
+def test_a_shared_server_that_never_answers_is_asked_once_for_all_of_training(
+    tmp_path, monkeypatch, once_more_after, asked
+):
+    monkeypatch.setattr(running, "ONCE_MORE_AFTER", once_more_after)
+    monkeypatch.setattr("rrrbench.benchmark.store.server.ANSWER_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        uri = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        outcome = Session(tiny_suite(), tmp_path / "home").run()
+        mute.setblocking(False)
+        connections = 0
+        with suppress(BlockingIOError):
+            while True:
+                mute.accept()[0].close()
+                connections += 1
+    assert (outcome.trained, len(outcome.undelivered)) == (6, 6)
+    assert "says nothing" in outcome.undelivered.reason
+    assert connections == asked
 
 
 def test_what_a_server_lacks_is_delivered_by_the_next_session_without_training(session, monkeypatch):

@@ -81,6 +81,21 @@ def test_another_address_in_an_error_is_shown_without_its_user_part():
     assert hidden("at http://a:s3cretpw@b/c", "sqlite:////x.db") == "at http://b/c"
 
 
+@pytest.mark.parametrize("uri", ["sqlite:////x.db", "http://host", "http://a:s3cretpw@b"])
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("url: //a:s3cretpw@b/c", "url: //b/c"),
+        ("url: //a:s3@cretpw@b", "url: //b"),
+        ("url: s3://a:s3'cretpw@b/c", "url: s3://b/c"),
+        ('url="//a:s3"cretpw@b"', 'url="//b"'),
+        ("no http://h/p and a@b", "no http://h/p and a@b"),
+    ],
+)
+def test_any_user_part_in_an_error_is_not_shown(uri, said, expected):
+    assert hidden(said, uri) == expected
+
+
 @pytest.mark.parametrize("uri", ["http://user:s3cretpw/x@127.0.0.1:9", "http://127.0.0.1:9/?password=s3cretpw",
                                  "nonsense://user:s3cretpw@host", "http://user:s3cretpw@[::1"])  # fmt: skip
 def test_the_command_line_prints_and_stores_no_password(uri, tmp_path, monkeypatch, caplog):

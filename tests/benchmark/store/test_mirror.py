@@ -14,6 +14,7 @@ from rrrbench.benchmark.metrics.base import metric
 from rrrbench.benchmark.store import writing
 from rrrbench.benchmark.store.mirror import Mirror
 from rrrbench.benchmark.store.records import RecordStore
+from rrrbench.benchmark.store.server import sqlite_path
 from rrrbench.benchmark.store.writing import METRICS_A_REQUEST, allowed
 from sqlalchemy import event
 
@@ -223,8 +224,44 @@ def test_a_database_that_is_none_is_said(tmp_path, content):
     mirror = Mirror(f"sqlite:///{tmp_path / 'mlflow.db'}", "tiny", RecordStore(tmp_path))
     undelivered = mirror.deliver(made_up())
     assert len(undelivered) == 4
-    assert undelivered.reason
+    assert f"{tmp_path}/mlflow.db" in undelivered.reason
+    assert "move it away" in undelivered.reason
     assert (tmp_path / "mlflow.db").read_bytes() == content
+
+
+def test_a_database_of_which_a_page_is_damaged_is_said(mirror):
+    path = sqlite_path(mirror.uri)
+    mirror.deliver(made_up()[:1])
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"garbage!" * (len(content[4096:]) // 8))
+    undelivered = Mirror(mirror.uri, "tiny", mirror.store).deliver(made_up())
+    assert str(path) in undelivered.reason
+    assert "move it away" in undelivered.reason
+
+
+def test_a_folder_at_the_database_s_place_is_said(tmp_path):
+    (tmp_path / "mlflow.db/inside").mkdir(parents=True)
+    undelivered = Mirror(f"sqlite:///{tmp_path / 'mlflow.db'}", "tiny", RecordStore(tmp_path)).deliver(made_up())
+    assert f"{tmp_path}/mlflow.db is a folder" in undelivered.reason
+    assert "move it away" in undelivered.reason
+
+
+@pytest.mark.parametrize("at", ["delivered", "delivered/{note}"])
+@pytest.mark.parametrize("kind", ["file", "folder", "garbage"])
+def test_notes_of_what_was_delivered_that_do_not_read_are_ignored(mirror, at, kind):
+    assert not mirror.deliver(made_up())
+    (note,) = (mirror.store.home / "delivered").iterdir()
+    place = mirror.store.home / at.format(note=note.name)
+    note.unlink()
+    if place.is_dir():
+        place.rmdir()
+    if kind == "folder":
+        (place / "inside").mkdir(parents=True)
+    else:
+        place.write_bytes(b"" if kind == "file" else b"\xff\x00\n" * 9)
+    for anew in (False, True):
+        assert not Mirror(mirror.uri, "tiny", mirror.store).deliver(made_up(), anew=anew)
+    assert_each_run_once(mirror)
 
 
 def test_a_server_that_is_away_is_not_waited_for(tmp_path):

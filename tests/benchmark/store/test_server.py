@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import socket
+import threading
+import time
+
 import pytest
 from mlflow_server import free_port
 from rrrbench.benchmark.store.server import Away, away, client_uri, shown, sqlite_path
@@ -42,3 +46,61 @@ def test_a_question_mark_is_a_character_of_a_file_name(tmp_path):
     assert not set("?#%") & set(str(reached))
     assert reached.parent.resolve() == folder
     assert client_uri("sqlite:////tmp/mlflow.db") == "sqlite:////tmp/mlflow.db"
+
+
+ODD = [
+    "http://bob:s3cr/etpw@127.0.0.1:5998",
+    "http://bob:12/etpw@127.0.0.1:5998",
+    "http://bob:1?2/etpw@127.0.0.1:5998",
+    "http://bob:1#2etpw@127.0.0.1:5998",
+    "http://bob/etpw@127.0.0.1:5998",
+    "postgresql://bob:s3cr/etpw@127.0.0.1/db",
+    "http://bob:etpw@127.0.0.1:port",
+    "http://bob:etpw@127.0.0.1:99999",
+    "http://bob:etpw@[::1",
+]
+
+
+@pytest.mark.parametrize("uri", ODD)
+def test_an_address_that_cannot_be_told_apart_is_away_and_says_the_way_out(uri):
+    with pytest.raises(Away, match=r"MLFLOW_TRACKING_URI.*percent-encode") as raised, away(uri):
+        pytest.fail("it was asked")
+    before = uri.partition("//")[2].rpartition("@")[0]
+    assert not [part for part in (before, "bob", "s3cr", "etpw") if part in str(raised.value)]
+
+
+def test_a_percent_encoded_password_is_an_address():
+    port = free_port()
+    with pytest.raises(Away, match=f"127.0.0.1:{port} does not answer"), away(f"http://bob:s3%2Fcr@127.0.0.1:{port}"):
+        pytest.fail("it was asked")
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "postgresql", "mysql+pymysql"])
+def test_a_server_that_accepts_and_never_answers_is_away_in_seconds(scheme, monkeypatch):
+    monkeypatch.setattr("rrrbench.benchmark.store.server.ANSWER_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        begin, port = time.monotonic(), mute.getsockname()[1]
+        with (
+            pytest.raises(Away, match=f"127.0.0.1:{port} accepts .* says nothing"),
+            away(f"{scheme}://127.0.0.1:{port}"),
+        ):
+            pytest.fail("it was asked")
+    assert time.monotonic() - begin < 5
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.0 503 busy\r\n\r\n", b"nonsense", b""])
+@pytest.mark.parametrize("scheme", ["http", "https", "postgresql", "mysql"])
+def test_whatever_a_server_answers_is_left_to_mlflow(scheme, answer):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection = server.accept()[0]
+            connection.sendall(answer)
+            connection.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with away(f"{scheme}://127.0.0.1:{server.getsockname()[1]}"):
+            asked = True
+        thread.join()
+    assert asked

@@ -17,9 +17,9 @@ def test_records_that_another_folder_delivered_are_brought_here(uri, tmp_path):
     Mirror(uri, "tiny", RecordStore(tmp_path / "theirs")).deliver([*theirs[:3], *made_up("failed", error="E")[3:]])
     store = RecordStore(tmp_path / "ours")
     keys = {record.run_key for record in theirs}
-    assert bring(Mirror(uri, "tiny", store), keys, {theirs[0].sweep_key}) == 3
+    assert bring(Mirror(uri, "tiny", store), keys, {theirs[0].sweep_key}) == (3, "")
     assert store.finished(keys) == {record.run_key: record for record in theirs[:3]}
-    assert bring(Mirror(uri, "tiny", store), set(), {theirs[0].sweep_key}) == 0
+    assert bring(Mirror(uri, "tiny", store), set(), {theirs[0].sweep_key}) == (0, "")
 
 
 def test_a_record_that_cannot_be_had_is_none(uri, tmp_path, caplog):
@@ -29,14 +29,15 @@ def test_a_record_that_cannot_be_had_is_none(uri, tmp_path, caplog):
     mirror.client.log_text(found[records[0].run_key], "{", RECORD)
     mirror.client.log_text(found[records[1].run_key], records[2].model_dump_json(), RECORD)
     store = RecordStore(tmp_path / "ours")
-    assert bring(Mirror(uri, "tiny", store), found.keys(), {records[0].sweep_key}) == 2
+    assert bring(Mirror(uri, "tiny", store), found.keys(), {records[0].sweep_key}) == (2, "")
     assert store.finished(found).keys() == {records[2].run_key, records[3].run_key}
     assert "does not read" in caplog.text
 
 
 def test_a_server_that_does_not_answer_is_not_waited_for(tmp_path, caplog):
     mirror = Mirror(f"http://u:s3cret@127.0.0.1:{free_port()}", "tiny", RecordStore(tmp_path))
-    assert bring(mirror, {"key"}, {"sweep"}) == 0
+    brought, reason = bring(mirror, {"key"}, {"sweep"})
+    assert (brought, "does not answer" in reason) == (0, True)
     assert "does not answer" in caplog.text
     assert "s3cret" not in caplog.text
 
