@@ -125,6 +125,7 @@ def test_a_file_that_hangs_is_refused_after_the_limit(check, content):
     assert time.monotonic() - begin < 60
 
 
+@pytest.mark.slow
 def test_what_a_file_starts_is_killed_with_it(check, tmp_path):
     content = (
         "import subprocess, sys, pathlib, time\n"

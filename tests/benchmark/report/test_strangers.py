@@ -31,7 +31,7 @@ def configured(**dataset) -> dict:
 def untouched(monkeypatch, tmp_path):
     """Nothing is read, downloaded or made up, and there is no MNIST."""
     monkeypatch.setenv("RRRBENCH_DATA", str(tmp_path / "no data"))
-    for name in ("_download", "_npz", "_find", "_read_idx"):
+    for name in ("_download", "_npz", "_find", "read_idx"):
         monkeypatch.setattr(sources, name, lambda *_, name=name: pytest.fail(f"{name} was called"))
     monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("a file was read"))
 
