@@ -51,23 +51,23 @@ def changed(
 
 
 def _checked(path: Path, minutes: float) -> None:
-    from ..conformance import checking, submission
+    from ..conformance import importing, measuring, submission
     from ..store.home import home
 
     file = path.with_suffix(".py") if path.suffix == ".json" else path
     row_path = file.with_suffix(".json")
     if not file.is_file():
         if row_path.exists():
-            raise submission.Refused(f"{row_path} is a row without its file: add {file.name}, or remove the row")
+            raise importing.Refused(f"{row_path} is a row without its file: add {file.name}, or remove the row")
         raise FileNotFoundError(f"there is no file {file}: `rrrbench new mitigation NAME` writes a starting file")
     if not row_path.exists():
-        row = checking.measure(file, home(), minutes, typer.echo)
+        row = measuring.measure(file, home(), minutes, typer.echo)
         row_path.write_text(row.model_dump_json(indent=2) + "\n")
         typer.echo(f"wrote {row_path}: a pull request adds both files under results/submissions/")
         return
     recorded = submission.Row.read(row_path)
     env = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
     with TemporaryDirectory() as fresh:
-        row = checking.measure(file, Path(fresh), minutes, typer.echo, env)
+        row = measuring.measure(file, Path(fresh), minutes, typer.echo, env)
     submission.compare(recorded, row)
     typer.echo(f"{row_path} is repeated here")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from .submission import Refused
+from .importing import Refused
 
 FOLDER = Path("results/submissions")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +16,7 @@ from ...methods.explainers.base import explainers
 from ..metrics.base import metrics
 from ..networks import networks
 from . import dataset_laws, explainer_laws, metric_laws, network_laws
+from .importing import Refused, imported
 from .laws import laws as mitigation_laws
 from .violation import Violation
 
@@ -28,10 +28,6 @@ class Checked(NamedTuple):
     name: str
     law: str
     problem: str
-
-
-class NothingToCheck(ValueError):
-    """A file that registers none of the kinds that have laws."""
 
 
 REGISTRIES: Mapping[str, Discovered[Any]] = {
@@ -48,7 +44,7 @@ def checked(path: Path) -> Iterator[Checked]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        NothingToCheck: the file registers nothing, or cannot be imported.
+        Refused: the file registers nothing, or cannot be imported.
     """
     with _registered(path) as entries:
         for kind, entry, laws in entries:
@@ -63,7 +59,7 @@ def _problem(law: Callable[[Any], None], entry: object) -> str:
         law(entry)
     except Violation as violation:
         return str(violation)
-    except Exception as error:  # of the entry itself
+    except (Exception, SystemExit) as error:  # of the entry itself
         return f"{type(error).__name__}: {error}"
     return ""
 
@@ -71,17 +67,15 @@ def _problem(law: Callable[[Any], None], entry: object) -> str:
 @contextmanager
 def _registered(path: Path) -> Iterator[list[tuple[str, Any, Mapping[str, Callable[[Any], None]]]]]:
     """What the file registers, by kind, with the laws that apply; forgotten afterwards, if it was not known before."""
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}: `rrrbench new mitigation NAME` writes a starting file")
     with ExitStack() as forgotten:
         for registry in REGISTRIES.values():
             forgotten.enter_context(registry.temporary())
         known = {kind: set(registry.names()) for kind, registry in REGISTRIES.items()}
         if not (own := _of_file(path, known)):
-            _load(path)
+            imported(path)
             own = [(kind, name) for kind, was in known.items() for name in REGISTRIES[kind].names() if name not in was]
         if not own:
-            raise NothingToCheck(f"{path} registers no {', '.join(REGISTRIES)}: decorate a class, `@networks.register`")
+            raise Refused(f"{path} registers no {', '.join(REGISTRIES)}: decorate a class, `@networks.register`")
         yield [_with_laws(kind, name) for kind, name in own]
 
 
@@ -97,18 +91,6 @@ def _of_file(path: Path, known: Mapping[str, set[str]]) -> list[tuple[str, str]]
         (kind, name) for kind, names in known.items() for name in sorted(names)
         if file_of(REGISTRIES[kind][name]) == path.resolve()
     ]  # fmt: skip
-
-
-def _load(path: Path) -> None:
-    spec = importlib.util.spec_from_file_location(f"checked_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise NothingToCheck(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise NothingToCheck(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
 
 
 def _with_laws(kind: str, name: str) -> tuple[str, Any, Mapping[str, Callable[[Any], None]]]:

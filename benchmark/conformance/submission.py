@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import math
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from ..store.frames import flat
 from ..suite.loading import load_suite, parse_suite
 from ..suite.protocol import PROTOCOL_VERSION
 from ..suite.sweep import Suite
+from .importing import Refused, imported
 from .laws import laws
 from .violation import Violation
 
@@ -34,10 +33,6 @@ TIMES = "seconds"
 MOST_STRENGTHS = 5
 LIKE = "mitigations-quick"
 """The suite whose datasets, network, training and seeds a submission is measured with."""
-
-
-class Refused(ValueError):
-    """A submission that cannot become a row of the leaderboard; the message says why."""
 
 
 class Row(BaseModel):
@@ -157,20 +152,8 @@ def load(path: Path) -> Submission:
         FileNotFoundError: the file does not exist.
         Refused: the file has no mitigation or several, or more strengths than the budget allows.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}: `rrrbench new mitigation NAME` writes a starting file")
     before = set(mitigations.names())
-    spec = importlib.util.spec_from_file_location(f"submitted_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise Refused(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except SystemExit as error:
-        raise Refused(f"{path} calls sys.exit({error.code!r}) when it is imported: remove it") from error
-    except Exception as error:
-        raise Refused(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    module = imported(path)
     added = sorted(set(mitigations.names()) - before)
     if len(added) != 1:
         raise Refused(

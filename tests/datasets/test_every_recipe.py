@@ -1,11 +1,9 @@
 """What holds for every registered recipe, a newcomer's included."""
 
-import random
-
-import numpy as np
+import pytest
 import torch
 from rendering import VARIANTS, assert_share, rendered, small
-from rrrbench.datasets.base import as_float
+from rrrbench.benchmark.conformance import dataset_laws
 
 # How each digest begins, as first made: a change means a new `version` of the recipe.
 GOLDEN = {
@@ -20,28 +18,16 @@ GOLDEN = {
 }
 
 
-def test_twins_differ_only_inside_the_mask(recipe):
-    dataset = rendered(recipe)
-    aligned = dataset.test("aligned")
-    for environment, twin in dataset.environments.items():
-        assert torch.equal(twin.labels, aligned.labels)
-        assert torch.equal(twin.masks, aligned.masks) or environment == "clean"
-        assert torch.equal(twin.inputs * ~aligned.masks, aligned.inputs * ~aligned.masks), environment
+@pytest.mark.parametrize("law", dataset_laws.laws().values(), ids=dataset_laws.laws())
+def test_it_keeps_the_laws(recipe, law):
+    law(recipe)
 
 
-def test_the_mask_is_where_twins_differ(recipe):
+def test_every_twin_of_almost_every_input_differs(recipe):
     dataset = rendered(recipe)
     aligned = dataset.test("aligned")
     changed = torch.stack([twin.inputs != aligned.inputs for twin in dataset.environments.values()]).any(0)
     assert (changed.flatten(1).any(1) | (aligned.shortcuts < 0)).float().mean() > 0.9
-    # every masked position differs for some input: the mask is not larger than the shortcut
-    assert torch.equal(changed.any(0), aligned.masks.expand_as(changed).any(0))
-
-
-def test_same_seed_same_digest_and_another_seed_another(recipe):
-    first = recipe.make(0).digest()
-    assert recipe.make(0).digest() == first
-    assert recipe.make(1).digest() != first
 
 
 def test_the_digest_is_the_same_on_every_machine():
@@ -49,28 +35,12 @@ def test_the_digest_is_the_same_on_every_machine():
     assert digests.items() >= GOLDEN.items()
 
 
-def test_the_global_random_state_is_left_alone(recipe):
-    def state():
-        return random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state().numpy().tobytes()  # noqa: NPY002
-
-    before = state()
-    recipe.make(0)
-    assert state() == before
-
-
-def test_environments_say_what_their_names_mean(recipe):
+def test_shortcuts_fit_their_class_as_often_as_they_should(recipe):
     dataset = rendered(recipe)
     own, values = dataset.class_shortcuts, int(dataset.class_shortcuts.max()) + 1
     for environment, split in dataset.environments.items():
         says, labels = split.shortcuts, split.labels
         match environment:
-            case "conflict":
-                assert (says != own[labels]).all()
-            case "reversed":
-                assert torch.equal(says, own[dataset.classes - 1 - labels])
-            case "clean":
-                assert (says == -1).all()
-                assert not split.masks.any()
             case "random":
                 # fits its own class by chance: 1 / values, within 4 standard deviations of a binomial
                 assert_share(says == own[labels], 1 / values)
@@ -79,21 +49,18 @@ def test_environments_say_what_their_names_mean(recipe):
                 assert_share(says == own[labels], correlation + (1 - correlation) / values)
 
 
-def test_training_and_validation_are_aligned_and_disjoint(recipe):
+def test_training_and_validation_are_aligned(recipe):
     dataset = rendered(recipe)
     correlation = getattr(recipe, "correlation", 1.0)
     values = int(dataset.class_shortcuts.max()) + 1
     for split in (dataset.train, dataset.validation):
         own = dataset.class_shortcuts[split.labels]
         assert_share(split.shortcuts == own, correlation + (1 - correlation) / values)
-    assert rows(dataset.train).isdisjoint(rows(dataset.validation))
 
 
-def test_inputs_are_in_range_and_every_input_has_a_mask(recipe):
+def test_every_input_has_a_mask(recipe):
     dataset = rendered(recipe)
     for split in (dataset.train, dataset.validation, dataset.test("aligned")):
-        inputs = as_float(split.inputs)
-        assert 0 <= inputs.min() <= inputs.max() <= 1
         assert split.masks.flatten(1).any(1).all()
 
 
@@ -102,7 +69,3 @@ def test_the_id_names_what_differs_from_the_defaults():
     assert small(name="decoy", base="npz:some/where/hands.npz").id == "decoy-npz:hands"
     assert small(name="colored-patch", correlation=0.9, size=4).id == "colored-patch-digits[correlation=0.9,size=4]"
     assert rendered(small(name="decoy")).id == "decoy-digits"
-
-
-def rows(split):
-    return {row.tobytes() for row in split.inputs.numpy()}

@@ -28,10 +28,6 @@ Target = int | tuple[int, ...] | Tensor | list[int] | list[tuple[int, ...]] | No
 """A class for all inputs, or one for each; tuples index outputs of more than two dimensions."""
 
 OURS = {"self", "inputs", "target", "baselines", "return_convergence_delta", "show_progress", "verbose"}
-OF_RELUS = {"GuidedBackprop", "Deconvolution", "GuidedGradCam"}
-"""Algorithms that replace the gradient of ReLUs."""
-COMPLETE = {"DeepLift", "DeepLiftShap"}
-"""Algorithms whose attributions sum to the difference of the logits, if every nonlinearity has a rule."""
 EMPTY = "the attribution is empty, of shape {shape}: give one image at least, that the layer sees"
 
 
@@ -43,12 +39,16 @@ class CVExplainer:
         of_layer: it attributes to a layer: to the last convolution, if none is given.
         distribution: it draws from the rows of a baseline; others have one for each input.
         defaults: options that differ from captum's.
+        complete: its attributions sum to the difference of the logits, if every nonlinearity has a rule in captum.
+        of_relus: it replaces the gradient of ReLUs.
     """
 
     algorithm: ClassVar[str]
     of_layer: ClassVar[bool] = False
     distribution: ClassVar[bool] = False
     defaults: ClassVar[Mapping[str, Any]] = {}
+    complete: ClassVar[bool] = False
+    of_relus: ClassVar[bool] = False
 
     def create_explainer(
         self, model: nn.Module, multiply_by_inputs: bool = True, layer: nn.Module | str | None = None
@@ -114,11 +114,11 @@ class CVExplainer:
             several = baselines_for(baselines, inputs, seed, distribution=self.distribution)
             compared = [{"baselines": self._rows(one)} for one in several]
         found = []
-        complete = self.algorithm in COMPLETE and multiply_by_inputs
+        complete = self.complete and multiply_by_inputs
         if complete:
             options["return_convergence_delta"] = True
         with undisturbed_draws(inputs.device), without_captums_warnings():
-            if self.algorithm in OF_RELUS:
+            if self.of_relus:
                 caution_functional_relus(type(self).__name__, copied, inputs)
             for against in compared:
                 seed_global_draws(seed, inputs.device)
@@ -190,18 +190,21 @@ class GuidedBackpropCVExplainer(CVExplainer):
     """Springenberg et al. 2015."""
 
     algorithm = "GuidedBackprop"
+    of_relus = True
 
 
 class DeconvolutionCVExplainer(CVExplainer):
     """Zeiler, Fergus 2014."""
 
     algorithm = "Deconvolution"
+    of_relus = True
 
 
 class GuidedGradCAMCVExplainer(CVExplainer):
     """Selvaraju et al. 2017; of a layer, attributed to the inputs."""
 
     algorithm = "GuidedGradCam"
+    of_relus = True
     of_layer = True
     defaults: ClassVar = {"interpolate_mode": "bilinear"}
 
@@ -224,6 +227,7 @@ class DeepLIFTCVExplainer(CVExplainer):
     """Shrikumar, Greenside, Kundaje 2017."""
 
     algorithm = "DeepLift"
+    complete = True
 
 
 class LayerDeepLIFTCVExplainer(CVExplainer):
@@ -237,6 +241,7 @@ class DeepLIFTSHAPCVExplainer(CVExplainer):
     """Lundberg, Lee 2017: DeepLIFT's mean over baselines."""
 
     algorithm = "DeepLiftShap"
+    complete = True
     distribution = True
 
 

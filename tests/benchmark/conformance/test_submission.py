@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from rrrbench.benchmark.cli import app
-from rrrbench.benchmark.conformance import checking, submission
+from rrrbench.benchmark.conformance import measuring, submission
+from rrrbench.benchmark.conformance.importing import Refused
 from rrrbench.benchmark.suite.protocol import PROTOCOL_VERSION
 from rrrbench.methods.base import mitigations
 from tiny import tiny_suite
@@ -80,16 +81,14 @@ def test_it_is_measured_as_the_quick_suite_measures_and_with_wrong_masks(sample)
 )
 def test_what_is_no_submission_is_refused_with_the_reason(sample, old, new, reason):
     sample.write_text(sample.read_text().replace(old, new))
-    with pytest.raises(submission.Refused, match=reason):
+    with pytest.raises(Refused, match=reason):
         submission.load(sample)
 
 
 def test_a_row_of_another_protocol_is_refused(tmp_path):
     path = tmp_path / "row.json"
     path.write_text(a_row(protocol="0.9").model_dump_json())
-    with pytest.raises(
-        submission.Refused, match=rf"protocol 0\.9, and this is {PROTOCOL_VERSION}: rows of two protocols"
-    ):
+    with pytest.raises(Refused, match=rf"protocol 0\.9, and this is {PROTOCOL_VERSION}: rows of two protocols"):
         submission.Row.read(path)
     path.write_text(a_row().model_dump_json())
     assert submission.Row.read(path) == a_row()
@@ -98,11 +97,9 @@ def test_a_row_of_another_protocol_is_refused(tmp_path):
 def test_a_row_is_repeated_where_every_number_is_within_a_point():
     submission.compare(a_row(), with_accuracy(0.909))
     for value in (0.915, 0.93, 0.88):  # inside the recorded interval, which proves nothing
-        with pytest.raises(
-            submission.Refused, match=rf"d: accuracy/random is {value:.3f} here, and recorded as 0\.900"
-        ):
+        with pytest.raises(Refused, match=rf"d: accuracy/random is {value:.3f} here, and recorded as 0\.900"):
             submission.compare(a_row(), with_accuracy(value))
-    with pytest.raises(submission.Refused, match="file has changed"):
+    with pytest.raises(Refused, match="file has changed"):
         submission.compare(a_row(), a_row(sha256="1"))
 
 
@@ -122,7 +119,7 @@ def test_the_row_is_written_and_then_repeated(sample, invoke, monkeypatch):
         homes.append(home)
         return submission.load(path).measured(home)
 
-    monkeypatch.setattr(checking, "measure", measure)
+    monkeypatch.setattr(measuring, "measure", measure)
     suite = tiny_suite("submission", mitigations=[{"mitigation": "erm"}, {"mitigation": "rrr", "strengths": [0.1]}])
     monkeypatch.setattr(submission.Submission, "suite", lambda self: suite)
     monkeypatch.setattr(

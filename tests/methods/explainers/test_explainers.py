@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from rrrbench.benchmark.conformance import explainer_laws
 from rrrbench.methods.explainers.base import explainers
 from small import SmallConvolutional, small_net_and_batch
 from torch import nn
@@ -90,10 +91,10 @@ def test_leaves_everything_as_it_was_after_an_exception(name):
 
 
 @EVERY
-def test_is_deterministic_though_the_network_has_dropout(name):
-    network, inputs, target = small_network(name), some_inputs(name), torch.tensor([0, 1, 2, 0, 1])
-    explainer = explainers.resolve(name)
-    assert torch.equal(explainer.attribute(network, inputs, target), explainer.attribute(network, inputs, target))
+@pytest.mark.parametrize("law", explainer_laws.laws().values(), ids=explainer_laws.laws())
+def test_it_keeps_the_laws(name, law):
+    """Of a network with a convolution and dropout, whose parts are in different modes."""
+    law(explainers.resolve(name))
 
 
 @EVERY

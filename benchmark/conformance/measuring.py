@@ -19,7 +19,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from .submission import Refused, Row, load
+from .importing import Refused
+from .submission import Row, load
 
 POLL_SECONDS = 0.2
 Tell = Callable[[str], object]
