@@ -37,7 +37,7 @@ def rank_mitigations(runs: pd.DataFrame, rule: str) -> pd.DataFrame:
         accuracy with true masks minus that with wrong masks at the same strength, by seed) where both were run, and
         `seconds_over_erm` where the sweep has ERM. The note is `mask-independent` where the mask effect's interval
         reaches 0, and `untrained` where the network of a seed is near chance on the data that it was trained on:
-        such a row stands below the others of its sweep, whatever its reliance.
+        untrained rows stand below the other rows of their sweep, whatever their reliance.
 
     Raises:
         UnknownRule: no rule has this name.

@@ -1,7 +1,7 @@
 """Chooses a mitigation's strength by a rule.
 
-A choice is among the runs of one mitigation, with one kind of masks, in one sweep. A rule is given the columns it
-declares and no others, so no rule can see a test environment except `oracle`, which is a bound and never a result.
+The runs to choose from are of one mitigation, with one kind of masks, in one sweep. A rule sees the columns that it
+declares and no others: `oracle` alone sees a test environment, and is a bound and never a result.
 """
 
 from __future__ import annotations

@@ -21,10 +21,10 @@ ROWS = 12
 
 
 def sweep_figure(runs: pd.DataFrame, title: str) -> Figure:
-    """Draws one row a sweep, one column a metric; a line a mitigation, over strength, with its interval.
+    """Draws a row of axes for each sweep and a column for each metric: a line for each mitigation, over strength.
 
-    A mitigation without a strength axis (ERM) is a horizontal band. Runs with other than true masks are left out; a
-    figure of no runs says so.
+    Bands are the means' intervals. A mitigation without a strength (ERM) is a horizontal band. Runs with other than
+    true masks are left out; a figure of no runs says so.
     """
     finished = trusted(runs)
     sweeps = list(by_sweep(finished))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def run_contents(sweep: RankedSweep, keys: set[str], out: Path) -> Iterator[tuple[str, dict[Any, Any]]]:
-    """The page of each of these runs of a sweep, with what it shows."""
+    """For each of these runs of a sweep, the address of its page and the values that the page's template shows."""
     runs = sweep.runs.sort_values(["mitigation", "masks", "strength", "seed"]).astype(object).to_dict("records")
     measured = [name for name in sweep.runs if name not in (*IDENTITY, *BESIDE)]
     for _, group in groupby(runs, key=itemgetter("mitigation", "masks")):

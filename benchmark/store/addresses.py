@@ -24,7 +24,7 @@ def shown(uri: str) -> str:
 
 
 def hidden(text: str, uri: str) -> str:
-    """A text of somebody else, such as an error, in which the address and its secrets are not shown."""
+    """A library's text, such as an error, with the address shortened by `shown` and every password replaced."""
     if uri and not uri.startswith(LOCAL):
         text = text.replace(uri, shown(uri))
         for secret in sorted(_secrets(uri), key=len, reverse=True):

@@ -233,7 +233,7 @@ def _trained(
 
 
 def draw(recipe: Recipe, seed: int) -> ShortcutDataset:
-    """A draw of a dataset; the mitigations of one sweep follow each other and share it while its files stay."""
+    """Draws a dataset, or gives the draw of the stack before, if neither the seed nor a data file is another."""
     return _drawn(recipe, seed, recipe.stamps())
 
 

@@ -129,7 +129,7 @@ def _on_loopback() -> Iterator[None]:
     """Ray that is started within listens on loopback alone, unless `ON_NETWORK` says otherwise in the environment.
 
     Ray has no argument for it: it takes the machine's outer address even for 127.0.0.1, and listens on all interfaces.
-    The switch is the one by which it keeps to loopback on macOS and Windows; its processes inherit the environment.
+    Ray keeps to loopback on macOS and Windows by this variable, which the processes that Ray starts inherit.
     """
     from ray._private import ray_constants
 
