@@ -16,7 +16,7 @@ def check(path: Annotated[Path, typer.Argument(help="A Python file that register
     The file is imported: check only files whose code you would run.
     """
     with explained():
-        from ..conformance.check import checked
+        from ..conformance.file_laws import checked
 
         broken, shown = 0, ""
         for kind, name, law, problem in checked(path):

@@ -194,6 +194,7 @@ def test_records_are_found_from_a_folder_below_and_where_was_looked_is_said(invo
     assert f"no run of suite 'own' is in {tmp_path / 'elsewhere'}" in nothing.output.replace("\n", "")
 
 
+@pytest.mark.slow
 def test_log_delivers_what_a_server_lacks(invoke, tmp_path, monkeypatch):
     assert "no run of suite 'own' is in" in invoke("log", "own.toml").output
     with monkeypatch.context() as away:
@@ -332,6 +333,7 @@ def printed_command(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("suite", ["own.toml", "./own.toml", "my own's.toml"])
+@pytest.mark.slow
 def test_the_command_that_makes_missing_runs_works_as_it_is_printed(invoke, tmp_path, suite):
     named = suite if suite == "./own.toml" else str(tmp_path / suite)
     (tmp_path / suite).write_text('name = "other"\n' + SUITE.replace("seeds = [0, 1]", "seeds = [0]"))
@@ -365,6 +367,7 @@ def test_the_command_that_delivers_works_as_it_is_printed(invoke, uri, tmp_path,
 
 
 @pytest.mark.parametrize("kind", ["garbage", "folder"])
+@pytest.mark.slow
 def test_moving_away_a_database_that_does_not_read_delivers_as_is_printed(invoke, tmp_path, monkeypatch, kind):
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     (tmp_path / "own.toml").write_text(SUITE.replace("seeds = [0, 1]", "seeds = [0]"))

@@ -105,6 +105,7 @@ def in_terms(statement: str) -> str:
         (in_terms("raise SystemExit(0)"), "calls sys.exit"),
     ],
 )
+@pytest.mark.slow
 def test_a_file_that_ends_its_check_fails_it(check, content, reason):
     result = check(content)
     assert result.exit_code == 2
@@ -117,6 +118,7 @@ def test_a_file_that_ends_its_check_fails_it(check, content, reason):
 @pytest.mark.parametrize("content", ["while True: pass", "import time; time.sleep(10**6)", "input()\nwhile True: pass",
                                      "import signal, time\nfor s in (1, 2, 15): signal.signal(s, signal.SIG_IGN)\n"
                                      "time.sleep(10**6)"])  # fmt: skip
+@pytest.mark.slow
 def test_a_file_that_hangs_is_refused_after_the_limit(check, content):
     begin = time.monotonic()
     result = check(content, "--max-minutes", "0.05")

@@ -224,7 +224,6 @@ ONE_BY_ONE = {
     "a buffer that each seed draws": lambda: dense(RandomProjection(as_buffer=True)),
     "a tensor that each seed draws": lambda: dense(RandomProjection(as_buffer=False)),
     "LSTM": lambda: [Recurrent(nn.LSTM)],
-    "GRU": lambda: [Recurrent(nn.GRU)],
     "zeros of its own": lambda: dense(OwnZeros()),
     "branches": lambda: dense(Branching()),
     "shapes that depend on values": lambda: dense(Counting()),

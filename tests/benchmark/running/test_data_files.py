@@ -12,6 +12,8 @@ from rrrbench.benchmark.running.executors import here
 from rrrbench.datasets.planted import Planted
 from tiny import tiny_suite
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def data(tmp_path):

@@ -250,7 +250,10 @@ def test_a_network_that_would_be_another_one_is_refused_before_anything_is_train
     assert not one.store.all(one.suite.keys())
 
 
-@pytest.mark.parametrize("after", [0, 1, 3, 5, 6])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize("after", [0, 3, 6, *(pytest.param(after, marks=SLOW) for after in (1, 2, 4, 5))])
 def test_a_kill_between_two_record_files_trains_what_is_left(session, monkeypatch, after):
     put, kept = RecordStore.put, []
 

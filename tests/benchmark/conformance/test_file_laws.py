@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 from rrrbench.benchmark.cli import app
-from rrrbench.benchmark.conformance.check import REGISTRIES
+from rrrbench.benchmark.conformance.file_laws import REGISTRIES
 from typer.testing import CliRunner
 
 HEAD = """
