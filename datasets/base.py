@@ -13,8 +13,17 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-Environment = Literal["aligned", "random", "conflict", "reversed", "clean"]
-ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
+from .on_disk import OnDisk
+
+_Known = Literal["aligned", "random", "conflict", "reversed", "clean"]
+_MadeUp = Literal["observed", "exchanged", "removed", "added", "elsewhere"]
+Environment = _Known | _MadeUp
+ENVIRONMENTS: tuple[Environment, ...] = get_args(_Known)
+"""Of a dataset with a known rule, which can render an input with any shortcut value."""
+MADE_UP: tuple[Environment, ...] = get_args(_MadeUp)
+"""Of images that somebody took: as they are (`observed`), and their twins, made up from masks (`made_up`)."""
+CHUNK = 512
+"""Rows that are read at once from tensors on disk."""
 
 
 class Batch(NamedTuple):
@@ -48,15 +57,15 @@ class Split:
         ValueError: shapes, types, or values that do not fit; the message says which.
     """
 
-    inputs: Shaped[Tensor, "n *features"]
+    inputs: Shaped[Tensor, "n *features"] | OnDisk
     labels: Int[Tensor, "n"]
-    masks: Bool[Tensor, "n *#features"]
+    masks: Bool[Tensor, "n *#features"] | OnDisk
     shortcuts: Int[Tensor, "n"]
 
     def __post_init__(self) -> None:
         if self.inputs.dtype not in (torch.uint8, torch.float32):
             raise ValueError(f"inputs are {self.inputs.dtype}: convert them to float32 in [0, 1] or uint8 in 0..255")
-        if self.inputs.dtype == torch.float32 and len(self):
+        if isinstance(self.inputs, Tensor) and self.inputs.dtype == torch.float32 and len(self):
             low, high = self.inputs.min().item(), self.inputs.max().item()
             if not (low >= 0 and high <= 1):  # written so that NaN fails too
                 raise ValueError(f"inputs range over [{low:g}, {high:g}], expected [0, 1]: rescale, or remove NaN")
@@ -66,7 +75,8 @@ class Split:
                 raise ValueError(
                     f"{name} are {values.dtype} of shape {tuple(values.shape)}, expected int64 of ({len(self)},)"
                 )
-        object.__setattr__(self, "masks", as_mask(self.masks, self.inputs.shape))
+        if isinstance(self.masks, Tensor):
+            object.__setattr__(self, "masks", as_mask(self.masks, self.inputs.shape))
 
     def __len__(self) -> int:
         return self.inputs.shape[0]
@@ -75,9 +85,20 @@ class Split:
         """The inputs at `index`, float32 in [0, 1]."""
         return Batch(as_float(self.inputs[index]), self.labels[index], self.masks[index], self.shortcuts[index])
 
+    @cached_property
+    def shown(self) -> Bool[Tensor, "n"]:
+        """Which inputs have a mask, and so a shortcut to show."""
+        parts = [self.masks[rows] for rows in torch.arange(len(self)).split(CHUNK)]
+        return torch.cat([part.flatten(1).any(1) for part in parts])
+
+    def in_memory(self) -> Split:
+        """The same split, with all that is on disk read."""
+        return Split(self.inputs[:], self.labels, self.masks[:], self.shortcuts)
+
     def to(self, device: torch.device | str) -> Split:
-        """The same split on another device."""
-        return Split(*(getattr(self, name).to(device) for name in ("inputs", "labels", "masks", "shortcuts")))
+        """The same split on another device, in its memory."""
+        whole = self.in_memory()
+        return Split(*(getattr(whole, name).to(device) for name in ("inputs", "labels", "masks", "shortcuts")))
 
 
 @dataclass(frozen=True)
@@ -145,9 +166,9 @@ class ShortcutDataset:
         tests = sorted(self.environments.items())
         for name, split in (("train", self.train), ("validation", self.validation), *tests):
             for part in ("inputs", "labels", "masks", "shortcuts"):
-                tensor: Tensor = getattr(split, part)
+                tensor: Tensor | OnDisk = getattr(split, part)
                 sha.update(f"{name}/{part}{tuple(tensor.shape)}{tensor.dtype}".encode())
-                sha.update(_bytes(tensor))
+                sha.update(_bytes(tensor) if isinstance(tensor, Tensor) else tensor.digest.encode())
         return sha.hexdigest()
 
 
@@ -172,6 +193,9 @@ def draw_shortcuts(
 
     Returns:
         int64; -1 in `clean`.
+
+    Raises:
+        ValueError: an environment without a rule.
     """
     own, values = class_shortcuts[labels], int(class_shortcuts.max()) + 1
     anything = rng.integers(0, values, len(labels))
@@ -186,6 +210,8 @@ def draw_shortcuts(
             return class_shortcuts[len(class_shortcuts) - 1 - labels]
         case "clean":
             return np.full(len(labels), -1)
+        case _:
+            raise ValueError(f"no rule draws shortcut values of {environment!r}, only of {', '.join(ENVIRONMENTS)}")
 
 
 def as_float(inputs: Shaped[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

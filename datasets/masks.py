@@ -29,7 +29,7 @@ def annotate(split: Split, corruption: Corruption, annotated: int | None, rng: n
     """
     if corruption == "true" and annotated is None:
         return split
-    masks = CORRUPTIONS[corruption](split.masks.numpy(), rng)
+    masks = CORRUPTIONS[corruption](split.masks[:].numpy(), rng)
     if annotated is not None:
         if annotated > len(split):
             raise BadParameters(f"annotated = {annotated}, but there are {len(split)} training inputs: ask for fewer")

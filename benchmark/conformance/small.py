@@ -64,7 +64,7 @@ def trained_part(dataset: ShortcutDataset, n: int) -> ShortcutDataset:
 
 def without_masks(dataset: ShortcutDataset) -> ShortcutDataset:
     """Empties the masks of the training inputs."""
-    return replace(dataset, train=replace(dataset.train, masks=torch.zeros_like(dataset.train.masks)))
+    return replace(dataset, train=replace(dataset.train, masks=torch.zeros_like(dataset.train.masks[:])))
 
 
 class SmallConvolutional(NetworkRecipe):

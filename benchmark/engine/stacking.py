@@ -80,6 +80,7 @@ class StackedSplit:
                 f"seeds of one dataset differ in size: {[len(split) for split in splits]} inputs; give each seed a "
                 "stack of its own"
             )
+        splits = [split.in_memory() for split in splits]
         inputs, labels, masks, shortcuts = (
             torch.stack([getattr(split, name) for split in splits]).to(device)
             for name in ("inputs", "labels", "masks", "shortcuts")

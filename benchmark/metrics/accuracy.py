@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...datasets.base import ENVIRONMENTS
+from ...datasets.base import ENVIRONMENTS, MADE_UP
 from .base import Metric, Values, metrics
 from .column import Column
 from .evaluated import Evaluated
@@ -69,7 +69,7 @@ def macro_accuracy(by_class: Float[Tensor, "*stack classes"]) -> Float[Tensor, "
 def environment_accuracies(evaluated: Evaluated) -> Values:
     """The accuracies in every environment that has inputs."""
     measured = {}
-    for environment in ENVIRONMENTS:
+    for environment in (*ENVIRONMENTS, *MADE_UP):
         if environment not in evaluated.predictions:
             continue
         predicted, labels = evaluated.predictions[environment], evaluated.draw.test(environment).labels

@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 from jaxtyping import Float
 from torch import Tensor
 
-from ...datasets.base import ENVIRONMENTS
+from ...datasets.base import ENVIRONMENTS, MADE_UP
 from ...datasets.registry import Discovered, UnknownName, nearest
 from .column import Column
 from .evaluated import Evaluated
@@ -21,7 +21,7 @@ Values = Mapping[str, "Float[Tensor, 'strengths'] | float"]
 Measure = Callable[[Evaluated], Values]
 F = TypeVar("F", bound=Measure)
 
-_ENVIRONMENT = "|".join(ENVIRONMENTS)
+_ENVIRONMENT = "|".join((*ENVIRONMENTS, *MADE_UP))
 _PLACES = {
     "environment": _ENVIRONMENT,
     "split": f"{_ENVIRONMENT}|train|validation|validation_swap",

@@ -90,6 +90,6 @@ class Evaluated:
 def splits(draw: ShortcutDataset) -> dict[str, Split]:
     """Every split of a draw by name: the environments, `train`, `validation`, and `validation_swap` if it has masks."""
     known: dict[str, Split] = {**draw.environments, "train": draw.train, "validation": draw.validation}
-    if bool(draw.validation.masks.any()):
+    if bool(draw.validation.shown.any()):
         known["validation_swap"] = swapped(draw.validation, generator(draw.seed, "validation/swap"))
     return known

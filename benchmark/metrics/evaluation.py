@@ -169,7 +169,7 @@ def _number(value: Float[Tensor, "strengths"] | float, index: int) -> float:
 
 
 def _inert(stack: MitigationStack, draw: ShortcutDataset, fitted: Fitted, place: tuple[int, int]) -> bool:
-    unsupervised = "masks" in stack.mitigation.needs and not bool(draw.train.masks.any())
+    unsupervised = "masks" in stack.mitigation.needs and not bool(draw.train.shown.any())
     expected = stack.mitigation.has_strength and not stack.mitigation.degenerate and not unsupervised
     alive = any(bool(values[place] > 0) for values in fitted.liveness.values())
     return expected and stack.strengths[place[1]] > 0 and not alive

@@ -37,8 +37,7 @@ def follow_rate(
 
 def redrawn(one: Split, other: Split) -> Bool[Tensor, "n"]:
     """Which twins show two different shortcut values: those without a mask show nothing, whatever their value says."""
-    shown = one.masks.flatten(1).any(1) | other.masks.flatten(1).any(1)
-    return (one.shortcuts != other.shortcuts) & shown
+    return (one.shortcuts != other.shortcuts) & (one.shown | other.shown)
 
 
 def flips(

@@ -26,4 +26,4 @@ def swapped(split: Split, rng: np.random.Generator) -> Split:
         donors[order] = order.roll(1)  # one cycle through all of them: nobody is its own donor
         return donors
 
-    return replace(split, inputs=exchange_regions(split.inputs, split.masks, donors))
+    return replace(split, inputs=exchange_regions(split.inputs[:], split.masks[:], donors))

@@ -28,7 +28,7 @@ class Blinkered(NetworkRecipe):
 
     def build(self, dataset: ShortcutDataset, seed: int) -> Network:
         module = networks.resolve({"name": self.network, "pixel_range": self.pixel_range}).build(dataset, seed)
-        covered = torch.stack([split.masks.any(0) for split in dataset.environments.values()]).any(0)
+        covered = torch.stack([split.masks[:].any(0) for split in dataset.environments.values()]).any(0)
         factors = torch.where(covered, self.masks, self.rest)
         given: PixelRange = module.features.pixel_range  # pyrefly: ignore
         module.features.pixel_range = PixelRange(given.low, given.low + given.scale * factors)
