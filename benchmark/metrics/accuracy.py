@@ -65,6 +65,14 @@ def macro_accuracy(by_class: Float[Tensor, "*stack classes"]) -> Float[Tensor, "
         "Accuracy of one class; `worst`: of the one whose mean over the seeds is lowest.",
     ),
     Metric("macro_accuracy/{environment}", "higher", 0, 1, _GUESSES, "Mean over the classes of their accuracy."),
+    Metric(
+        "worst_group_accuracy/{environment}",
+        "higher",
+        0,
+        1,
+        "1/classes for many guesses, 0 for a constant prediction",
+        "Accuracy of the label and shortcut value, together a group, with the lowest; of inputs that show a value.",
+    ),
 )
 def environment_accuracies(evaluated: Evaluated) -> Values:
     """The accuracies in every environment that has inputs."""
@@ -78,8 +86,26 @@ def environment_accuracies(evaluated: Evaluated) -> Values:
             measured[f"accuracy/{environment}"] = accuracy(predicted, labels)
             measured[f"worst_class_accuracy/{environment}"] = worst_class_accuracy(by_class)
             measured[f"macro_accuracy/{environment}"] = macro_accuracy(by_class)
+            shortcuts = evaluated.draw.test(environment).shortcuts
+            measured[f"worst_group_accuracy/{environment}"] = worst_group_accuracy(predicted, labels, shortcuts)
             measured |= {f"class_accuracy/{environment}/{k}": by_class[..., k] for k in labels.unique().tolist()}
     return measured
+
+
+def worst_group_accuracy(
+    predictions: Int[Tensor, "*stack n"], labels: Int[Tensor, "n"], shortcuts: Int[Tensor, "n"]
+) -> Float[Tensor, "*stack"]:
+    """The lowest accuracy of a group (Sagawa et al. 2020, arxiv.org/abs/1911.08731): inputs of one label and one value.
+
+    Inputs without a shortcut value (-1) are in no group. NaN if there is no group.
+    """
+    valued = shortcuts >= 0
+    groups = labels[valued] * (int(shortcuts.max()) + 1 if len(shortcuts) else 1) + shortcuts[valued]
+    if not len(groups):
+        return torch.full(predictions.shape[:-1], torch.nan, dtype=torch.float64)
+    present, group = groups.unique(return_inverse=True)
+    members = F.one_hot(group, len(present)).double()
+    return ((predictions == labels)[..., valued].double() @ members / members.sum(0)).amin(-1)
 
 
 @metrics.measured_by(

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...datasets.base import Batch, ShortcutDataset, Split, generator
-from ...methods.network import Net
+from ...methods.explainers.base import ForwardFunction
 from .swap import swapped
 
 
@@ -66,7 +66,7 @@ class Evaluated:
     draw: ShortcutDataset
     logits: Mapping[str, Float[Tensor, "strengths _ classes"]] = field(default_factory=dict)
     splits: Mapping[str, Split] = field(default_factory=dict)
-    networks: Sequence[Net] = ()
+    networks: Sequence[ForwardFunction] = ()
     explained: Batch | None = None
     attributions: Mapping[str, Float[Tensor, "strengths inputs *features"]] = field(default_factory=dict)
     untrained: Mapping[str, Float[Tensor, "strengths few *features"]] = field(default_factory=dict)
@@ -87,9 +87,15 @@ class Evaluated:
         return torch.stack(finite).all(0)
 
 
-def splits(draw: ShortcutDataset) -> dict[str, Split]:
-    """Every split of a draw by name: the environments, `train`, `validation`, and `validation_swap` if it has masks."""
+def splits(draw: ShortcutDataset, names: Collection[str] | None = None) -> dict[str, Split]:
+    """Every split of a draw by name: the environments, `train`, `validation`, and `validation_swap` if it has masks.
+
+    Args:
+        names: the splits to give; all if not given.
+    """
     known: dict[str, Split] = {**draw.environments, "train": draw.train, "validation": draw.validation}
+    if names is not None:
+        return {name: known[name] for name in names}
     if bool(draw.validation.shown.any()):
         known["validation_swap"] = swapped(draw.validation, generator(draw.seed, "validation/swap"))
     return known

@@ -35,6 +35,21 @@ def follow_rate(
     return _share(class_shortcuts[predictions] == shortcuts, shortcuts >= 0)
 
 
+def probability_shift(
+    one: Float[Tensor, "*stack n classes"],
+    other: Float[Tensor, "*stack n classes"],
+    labels: Int[Tensor, "n"],
+    counted: Bool[Tensor, "n"],
+) -> Float[Tensor, "*stack"]:
+    """Mean over the `counted` twins of |p_y(x) - p_y(x')|, of logits of both; NaN if none is counted.
+
+    A flip needs two probabilities to change places, so few networks differ in their flips near 0; they differ in this.
+    """
+    index = labels.expand(one.shape[:-1])[..., None]
+    p, q = (logits.double().softmax(-1).gather(-1, index)[..., 0] for logits in (one, other))
+    return ((p - q).abs() * counted).sum(-1) / counted.sum()
+
+
 def redrawn(one: Split, other: Split) -> Bool[Tensor, "n"]:
     """Which twins show two different shortcut values: those without a mask show nothing, whatever their value says."""
     return (one.shortcuts != other.shortcuts) & (one.shown | other.shown)
@@ -76,6 +91,27 @@ def flip_rates(evaluated: Evaluated) -> Values:
     if not counted.any():
         return {}
     return {"flip_rate": flip_rate(evaluated.predictions["aligned"], evaluated.predictions["random"], counted)}
+
+
+@metrics.measured_by(
+    Metric(
+        "probability_shift",
+        "lower",
+        0,
+        1,
+        "0 for a network that is blind to the shortcut",
+        "Mean change of the label's probability when the shortcut alone is redrawn.",
+    )
+)
+def probability_shifts(evaluated: Evaluated) -> Values:
+    """Absent where no twin of `aligned` and `random` shows another shortcut value."""
+    if not {"aligned", "random"} <= evaluated.logits.keys():
+        return {}
+    one, other = evaluated.draw.test("aligned"), evaluated.draw.test("random")
+    if not (counted := redrawn(one, other)).any():
+        return {}
+    aligned, random = evaluated.logits["aligned"].cpu(), evaluated.logits["random"].cpu()
+    return {"probability_shift": probability_shift(aligned, random, one.labels, counted)}
 
 
 @metrics.measured_by(

@@ -15,6 +15,8 @@ from ...datasets.registry import Named, Registry
 
 ForwardFunction = Callable[[Float[Tensor, "batch *features"]], Float[Tensor, "batch classes"]]
 """Maps inputs to logits: an `nn.Module`, a bound `Net`, or any function that treats inputs independently."""
+NUMBERS_IN_A_PASS = 2**22
+"""Of inputs: a pass has fewer inputs where they are large, 27 photos of 224 x 224."""
 
 
 class Explainer(Named):
@@ -24,7 +26,7 @@ class Explainer(Named):
 
     Attributes:
         equation: the attribution in LaTeX, as the module's docstring has it: rows end in `\\` and are aligned at `&`.
-        internal_batch_size: inputs in a pass: bounds the memory and changes no result. A pass has at least an input.
+        internal_batch_size: the most inputs in a pass: bounds the memory and changes no result.
         needs_layers: True for explainers that look into the network, which must then be an `nn.Module` or a `Net`.
         needs_convolutions: True for explainers that look at a convolution's feature maps, which a dense network lacks.
         has_baseline: True for explainers that compare an input with a baseline.
@@ -71,10 +73,14 @@ class Explainer(Named):
             )
         if not len(inputs):
             return torch.zeros_like(inputs)
-        size = 1 if self.draws else self.internal_batch_size
+        size = 1 if self.draws else self.inputs_in_a_pass(inputs)
         given = (inputs.detach().split(size), target.split(size), baselines.detach().to(inputs).split(size))
         with evaluating(network), undisturbed_draws(inputs.device), torch.no_grad():
             return torch.cat([self.explain(network, *chunk) for chunk in zip(*given, strict=True)]).to(inputs.dtype)
+
+    def inputs_in_a_pass(self, inputs: Float[Tensor, "batch *features"]) -> int:
+        """At least 1, and the fewer the larger an input is."""
+        return max(1, min(self.internal_batch_size, NUMBERS_IN_A_PASS // max(1, inputs[0].numel())))
 
     def explain(
         self,

@@ -39,5 +39,5 @@ class IntegratedGradients(Explainer):
         from captum.attr import IntegratedGradients as Captum  # imports matplotlib, which takes 2 s
 
         return Captum(network).attribute(
-            inputs, baselines, target=target, n_steps=self.n_steps, internal_batch_size=self.internal_batch_size
+            inputs, baselines, target=target, n_steps=self.n_steps, internal_batch_size=self.inputs_in_a_pass(inputs)
         )

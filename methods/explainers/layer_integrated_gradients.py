@@ -47,6 +47,6 @@ class LayerIntegratedGradients(Explainer):
 
         module = as_module(network)
         maps = Captum(module, convolution(module, inputs, self.layer)).attribute(
-            inputs, baselines, target=target, n_steps=self.n_steps, internal_batch_size=self.internal_batch_size
+            inputs, baselines, target=target, n_steps=self.n_steps, internal_batch_size=self.inputs_in_a_pass(inputs)
         )
         return over_inputs(maps, inputs)  # pyrefly: ignore

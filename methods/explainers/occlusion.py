@@ -45,7 +45,7 @@ class Occlusion(Explainer):
             strides=step,
             baselines=baselines,
             target=target,
-            perturbations_per_eval=max(1, self.internal_batch_size // len(inputs)),
+            perturbations_per_eval=max(1, self.inputs_in_a_pass(inputs) // len(inputs)),
         )
 
     @staticmethod

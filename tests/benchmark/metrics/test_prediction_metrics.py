@@ -1,5 +1,7 @@
 """Accuracy and reliance on datasets small enough to count on one's fingers."""
 
+import math
+
 import pytest
 import torch
 from rrrbench.benchmark.metrics import accuracy, reliance
@@ -10,6 +12,10 @@ from torch.nn import functional as F
 
 LABELS = [0, 0, 1, 1, 2]
 SHORTCUTS = {"aligned": [0, 0, 1, 1, 0], "random": [0, 1, 1, 0, 1], "conflict": [1, 1, 0, 0, 1], "clean": [-1] * 5}
+
+
+SHIFT = (math.e - 1) / (math.e + 2)
+"""Of the label's probability, between one-hot logits at the label and at another of three classes."""
 
 
 def split(shortcuts, masked=True):
@@ -62,12 +68,30 @@ def test_accuracy_is_measured_where_there_are_predictions():
         "accuracy/aligned": 1.0,
         "worst_class_accuracy/aligned": 1.0,
         "macro_accuracy/aligned": 1.0,
+        "worst_group_accuracy/aligned": 1.0,
         **{f"class_accuracy/aligned/{k}": 1.0 for k in range(3)},
         "accuracy/conflict": 0.8,
         "worst_class_accuracy/conflict": 0.5,
+        "worst_group_accuracy/conflict": 0.5,
         "macro_accuracy/conflict": pytest.approx((1 / 2 + 1 + 1) / 3),
         **{f"class_accuracy/conflict/{k}": value for k, value in enumerate([0.5, 1.0, 1.0])},
     }
+
+
+def test_the_worst_group_is_a_label_with_a_shortcut_value():
+    """Groups (0, 0): 1 of 2 right, (0, 1): 2 of 2, (1, 0): 0 of 1; the last input shows no value and is in no group."""
+    labels, shortcuts = torch.tensor([0, 0, 0, 0, 1, 1]), torch.tensor([0, 0, 1, 1, 0, -1])
+    predictions = torch.tensor([[0, 1, 0, 0, 0, 0], [0, 1, 0, 0, 1, 0]])
+    assert accuracy.worst_group_accuracy(predictions, labels, shortcuts).tolist() == [0.0, 0.5]
+    assert accuracy.worst_group_accuracy(predictions, labels, torch.full((6,), -1)).isnan().all()
+
+
+def test_a_probability_shifts_though_no_prediction_flips():
+    one, other = torch.tensor([[3.0, 0.0], [1.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 3.0]])
+    labels, counted = torch.tensor([0, 0]), torch.tensor([True, False])
+    expected = torch.tensor([3.0, 1.0], dtype=torch.float64).sigmoid()
+    shift = reliance.probability_shift(one, other, labels, counted)
+    assert shift.item() == pytest.approx((expected[0] - expected[1]).item(), abs=1e-7)
 
 
 def test_an_environment_that_the_dataset_lacks_is_an_error():
@@ -78,7 +102,7 @@ def test_an_environment_that_the_dataset_lacks_is_an_error():
 def test_flip_rate_counts_the_twins_whose_shortcut_was_redrawn():
     """Inputs 1, 3 and 4 show another value; of them 1 and 4 flip. Input 0 flips with the same value: not counted."""
     found = measured(reliance, {"aligned": [0, 0, 1, 1, 2], "random": [2, 1, 1, 1, 0]})
-    assert found == {"flip_rate": pytest.approx(2 / 3)}
+    assert found == {"flip_rate": pytest.approx(2 / 3), "probability_shift": pytest.approx(2 / 3 * SHIFT)}
 
 
 def test_flip_rate_leaves_out_twins_without_a_mask():
@@ -87,7 +111,7 @@ def test_flip_rate_leaves_out_twins_without_a_mask():
     found = measured(
         reliance, {"aligned": [0, 0, 1, 1, 2], "random": [0, 1, 1, 1, 0]}, dataset(aligned=masked, random=bare)
     )
-    assert found == {"flip_rate": 0.5}
+    assert found == {"flip_rate": 0.5, "probability_shift": pytest.approx(SHIFT / 2)}
 
 
 def test_follow_rate_asks_for_the_value_that_the_predicted_class_carries():
