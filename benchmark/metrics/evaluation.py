@@ -91,6 +91,7 @@ def evaluated_networks(
             draw,
             trainer.device,
             trainer.dtype,
+            explained=explained_inputs(draw, bool(stack.explainers)),
             ranked=stack.explainers,
             untrained=untrained if stack.explainers else None,
         ),
