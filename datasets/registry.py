@@ -37,9 +37,13 @@ class Named(AsWritten):
     @property
     def id(self) -> str:
         """The name, with the parameters that differ from their defaults: `rrr[target=predicted]`."""
-        changed = self.model_dump(mode="json", exclude_defaults=True)
-        inner = ",".join(f"{key}={changed[key]}" for key in sorted(changed)).replace(" ", "")
+        shown = self.shown()
+        inner = ",".join(f"{key}={shown[key]}" for key in sorted(shown)).replace(" ", "")
         return f"{self.name}[{inner}]" if inner else self.name
+
+    def shown(self) -> dict[str, Any]:
+        """The parameters in `id`: those that differ from their defaults."""
+        return self.model_dump(mode="json", exclude_defaults=True)
 
     def resolved(self) -> dict[str, Any]:
         """Every parameter, defaults included: what a record shows, and what `Registry.resolve` takes."""
@@ -162,8 +166,14 @@ class Registry(Discovered[type[T]]):
         self.register(point.load())
 
 
+def names_of(entry: type[Named]) -> list[str]:
+    """The names of an entry's parameters, as they are given."""
+    return [field.alias or name for name, field in entry.model_fields.items()]
+
+
 def _problem(entry: type[Named], detail: Mapping[str, Any] | Any) -> str:
     field = ".".join(str(part) for part in detail["loc"]) or "parameters"
     if detail["type"] == "extra_forbidden":
-        return f"{field!r} is not a parameter; {nearest(field, entry.model_fields)}"
-    return f"{field} = {detail['input']!r}: {detail['msg']}"
+        return f"{field!r} is not a parameter; {nearest(field, names_of(entry))}"
+    reason = detail["msg"].removeprefix("Value error, ")
+    return f"{field} = {detail['input']!r}: {reason}" if detail["loc"] else reason

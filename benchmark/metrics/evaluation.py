@@ -140,7 +140,7 @@ class _Attributing:
     def untrained(self, id: str) -> Float[Tensor, "strengths few *features"]:
         """The same of the first inputs, with the weights of another seed's initialisation."""
         explainer, few = self._explainer(id), slice(0, UNTRAINED_INPUTS)
-        net = self.trainer.network.build(self.draw, self.draw.seed + 1).to(self.trainer.device, self.trainer.dtype)
+        net = self.trainer.network.untrained(self.draw, self.draw.seed + 1).to(self.trainer.device, self.trainer.dtype)
         return torch.stack(
             [explainer.attribute(net, self.inputs[few], predicted[few]).cpu() for predicted in self.predicted]
         )
