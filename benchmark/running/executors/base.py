@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ....datasets.base import ShortcutDataset
 from ....datasets.files import Stamp
+from ....datasets.own_code import OwnFile
 from ....datasets.recipe import Recipe
 from ....methods.fitting import Fitted
 from ...engine.plan import Engine
@@ -37,12 +38,14 @@ class Settings:
         device: as torch names it; `auto` is for a cluster, whose devices only it knows.
         choices: what `auto` found fastest, by shape of stack.
         save_models: results carry state dicts.
+        own_code: the files of `--with`, which another process loads before it can read a task.
     """
 
     device: str = "cpu"
     engine: Engine = "auto"
     choices: MutableMapping[str, str] = field(default_factory=dict)
     save_models: bool = False
+    own_code: tuple[OwnFile, ...] = ()
 
 
 @dataclass(frozen=True)
