@@ -67,7 +67,7 @@ def split_at_last_maps(net: Net) -> tuple[list[BoundLayer], list[BoundLayer]]:
 
 
 def without_maps(module: nn.Module) -> str:
-    """Why Grad-CAM has nothing to look at in this network; empty if its last convolution's maps are seen layer by layer.
+    """Why Grad-CAM has nothing to look at in this network; empty if a layer's output are a convolution's maps.
 
     Not so in a vision transformer, whose convolution makes tokens, and in a module that is one layer as a whole.
     """
