@@ -51,14 +51,15 @@ def changed(
 
 
 def _checked(path: Path, minutes: float) -> None:
-    from ..conformance import importing, measuring, submission
+    from ...datasets.own_code import Refused
+    from ..conformance import measuring, submission
     from ..store.home import home
 
     file = path.with_suffix(".py") if path.suffix == ".json" else path
     row_path = file.with_suffix(".json")
     if not file.is_file():
         if row_path.exists():
-            raise importing.Refused(f"{row_path} is a row without its file: add {file.name}, or remove the row")
+            raise Refused(f"{row_path} is a row without its file: add {file.name}, or remove the row")
         raise FileNotFoundError(f"there is no file {file}: `rrrbench new mitigation NAME` writes a starting file")
     if not row_path.exists():
         row = measuring.measure(file, home(), minutes, typer.echo)

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...datasets.own_code import Refused, imported
 from ...datasets.recipe import datasets
 from ...datasets.registry import Discovered
 from ...methods.base import mitigations
@@ -16,7 +17,6 @@ from ...methods.explainers.base import explainers
 from ..metrics.base import metrics
 from ..networks import networks
 from . import dataset_laws, explainer_laws, metric_laws, network_laws
-from .importing import Refused, imported
 from .laws import laws as mitigation_laws
 from .violation import Violation
 

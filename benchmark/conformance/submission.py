@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ...datasets.own_code import Refused, imported
 from ...datasets.registry import UnknownName
 from ...methods.base import Mitigation, mitigations
 from ..metrics.base import metrics
@@ -21,7 +22,6 @@ from ..store.frames import flat
 from ..suite.loading import load_suite, parse_suite
 from ..suite.protocol import PROTOCOL_VERSION
 from ..suite.sweep import Suite
-from .importing import Refused, imported
 from .laws import laws
 from .violation import Violation
 

@@ -17,7 +17,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import NamedTuple
@@ -137,6 +137,12 @@ class RecordStore:
     def finished(self, keys: Iterable[str]) -> dict[str, Record]:
         """The finished runs among these keys, in their order."""
         return {key: record for key in keys if (record := self.get(key)) is not None}
+
+    def every(self) -> Iterator[Record]:
+        """Every finished run in the folder, of whatever suite."""
+        for path in sorted((self.home / "records").glob("??/*.json")):
+            if (record := self.get(path.stem)) is not None:
+                yield record
 
     def failed(self, keys: Iterable[str]) -> dict[str, Record]:
         """The last failure of each of these keys that failed and is not finished."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, singledispatch
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ....datasets.base import ShortcutDataset
 from ....datasets.files import Stamp
+from ....datasets.own_code import OwnFile
 from ....datasets.recipe import Recipe
 from ....methods.fitting import Fitted
 from ...engine.plan import Engine
@@ -37,12 +38,14 @@ class Settings:
         device: as torch names it; `auto` is for a cluster, whose devices only it knows.
         choices: what `auto` found fastest, by shape of stack.
         save_models: results carry state dicts.
+        own_code: the files of `--with`, which another process loads before it can read a task.
     """
 
     device: str = "cpu"
     engine: Engine = "auto"
     choices: MutableMapping[str, str] = field(default_factory=dict)
     save_models: bool = False
+    own_code: tuple[OwnFile, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -227,7 +230,9 @@ def _trained(
         for own, networks in trained
         for record in records(own, evaluations(own, trainer, networks, per_stage * own.mitigation.stages))
     ]
-    models = dict(item for pair in trained for item in _state_dicts(*pair)) if settings.save_models else {}
+    models = (
+        dict(item for pair in trained for item in _state_dicts(*pair, trainer.modules)) if settings.save_models else {}
+    )
     pictured = task.panel and (stack.mitigation.has_strength or bool(stack.explainers))
     return Result(recorded, models, picture(stack, trainer, fitted) if pictured else None)
 
@@ -242,8 +247,13 @@ def _drawn(recipe: Recipe, seed: int, stamps: tuple[Stamp, ...]) -> ShortcutData
     return recipe.make(seed)
 
 
-def _state_dicts(stack: MitigationStack, fitted: Fitted) -> Iterator[tuple[str, dict[str, Tensor]]]:
+def _state_dicts(
+    stack: MitigationStack, fitted: Fitted, modules: Sequence[nn.Module]
+) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Each run's parameters, and what its network keeps beside them, such as BatchNorm's frozen statistics."""
     for row, seed in enumerate(stack.seeds):
+        named = {name for name, _ in modules[row].named_parameters(remove_duplicate=False)}
+        kept = {name: value.cpu().clone() for name, value in modules[row].state_dict().items() if name not in named}
         for column, strength in enumerate(stack.strengths):
             parameters = {name: value[row, column].cpu().clone() for name, value in fitted.parameters.items()}
-            yield stack.key(strength, seed), parameters
+            yield stack.key(strength, seed), {**parameters, **kept}

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from rrrbench.benchmark.cli import app
 from rrrbench.benchmark.conformance import measuring, submission
-from rrrbench.benchmark.conformance.importing import Refused
 from rrrbench.benchmark.suite.protocol import PROTOCOL_VERSION
+from rrrbench.datasets.own_code import Refused
 from rrrbench.methods.base import mitigations
 from tiny import tiny_suite
 from typer.testing import CliRunner
