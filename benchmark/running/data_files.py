@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from ...datasets.files import Stamp, sha256
+from ...datasets.files import Stamp
 from ...datasets.recipe import Recipe
 from ...datasets.registry import Named
 from ..store.record import Record
@@ -76,7 +76,7 @@ class DataFiles:
             return
         for key in {record.dataset_key for record in records if record.digest}:
             if not self.store.files(key):
-                self.store.put_files(key, _hashed(stamps))
+                self.store.put_files(key, _hashed(dataset, stamps))
 
     def _older(
         self, dataset: Recipe, seed: int, key: str, stamps: Stamps, own: list[Record], same: dict
@@ -85,7 +85,7 @@ class DataFiles:
         noted = self.store.files(key)
         if [file.stamp for file in noted] == list(stamps):
             return []
-        found = _hashed(stamps)
+        found = _hashed(dataset, stamps)
         then, content = tuple(file.sha256 for file in noted), tuple(file.sha256 for file in found)
         if then != content:
             answer = (dataset, then or seed, content)
@@ -102,8 +102,8 @@ class DataFiles:
         return {dataset: stamps for dataset in datasets if (stamps := dataset.stamps())}
 
 
-def _hashed(stamps: Stamps) -> list[SourceFile]:
-    return [SourceFile(stamp, sha256(stamp)) for stamp in stamps]
+def _hashed(dataset: Recipe, stamps: Stamps) -> list[SourceFile]:
+    return [SourceFile(stamp, dataset.content(stamp)) for stamp in stamps]
 
 
 def _replaced(stamps: Stamps, older: list[Record], home: Path) -> str:
