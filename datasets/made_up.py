@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -194,6 +194,16 @@ def moved_region(image: Image, mask: Mask, donor: Image, donor_mask: Mask) -> Im
     box = slice(top, bottom), slice(left, right)
     twin[:, *box] = torch.where(mask[box], region, image[:, *box])
     return twin
+
+
+def grown(split: Split, pixels: int) -> Split:
+    """The split with each mask as many pixels wider on every side."""
+
+    def read(rows: Int[Tensor, "rows"]) -> Bool[Tensor, "rows #channels height width"]:
+        return F.max_pool2d(split.masks[rows].float(), 2 * pixels + 1, stride=1, padding=pixels) > 0
+
+    digest = hashlib.sha256(f"{pixels} wider {_digest(split.masks)}".encode()).hexdigest()
+    return replace(split, masks=OnDisk(tuple(split.masks.shape), torch.bool, read, digest))
 
 
 def bounding_boxes(masks: Bool[Tensor, "n height width"]) -> Int[np.ndarray, "n 4"]:
