@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, NamedTuple, get_args
 
@@ -52,6 +52,8 @@ class Split:
         inputs: float32 in [0, 1], or uint8 in 0..255 where the base is; `batch` gives float32 in [0, 1] either way.
         masks: True exactly where the shortcut is; all False for an input that has none.
         shortcuts: the shortcut value, -1 for an input that has none.
+        known: whether somebody has said where the shortcut is, be it nowhere: an empty mask of an input that is not
+            known says nothing. None where all are known.
 
     Raises:
         ValueError: shapes, types, or values that do not fit; the message says which.
@@ -61,6 +63,7 @@ class Split:
     labels: Int[Tensor, "n"]
     masks: Bool[Tensor, "n *#features"] | OnDisk
     shortcuts: Int[Tensor, "n"]
+    known: Bool[Tensor, "n"] | None = None
 
     def __post_init__(self) -> None:
         if self.inputs.dtype not in (torch.uint8, torch.float32):
@@ -93,12 +96,13 @@ class Split:
 
     def in_memory(self) -> Split:
         """The same split, with all that is on disk read."""
-        return Split(self.inputs[:], self.labels, self.masks[:], self.shortcuts)
+        return replace(self, inputs=self.inputs[:], masks=self.masks[:])
 
     def to(self, device: torch.device | str) -> Split:
         """The same split on another device, in its memory."""
         whole = self.in_memory()
-        return Split(*(getattr(whole, name).to(device) for name in ("inputs", "labels", "masks", "shortcuts")))
+        moved = {name: getattr(whole, name).to(device) for name in ("inputs", "labels", "masks", "shortcuts")}
+        return replace(self, **moved, known=None if self.known is None else self.known.to(device))
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,8 @@ class ShortcutDataset:
                 tensor: Tensor | OnDisk = getattr(split, part)
                 sha.update(f"{name}/{part}{tuple(tensor.shape)}{tensor.dtype}".encode())
                 sha.update(_bytes(tensor) if isinstance(tensor, Tensor) else tensor.digest.encode())
+            if split.known is not None:
+                sha.update(_bytes(split.known))
         return sha.hexdigest()
 
 

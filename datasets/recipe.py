@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field
 
 from .base import ShortcutDataset, generator
-from .files import Stamp, stamp_of
+from .files import Stamp, sha256, stamp_of
 from .masks import Corruption, annotate
 from .registry import BadParameters, Named, Registry
 
@@ -44,6 +44,10 @@ class Recipe(Named):
     def stamps(self) -> tuple[Stamp, ...]:
         """What the file system says of `files`: with other stamps, the same recipe may have another content."""
         return tuple(map(stamp_of, self.files()))
+
+    def content(self, stamp: Stamp) -> str:
+        """SHA-256 of what lies behind one of `stamps`."""
+        return sha256(stamp)
 
     def require(self) -> None:
         """Does nothing if the files that it is rendered from are there or can be had.

@@ -7,12 +7,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...datasets.base import ENVIRONMENTS, MADE_UP
+from ...datasets.base import ENVIRONMENTS, MADE_UP, Environment
 from .base import Metric, Values, metrics
 from .column import Column
 from .evaluated import Evaluated
 
 _GUESSES = "1/classes for guesses"
+SHIFTED: tuple[Environment, ...] = ("random", "conflict", "clean", "exchanged", "removed")
+"""Environments where the shortcut no longer helps, those with true twins first."""
+LEGENDS = dict.fromkeys(("exchanged", "removed"), "on twins that are made up from masks (docs/data.md)")
 
 
 def accuracy(predictions: Int[Tensor, "*stack n"], labels: Int[Tensor, "n"]) -> Float[Tensor, "*stack"]:
@@ -46,7 +49,7 @@ def macro_accuracy(by_class: Float[Tensor, "*stack classes"]) -> Float[Tensor, "
         1,
         _GUESSES,
         "Share of the test inputs predicted rightly.",
-        tuple(Column(f"accuracy/{name}", f"accuracy/{name}", order=10) for name in ("random", "conflict", "clean")),
+        tuple(Column(f"accuracy/{name}", f"accuracy/{name}", LEGENDS.get(name, ""), order=10) for name in SHIFTED),
     ),
     Metric(
         "worst_class_accuracy/{environment}",
@@ -75,19 +78,21 @@ def macro_accuracy(by_class: Float[Tensor, "*stack classes"]) -> Float[Tensor, "
     ),
 )
 def environment_accuracies(evaluated: Evaluated) -> Values:
-    """The accuracies in every environment that has inputs."""
+    """The accuracies in every environment that has inputs; of made-up twins alone, where some inputs have none."""
     measured = {}
     for environment in (*ENVIRONMENTS, *MADE_UP):
         if environment not in evaluated.predictions:
             continue
-        predicted, labels = evaluated.predictions[environment], evaluated.draw.test(environment).labels
+        split = evaluated.draw.test(environment)
+        counted = split.shown if environment in MADE_UP and environment != "observed" else slice(None)
+        predicted, labels = evaluated.predictions[environment][..., counted], split.labels[counted]
         if len(labels):
             by_class = class_accuracy(predicted, labels, evaluated.draw.classes)
             measured[f"accuracy/{environment}"] = accuracy(predicted, labels)
             measured[f"worst_class_accuracy/{environment}"] = worst_class_accuracy(by_class)
             measured[f"macro_accuracy/{environment}"] = macro_accuracy(by_class)
-            shortcuts = evaluated.draw.test(environment).shortcuts
-            measured[f"worst_group_accuracy/{environment}"] = worst_group_accuracy(predicted, labels, shortcuts)
+            by_group = worst_group_accuracy(predicted, labels, split.shortcuts[counted])
+            measured[f"worst_group_accuracy/{environment}"] = by_group
             measured |= {f"class_accuracy/{environment}/{k}": by_class[..., k] for k in labels.unique().tolist()}
     return measured
 

@@ -18,8 +18,11 @@ from jaxtyping import Bool, Float
 Strengths = Float[np.ndarray, "strengths"]
 Scores = Float[np.ndarray, "strengths"]
 
-SHIFTED = ("accuracy/random", "accuracy/conflict", "accuracy/clean")
-"""Accuracies where the shortcut no longer helps; the first that a dataset has is its headline."""
+SHIFTED = ("accuracy/random", "accuracy/conflict", "accuracy/clean", "accuracy/exchanged", "accuracy/removed")
+"""Accuracies where the shortcut no longer helps; the first that a dataset has is its headline.
+
+The last two are of twins that are made up from masks, of data whose generator nobody knows.
+"""
 
 RANKED = ("finished", "evaluated")
 """The statuses of runs that have a network to rank."""

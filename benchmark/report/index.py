@@ -21,6 +21,7 @@ HEADLINE = Column(
     "headline",
     "accuracy\nunder shift",
     "accuracy where the shortcut no longer helps: on the first of random, conflict, clean that the dataset has; "
+    "of photos on exchanged or removed, twins that are made up from masks; "
     "bold: the best group, where intervals separate it from the others",
 )
 LIVENESS = Column(

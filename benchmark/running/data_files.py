@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from ...datasets.files import Stamp, sha256, stamp_of
+from ...datasets.files import Stamp, stamp_of
 from ...datasets.recipe import Recipe
 from ...datasets.registry import Named
 from ..networks import NetworkRecipe
@@ -83,7 +83,7 @@ class DataFiles:
             return
         for key in {record.dataset_key for record in records if record.digest}:
             if not self.store.files(key):
-                self.store.put_files(key, _hashed(stamps))
+                self.store.put_files(key, _hashed(dataset, stamps))
 
     def _older(
         self, dataset: Recipe, seed: int, key: str, stamps: Stamps, own: list[Record], same: dict
@@ -92,7 +92,7 @@ class DataFiles:
         noted = self.store.files(key)
         if [file.stamp for file in noted] == list(stamps):
             return []
-        found = _hashed(stamps)
+        found = _hashed(dataset, stamps)
         then, content = tuple(file.sha256 for file in noted), tuple(file.sha256 for file in found)
         if then != content:
             answer = (dataset, then or seed, content)
@@ -110,8 +110,8 @@ class DataFiles:
         return of_data | {net: tuple(map(stamp_of, files)) for net in self.networks if (files := net.files())}
 
 
-def _hashed(stamps: Stamps) -> list[SourceFile]:
-    return [SourceFile(stamp, sha256(stamp)) for stamp in stamps]
+def _hashed(dataset: Recipe, stamps: Stamps) -> list[SourceFile]:
+    return [SourceFile(stamp, dataset.content(stamp)) for stamp in stamps]
 
 
 def _replaced(stamps: Stamps, older: list[Record], home: Path) -> str:

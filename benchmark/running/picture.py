@@ -20,7 +20,8 @@ def picture(stack: MitigationStack, trainer: Trainer, fitted: Fitted) -> bytes:
     Where a suite ranks explainers, every explainer's attribution at the middle strength instead.
     """
     draw = trainer.draws[0]
-    batch = (draw.environments.get("random") or draw.test("aligned")).batch(slice(0, PICTURED_INPUTS))
+    name = next(name for name in ("random", "aligned", "observed") if name in draw.environments)
+    batch = draw.test(name).batch(slice(0, PICTURED_INPUTS))
     inputs = batch.inputs.to(trainer.device)
     last = len(stack.strengths) - 1
 

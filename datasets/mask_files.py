@@ -1,0 +1,73 @@
+"""Which file of a folder of masks belongs to which photo."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+SUFFIXES = ("_mask", "-mask", "_segmentation", "_seg")
+"""What the stem of a mask may have after the stem of its photo."""
+
+
+def mask_stem(stem: str) -> str:
+    """The stem without the ending by which masks are called."""
+    return next((stem.removesuffix(suffix) for suffix in SUFFIXES if stem.lower().endswith(suffix)), stem)
+
+
+class MaskFiles:
+    """Masks by the stem of their photo, `x.png` or `x_mask.png` for `x.jpg`, in folders as the photos' or in none.
+
+    Two photos of one stem have masks of their whole names, `x.jpg.png` and `x.webp.png`.
+
+    Args:
+        folder: where the masks lie.
+        files: the masks.
+        photos: the photos that may have masks.
+        root: the folder of the photos.
+
+    Raises:
+        ValueError: masks of which none belongs to a photo.
+    """
+
+    def __init__(self, folder: Path, files: Sequence[Path], photos: Sequence[Path], root: Path) -> None:
+        self.folder, self.root = folder, root
+        self.flat = all(file.parent == folder for file in files)
+        taken = set(photos)
+        self.masks: dict[tuple[str, str], list[Path]] = defaultdict(list)
+        for file in files:
+            if file not in taken:
+                for stem in dict.fromkeys((file.stem, mask_stem(file.stem))):
+                    self.masks[self._place(file, folder), stem].append(file)
+        self.photos: dict[tuple[str, str], list[Path]] = defaultdict(list)
+        for photo in photos:
+            self.photos[self._place(photo, root), photo.stem].append(photo)
+        if files and photos and not any(self.mask_of(photo) for photo in photos):
+            raise ValueError(
+                f"{folder} has {len(files)} masks, none of them of a photo in {root}: for {photos[0]} it would be "
+                f"{folder / self._place(photos[0], root) / photos[0].stem}.png"
+            )
+
+    def mask_of(self, photo: Path) -> Path | None:
+        """The mask of a photo, if it has one.
+
+        Raises:
+            ValueError: several files could be its mask, or the mask could be of several photos.
+        """
+        place = self._place(photo, self.root)
+        found = self.masks.get((place, photo.name)) or self.masks.get((place, photo.stem), [])
+        if len(found) > 1:
+            raise ValueError(f"{photo} has two masks, {found[0]} and {found[1]}: remove the wrong one")
+        if not found:
+            return None
+        others = [other for other in self.photos[place, photo.stem] if other != photo]
+        if others and (place, photo.name) not in self.masks:
+            raise ValueError(
+                f"{found[0]} could be the mask of {photo} and of {others[0]}: rename one of the photos, or call the "
+                f"masks {photo.name}.png and {others[0].name}.png"
+            )
+        return found[0]
+
+    def _place(self, file: Path, folder: Path) -> str:
+        """The folder of a file within the folder of all; nothing where masks are not in folders."""
+        return "" if self.flat else file.parent.relative_to(folder).as_posix()

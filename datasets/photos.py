@@ -1,0 +1,223 @@
+"""Decodes photos and their masks into tensors of one size, few at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int, UInt8
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from .files import stamp_of
+from .on_disk import OnDisk
+from .photo_files import Photo, content_of
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""Whatever a file is called, nothing else is decoded: PIL runs other programs for some formats."""
+KEPT_BYTES = 2**28
+"""Decoded pixels that are kept in memory; photos beyond are decoded anew each time they are asked for."""
+ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)
+"""The tag of EXIF, and its values where width and height change places."""
+
+
+class Photos:
+    """The photos of a folder and their masks, (3, size, size) and (1, size, size).
+
+    The shorter side is resized to `size`, bilinear as torchvision's `Resize`, and the centre is cropped; masks alike,
+    by the nearest pixel. Colours are PIL's `convert("RGB")`, as torchvision's `ImageFolder` has them: transparency is
+    dropped. A photo is turned as its EXIF says.
+
+    Args:
+        threshold: the grey level from which a mask's pixel counts; None for masks of two values, black and another.
+        inverted: the masks show the object, and the shortcut is everything else.
+    """
+
+    def __init__(self, photos: Sequence[Photo], size: int, threshold: int | None, inverted: bool) -> None:
+        self.photos, self.size, self.threshold, self.inverted = photos, size, threshold, inverted
+        self._images: dict[int, UInt8[Tensor, "3 size size"]] = {}
+        self._masks: dict[int, Bool[Tensor, "1 size size"]] = {}
+
+    def images(self, rows: Int[np.ndarray, "n"]) -> OnDisk:
+        """The photos at these places."""
+        contents = [content_of(stamp_of(self.photos[row].file)) for row in rows]
+        return OnDisk(
+            (len(rows), 3, self.size, self.size),
+            torch.uint8,
+            lambda asked: torch.stack([self._image(int(row)) for row in rows[asked.numpy()]]),
+            _digest("images", self.size, contents),
+        )
+
+    def masks(self, rows: Int[np.ndarray, "n"]) -> OnDisk:
+        """The masks of the photos at these places; empty where nothing is known."""
+        said = [self._said(self.photos[row]) for row in rows]
+        return OnDisk(
+            (len(rows), 1, self.size, self.size),
+            torch.bool,
+            lambda asked: torch.stack([self._mask(int(row)) for row in rows[asked.numpy()]]),
+            _digest("masks", self.size, self.threshold, self.inverted, said),
+        )
+
+    def _said(self, photo: Photo) -> str:
+        """What a mask is made from."""
+        return content_of(stamp_of(photo.mask)) if photo.mask else f"{photo.boxes} of {photo.file.name}"
+
+    def _image(self, row: int) -> UInt8[Tensor, "3 size size"]:
+        if row in self._images:
+            return self._images[row]
+        file = self.photos[row].file
+        colours = _rgb(decoded(file), file)
+        pixels = np.asarray(fitted(colours, self.size, Image.Resampling.BILINEAR))
+        image = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+        if self._room():
+            self._images[row] = image
+        return image
+
+    def _mask(self, row: int) -> Bool[Tensor, "1 size size"]:
+        photo = self.photos[row]
+        if not photo.known:
+            return torch.zeros(1, self.size, self.size, dtype=torch.bool)
+        if row in self._masks:
+            return self._masks[row]
+        drawn = fitted(self._drawn(photo), self.size, Image.Resampling.NEAREST)
+        mask = torch.from_numpy((np.asarray(drawn) > 0) != self.inverted)[None]
+        if self._room():
+            self._masks[row] = mask
+        return mask
+
+    def _room(self) -> bool:
+        return (3 * len(self._images) + len(self._masks)) * self.size**2 < KEPT_BYTES
+
+    def _drawn(self, photo: Photo) -> Image.Image:
+        """The mask of a photo, 0 and 255, in its own size.
+
+        Raises:
+            ValueError: a mask of another shape than its photo.
+        """
+        with opened(photo.file) as image:
+            raw, turn = image.size, image.getexif().get(ORIENTATION, 1)
+        shown = raw[::-1] if turn in SIDEWAYS else raw
+        if photo.mask is None:
+            return Image.fromarray(_filled(photo, shown))
+        mask = self._read(photo.mask)
+        if mask.size == raw != shown:  # drawn on the pixels as they lie in the file
+            mask = _turned(mask, turn)
+        if not _alike(mask.size, shown):
+            raise ValueError(
+                f"{photo.mask} is {mask.size[0]} x {mask.size[1]}, its photo {photo.file} {shown[0]} x {shown[1]} "
+                "pixels: a mask may be smaller or larger than its photo, but not of another shape"
+            )
+        return mask
+
+    def _read(self, file: Path) -> Image.Image:
+        """A mask as 0 and 255.
+
+        Raises:
+            ValueError: more than black and another value, and no threshold.
+        """
+        levels = _levels(decoded(file))
+        if self.threshold is not None:
+            return Image.fromarray(((levels >= self.threshold) * 255).astype(np.uint8))
+        values = np.unique(levels)
+        if len(values) > 2 or (len(values) == 2 and values[0] != 0):
+            shown = ", ".join(map(str, values[:5])) + (" ..." if len(values) > 5 else "")
+            raise ValueError(
+                f"{file} has the grey levels {shown}, expected black (0) and another: say from which grey level a "
+                "pixel belongs to the mask, e.g. mask_threshold = 128"
+            )
+        return Image.fromarray(((levels > 0) * 255).astype(np.uint8))
+
+
+def decoded(file: Path) -> Image.Image:
+    """An image with its pixels, turned as its EXIF says."""
+    with opened(file) as image:
+        image.load()
+        return ImageOps.exif_transpose(image)
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[Image.Image]:
+    """An image of which the header is read.
+
+    Raises:
+        ValueError: a file that is no image, or a damaged image; within the block, too.
+    """
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            yield image
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        what = "is no image or a damaged one" if file.stat().st_size else "is empty"
+        raise ValueError(f"{file} {what} ({error}): copy it again, or remove it") from error
+
+
+def fitted(image: Image.Image, size: int, resampling: Image.Resampling) -> Image.Image:
+    """An image with its shorter side resized to `size`, and its centre cropped to a square."""
+    width, height = image.size
+    if width <= height:
+        width, height = size, max(size, int(size * height / width))
+    else:
+        width, height = max(size, int(size * width / height)), size
+    if (width, height) != image.size:
+        image = image.resize((width, height), resampling)
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    return image.crop((left, top, left + size, top + size))
+
+
+def _rgb(image: Image.Image, file: Path) -> Image.Image:
+    if image.mode.startswith("I"):
+        levels = np.asarray(image).astype(np.int64)
+        if levels.min() < 0 or levels.max() > 65535:
+            raise ValueError(f"{file} has grey levels in {levels.min()}..{levels.max()}: save 8 or 16 bits")
+        image = Image.fromarray((levels // 257).astype(np.uint8))
+    if image.mode == "F":
+        raise ValueError(f"{file} has floating-point pixels, whose white is unknown: save 8 or 16 bits")
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _levels(image: Image.Image) -> Int[np.ndarray, "height width"] | UInt8[np.ndarray, "height width"]:
+    """The grey levels of a mask: of colours the brightest channel, of 16 bits the upper 8, black where transparent."""
+    if image.mode.startswith("I"):
+        return np.ceil(np.asarray(image).astype(np.int64) / 257).astype(np.uint8)
+    channels = np.asarray(image.convert("RGBA"))
+    return np.where(channels[..., 3] > 0, channels[..., :3].max(-1), 0).astype(np.uint8)
+
+
+def _turned(image: Image.Image, turn: int) -> Image.Image:
+    """An image without a tag, turned as a photo's tag says."""
+    image.getexif()[ORIENTATION] = turn
+    return ImageOps.exif_transpose(image)
+
+
+def _alike(mask: tuple[int, int], photo: tuple[int, int]) -> bool:
+    """Whether sizes are of one shape, up to the rounding of half a pixel."""
+    width, height = photo
+    expected = mask[0] * height / width
+    return abs(mask[1] - expected) <= max(1.0, height / width)
+
+
+def _filled(photo: Photo, size: tuple[int, int]) -> UInt8[np.ndarray, "height width"]:
+    """A mask of boxes, 0 and 255.
+
+    Raises:
+        ValueError: a box that does not lie in the photo.
+    """
+    width, height = size
+    mask = np.zeros((height, width), np.uint8)
+    for x0, y0, x1, y1 in photo.boxes or ():
+        if x1 > width or y1 > height:
+            raise ValueError(
+                f"{photo.file} is {width} x {height} pixels, but has a box {x0:g} {y0:g} {x1:g} {y1:g} (x0 y0 x1 y1): "
+                "boxes are in pixels of the photo as it is shown"
+            )
+        mask[int(y0) : int(np.ceil(y1)), int(x0) : int(np.ceil(x1))] = 255
+    return mask
+
+
+def _digest(*said: object) -> str:
+    return hashlib.sha256(repr(said).encode()).hexdigest()
