@@ -159,4 +159,6 @@ def _problem(entry: type[Named], detail: Mapping[str, Any] | Any) -> str:
     field = ".".join(str(part) for part in detail["loc"]) or "parameters"
     if detail["type"] == "extra_forbidden":
         return f"{field!r} is not a parameter; {nearest(field, entry.model_fields)}"
+    if detail["type"] == "missing":
+        return f"there is no {field}: give {field} = ..., {entry.model_fields[field].description or 'a parameter'}"
     return f"{field} = {detail['input']!r}: {detail['msg']}"

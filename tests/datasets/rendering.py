@@ -8,7 +8,11 @@ from rrrbench.datasets.recipe import Recipe, datasets
 from torch import Tensor
 
 VARIANTS = [
-    *({"name": name} for name in datasets.names()),  # a new recipe joins by itself
+    *(
+        {"name": name}
+        for name in datasets.names()  # a new recipe joins by itself, if it needs no parameter
+        if not any(field.is_required() for field in datasets[name].model_fields.values())
+    ),
     {"name": "decoy", "variant": "cdep"},
     {"name": "decoy", "variant": "half", "correlation": 0.5},
     {"name": "colored-patch", "position": "random", "opacity": 0.4, "colors": 3, "correlation": 0.9},
