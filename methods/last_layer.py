@@ -78,7 +78,7 @@ def without_linear_head(module: nn.Module) -> str:
 
 def with_unchangeable_head(module: nn.Module) -> str:
     """Why the last layer of this network must not be replaced; empty if it may."""
-    parts = {f"head.{name}": part for name, part in module.head.named_parameters()}
+    parts = {f"head.{name}": part for name, part in module.head.named_parameters()}  # pyrefly: ignore
     if frozen := [name for name, part in parts.items() if not part.requires_grad]:
         return (
             f"{' and '.join(frozen)} of the last layer requires no gradient, and this method would replace it: train "
