@@ -27,6 +27,7 @@ from .data_files import DataFiles
 from .earlier_files import of_earlier_files
 from .executors import Executor, Result, Settings, Task, check_digest
 from .executors.here import Here
+from .suitable import require_suitable
 
 AGAIN_AFTER = 60.0
 """Seconds after which a tracking server that was away is tried again while training goes on."""
@@ -96,6 +97,7 @@ class Session:
         Raises:
             OSError: the folder of results cannot be written.
             DigestMismatch: the data are not those of finished runs, or a file of theirs was replaced.
+            ValueError: a sweep's data, network or batches do not fit; nothing was trained.
         """
         torch.set_flush_denormal(True)
         stacks, keys = self.suite.stacks(), self.suite.keys()
@@ -110,7 +112,9 @@ class Session:
         due = set(keys) - self.records.keys()
         if due:
             self.store.require_writable()
-        self._train(_left(stacks, self.records.keys()), due)
+        left = _left(stacks, self.records.keys())
+        require_suitable(left)
+        self._train(left, due)
         if not self.data_files.unchanged():
             self.data_files.check(self.records.values())
         if self._undelivered and time.monotonic() > self._away_since + ONCE_MORE_AFTER:

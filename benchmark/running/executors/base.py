@@ -19,7 +19,7 @@ from ....methods.fitting import Fitted
 from ...engine.plan import Engine
 from ...engine.trainer import Trainer
 from ...metrics.evaluation import evaluations
-from ...networks.check import NotTrainable
+from ...networks.check import NotTrainable, check
 from ...store.record import Record
 from ...suite.stack import MitigationStack, Stack
 from ..picture import picture
@@ -111,7 +111,8 @@ def _(stack: MitigationStack, task: Task, settings: Settings, progress: Callable
     draws = [draw(stack.dataset, seed) for seed in stack.seeds]
     for one in draws:
         check_digest(one.id, one.seed, one.digest(), task.digests.get(stack.dataset_key(one.seed)))
-        _require_a_batch(stack, one)
+        require_a_batch(stack, one)
+        check(stack.network, one)
     counted = 0
 
     def count(epochs: int) -> None:
@@ -141,7 +142,7 @@ def _(stack: MitigationStack, task: Task, settings: Settings, progress: Callable
         return _joined([why, run_stack(Task(passed[-1], panel=False), settings, progress)])  # maybe it gets so far
 
 
-def _require_a_batch(stack: MitigationStack, draw: ShortcutDataset) -> None:
+def require_a_batch(stack: MitigationStack, draw: ShortcutDataset) -> None:
     """Raises ValueError if a batch is larger than the training data: every run of the sweep would fail for it."""
     if stack.training.batch_size > len(draw.train):
         raise ValueError(
