@@ -129,7 +129,7 @@ def test_targets_are_tuples_where_outputs_have_more_dimensions():
 
 @EVERY
 def test_a_target_for_each_input_is_not_the_first_one_s(explainer):
-    explain = explainer.value().calculate_features
+    explain = getattr(foxai, explainer.value)().calculate_features
     together = explain(model(), INPUTS, TARGET)
     alone = torch.cat([explain(model(), INPUTS[[n]], TARGET[n].item()) for n in (1, 2)])
     if "SHAP" in explainer.name or "NOISE" in explainer.name:
@@ -221,7 +221,7 @@ def test_a_distribution_of_baselines_has_as_many_rows_as_it_likes():
 @EVERY
 @pytest.mark.parametrize("images", [1, 3])
 def test_every_explainer_explains(explainer, images):
-    found = explainer.value().calculate_features(model(), INPUTS[:images], 0)
+    found = getattr(foxai, explainer.value)().calculate_features(model(), INPUTS[:images], 0)
     of_inputs = "LAYER" not in explainer.name
     assert found.shape[0] == images
     assert found.shape[2:] == (INPUTS.shape[2:] if of_inputs else (4, 2))
@@ -234,7 +234,7 @@ def test_every_explainer_explains(explainer, images):
 def test_everything_is_left_as_it_was(explainer):
     network, inputs = model(), INPUTS.clone()
     before = state(network, inputs)
-    explainer.value().calculate_features(network, inputs, TARGET)
+    getattr(foxai, explainer.value)().calculate_features(network, inputs, TARGET)
     assert state(network, inputs) == before
 
 
@@ -250,46 +250,46 @@ def test_everything_is_left_as_it_was_after_an_exception(explainer):
         network[-1].rule = captum._utils.lrp_rules.IdentityRule()
     before = state(network, inputs)
     with pytest.raises(RuntimeError, match="out of memory"):
-        explainer.value().calculate_features(network, inputs, TARGET)
+        getattr(foxai, explainer.value)().calculate_features(network, inputs, TARGET)
     assert state(network, inputs) == before
 
 
 @EVERY
 def test_inputs_may_be_part_of_a_graph(explainer):
     leaf = INPUTS.clone().requires_grad_()
-    found = explainer.value().calculate_features(model(), leaf * 1.0, TARGET)
-    torch.testing.assert_close(found, explainer.value().calculate_features(model(), INPUTS, TARGET))
+    found = getattr(foxai, explainer.value)().calculate_features(model(), leaf * 1.0, TARGET)
+    torch.testing.assert_close(found, getattr(foxai, explainer.value)().calculate_features(model(), INPUTS, TARGET))
     assert leaf.grad is None
 
 
 @EVERY
 def test_is_deterministic(explainer):
     network = model()
-    first = explainer.value().calculate_features(network, INPUTS, TARGET)
+    first = getattr(foxai, explainer.value)().calculate_features(network, INPUTS, TARGET)
     torch.manual_seed(9)
     np.random.seed(9)  # noqa: NPY002
-    assert torch.equal(explainer.value().calculate_features(network, INPUTS, TARGET), first)
+    assert torch.equal(getattr(foxai, explainer.value)().calculate_features(network, INPUTS, TARGET), first)
 
 
 @EVERY
 def test_an_unknown_option_is_refused(explainer):
     with pytest.raises(TypeError, match="has no 'stride_value'"):
-        explainer.value().calculate_features(model(), INPUTS, 0, stride_value=2)
+        getattr(foxai, explainer.value)().calculate_features(model(), INPUTS, 0, stride_value=2)
 
 
 @EVERY
 def test_an_empty_attribution_is_a_runtime_error(explainer, monkeypatch):
-    made = explainer.value().create_explainer(model())
+    made = getattr(foxai, explainer.value)().create_explainer(model())
     empty = wraps(type(made).attribute)(lambda *_, **__: torch.empty(0))
     monkeypatch.setattr(type(made), "attribute", empty)
     with pytest.raises(RuntimeError, match=r"attribution is empty, of shape \(0,\)"):
-        explainer.value().calculate_features(model(), INPUTS, 0)
+        getattr(foxai, explainer.value)().calculate_features(model(), INPUTS, 0)
 
 
 @EVERY
 def test_no_images_are_a_runtime_error(explainer):
     with pytest.raises(RuntimeError, match="empty"):
-        explainer.value().calculate_features(model(), INPUTS[:0], 0)
+        getattr(foxai, explainer.value)().calculate_features(model(), INPUTS[:0], 0)
 
 
 @pytest.mark.usefixtures("shapes_unchecked")
@@ -306,13 +306,13 @@ def test_the_last_convolution_is_found():
     assert get_last_conv_model_layer(network) is network[2]
 
 
-@pytest.mark.parametrize("explainer", [one for one in CVClassificationExplainers if one.value.of_layer])
+@pytest.mark.parametrize("explainer", [one for one in CVClassificationExplainers if getattr(foxai, one.value).of_layer])
 def test_without_a_convolution_there_is_no_layer(explainer):
     dense = nn.Sequential(nn.Flatten(), nn.Linear(48, 3)).double()
     with pytest.raises(ValueError, match=r"Sequential has no nn\.Conv2d"):
-        explainer.value().calculate_features(dense, INPUTS, 0)
+        getattr(foxai, explainer.value)().calculate_features(dense, INPUTS, 0)
     with pytest.raises(ValueError, match=r"Sequential has no nn\.Conv2d"):
-        explainer.value().create_explainer(dense)
+        getattr(foxai, explainer.value)().create_explainer(dense)
 
 
 def test_a_layer_is_given_by_module_or_by_name():
