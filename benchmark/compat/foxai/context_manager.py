@@ -18,7 +18,7 @@ from ....methods.explainers.base import evaluating
 from . import explainer
 from .explainer.attributions import Attributions, mapped
 from .explainer.base_explainer import CVExplainer
-from .explainer.models import Model
+from .explainer.models import Model, module_of
 from .explainer.targets import Target
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ class FoXaiExplainer:
 
     Raises:
         ValueError: there is no explainer.
-        TypeError: an explainer is no `ExplainerWithParams`.
+        TypeError: an explainer is no `ExplainerWithParams`, or the model can not be called.
     """
 
     def __init__(self, model: Model, explainers: Sequence[ExplainerWithParams], target: Target = 0) -> None:
@@ -133,6 +133,7 @@ class FoXaiExplainer:
         for given in explainers:
             if not isinstance(given, ExplainerWithParams):
                 raise TypeError(f"explainers holds {given!r}: give ExplainerWithParams({given!r}, ...)")
+        module_of(model)
         self.model = model
         self.target = target
         self.explainer_map = {

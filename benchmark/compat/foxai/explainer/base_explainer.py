@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from .....methods.explainers.layers import (
 from .attributions import EMPTY, Attributions, mapped, mean, unwrapped
 from .baselines import Baselines, baselines_for
 from .computer_vision.model_utils import Layer, name_of
-from .models import Model, module_of, observe, private_copy, separate
+from .models import Model, WithArguments, module_of, observe, private_copy, separate
 from .options import checked_options
 from .targets import Target, checked_target
 
@@ -139,17 +140,17 @@ class CVExplainer:
             if self.once:
                 separate(copied, seen.calls)
             of: Any = names if isinstance(layer, list) else names[0] if names else None
-            explainer = self.create_explainer(copied, multiply_by_inputs, of)
+            with _captums_refusals(self.algorithm_name, names):
+                explainer = self.create_explainer(copied, multiply_by_inputs, of)
             if additional_forward_args is not None:
                 chosen["additional_forward_args"] = additional_forward_args
-            if self.of_relus:
-                caution_functional_relus(self.algorithm_name, copied, inputs)
+            self._caution(WithArguments(copied, additional_forward_args, len(inputs)), inputs[:1])
             found = []
             for against in self._compared(explainer, baselines, inputs, seed):
                 seed_global_draws(seed, inputs.device)
-                with _captums_refusals(self.algorithm_name):
+                with _captums_refusals(self.algorithm_name, names):
                     found.append(self._attributions(explainer, inputs, target, against | chosen, multiply_by_inputs))
-            return mean([mapped(lambda part: self.finished(part, inputs, chosen), part) for part in found])
+            return mean([mapped(lambda part: _finite(self.finished(part, inputs, chosen)), part) for part in found])
 
     def prepared(self, model: Model) -> nn.Module:
         """A copy of the model, for captum to hook."""
@@ -158,6 +159,11 @@ class CVExplainer:
     def finished(self, attributions: Tensor, inputs: Tensor, options: Mapping[str, Any]) -> Tensor:
         """What is returned for captum's attributions."""
         return attributions
+
+    def _caution(self, copied: nn.Module, inputs: Float[Tensor, "1 *features"]) -> None:
+        """Warns where the model computes what the algorithm does not see."""
+        if self.of_relus:
+            caution_functional_relus(self.algorithm_name, copied, inputs)
 
     def _attributions(
         self, explainer: Any, inputs: Tensor, target: Any, options: Mapping[str, Any], multiplied: bool
@@ -252,14 +258,38 @@ def _check_inputs(inputs: Any) -> None:
         )
 
 
+def _finite(attributions: Tensor) -> Tensor:
+    if not bool(attributions.isfinite().all()):
+        raise ValueError(
+            "the attributions hold NaN or infinity: the model's gradient is not finite at these inputs or baselines (a "
+            "root or a logarithm at 0, say): give other baselines, or mend the model"
+        )
+    return attributions
+
+
 @contextmanager
-def _captums_refusals(explainer: str) -> Iterator[None]:
-    """Captum checks by assertions.
+def _captums_refusals(explainer: str, names: list[str]) -> Iterator[None]:
+    """Captum checks by assertions, and leaves to torch what has no gradient.
 
     Raises:
-        ValueError: captum refuses.
+        ValueError: captum refuses, or the output does not depend on what it is attributed to.
     """
+    of = f"layer {', '.join(map(repr, names))}" if names else "input_data"
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Multiple layers provided", UserWarning)
+            yield
     except AssertionError as error:
-        raise ValueError(f"{explainer}: captum refuses these arguments: {error}. Mend or leave them out") from error
+        raise ValueError(f"{explainer}: captum refuses: {str(error).rstrip('.')}. Mend or leave out") from error
+    except RuntimeError as error:
+        if "not have been used in the graph" in str(error) and len(names) > 1:
+            raise ValueError(
+                f"{explainer}: of the layers {', '.join(names)} one acts through another alone, so that together "
+                "it has no attribution: call the explainer once for each"
+            ) from error
+        if "not have been used in the graph" in str(error) or "does not require grad" in str(error):
+            raise ValueError(
+                f"{explainer}: the explained output has no gradient by {of}: it does not depend on it, or the model "
+                "detaches, rounds or forbids gradients (torch.no_grad) on the way"
+            ) from error
+        raise

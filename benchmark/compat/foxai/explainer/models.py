@@ -118,7 +118,7 @@ def observe(copied: nn.Module, inputs: Float[Tensor, "batch *features"], further
     Raises:
         RuntimeError: the model fails on these inputs.
         TypeError: inputs of another dtype than the parameters.
-        ValueError: inputs on another device than the parameters.
+        ValueError: inputs on another device than the parameters, or an output of NaN.
     """
     calls: Counter[str] = Counter()
     names = {module: name for name, module in copied.named_modules()}
@@ -128,7 +128,7 @@ def observe(copied: nn.Module, inputs: Float[Tensor, "batch *features"], further
     arguments = further if isinstance(further, tuple) else () if further is None else (further,)
     try:
         with torch.no_grad():
-            return Pass(copied(inputs.detach().clone(), *arguments), calls)
+            output = copied(inputs.detach().clone(), *arguments)
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
         _check_kind(copied, inputs)
         raise RuntimeError(
@@ -138,6 +138,9 @@ def observe(copied: nn.Module, inputs: Float[Tensor, "batch *features"], further
     finally:
         for handle in handles:
             handle.remove()
+    if isinstance(output, Tensor) and bool(output.isnan().any()):
+        raise ValueError(f"{type(copied).__name__} returns NaN: check its parameters, and the scale of input_data")
+    return Pass(output, calls)
 
 
 def _check_kind(copied: nn.Module, inputs: Tensor) -> None:
@@ -152,6 +155,23 @@ def _check_kind(copied: nn.Module, inputs: Tensor) -> None:
                 f"input_data is {inputs.dtype}, the model's parameters are {parameter.dtype}: convert the inputs by "
                 f"input_data.to({parameter.dtype})"
             )
+
+
+class WithArguments(nn.Module):
+    """A model of inputs alone: its further arguments are given, for the first input."""
+
+    def __init__(self, copied: nn.Module, further: Any, batch: int) -> None:
+        super().__init__()
+        self.copied = copied
+        arguments = further if isinstance(further, tuple) else () if further is None else (further,)
+        self.arguments = [
+            value[:1] if isinstance(value, Tensor) and value.dim() and len(value) == batch else value
+            for value in arguments
+        ]
+
+    def forward(self, inputs: Float[Tensor, "batch *features"]) -> Any:
+        """Calls the model."""
+        return self.copied(inputs, *self.arguments)
 
 
 class InTurn(nn.Module):

@@ -27,6 +27,8 @@ def checked_target(target: Target, output: Any) -> CaptumTarget:
             f"the model returns a {type(output).__name__}, not a tensor of logits: explain a module that returns the "
             "logits alone, for example one whose forward returns self.model(inputs)[0]"
         )
+    if not output.is_floating_point():
+        raise TypeError(f"the model returns {output.dtype}: return the logits, which have gradients, not classes")
     if output.dim() == 0:
         raise ValueError("the model returns a single number for the whole batch: return a row for each input")
     if isinstance(target, np.ndarray):

@@ -1,6 +1,12 @@
 """DeepLIFT (Shrikumar, Greenside, Kundaje 2017, arxiv.org/abs/1704.02685), of inputs and of a layer."""
 
+from __future__ import annotations
+
+from torch import nn
+
 from ...base_explainer import CVExplainer
+from ...models import Model
+from .max_pooling import rescale_max_pooling
 
 
 class BaseDeepLIFTCVExplainer(CVExplainer):
@@ -10,6 +16,12 @@ class BaseDeepLIFTCVExplainer(CVExplainer):
     """
 
     once = True
+
+    def prepared(self, model: Model) -> nn.Module:
+        """A copy whose max poolings have DeepLIFT's rule."""
+        copied = super().prepared(model)
+        rescale_max_pooling(copied)
+        return copied
 
 
 class DeepLIFTCVExplainer(BaseDeepLIFTCVExplainer):

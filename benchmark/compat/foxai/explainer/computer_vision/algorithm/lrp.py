@@ -13,10 +13,13 @@ ReLU, dropout and tanh pass relevance on; other nonlinearities have the formula 
 from __future__ import annotations
 
 import copy
+import warnings
 from collections import Counter
 from typing import Any
 
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from ...base_explainer import CVExplainer
 from ...models import Model
@@ -75,6 +78,37 @@ class BaseLRPCVExplainer(CVExplainer):
                 "example layer.rule = IdentityRule() of captum.attr._utils.lrp_rules, or take another explainer, such "
                 "as IntegratedGradientsCVExplainer"
             )
+
+    def _caution(self, copied: nn.Module, inputs: Float[Tensor, "1 *features"]) -> None:
+        """Warns of sums and products of activations outside of modules, which hand all relevance to each branch."""
+        from captum.attr._utils.custom_modules import Addition_Module
+
+        modules = sum(isinstance(module, Addition_Module) for module in copied.modules())
+        with torch.enable_grad():
+            joined = _joined(copied(inputs))
+        if joined > modules:
+            warnings.warn(
+                f"{self.algorithm_name}: the network adds or multiplies activations {joined - modules} times outside "
+                "of modules (x + y), where each of them is handed all relevance: add by captum's Addition_Module "
+                "(captum.attr._utils.custom_modules), or take another explainer, such as "
+                "IntegratedGradientsCVExplainer",
+                stacklevel=2,
+            )
+
+
+def _joined(output: Tensor) -> int:
+    """How many sums and products of activations an output was computed by."""
+    seen, left = set(), [output.grad_fn]
+    while left:
+        node = left.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            left += [before for before, _ in node.next_functions]
+    joins = ("AddBackward", "MulBackward", "BmmBackward", "SubBackward")
+    return sum(
+        node.name().startswith(joins) and sum(before is not None for before, _ in node.next_functions) > 1
+        for node in seen
+    )
 
 
 class LRPCVExplainer(BaseLRPCVExplainer):
