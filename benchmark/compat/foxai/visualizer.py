@@ -60,7 +60,7 @@ def mean_channels_visualization(
     axes = _axes(ax, title, figsize)
     axes.imshow(image)
     drawn = axes.imshow(_scaled(heat.numpy()), cmap="jet", vmin=0, vmax=1, alpha=alpha)
-    axes.figure.colorbar(drawn, ax=axes, label="Pixel relevance")
+    axes.figure.colorbar(drawn, ax=axes, label="relevance of the pixel")
     return axes.figure  # pyrefly: ignore
 
 

@@ -27,7 +27,7 @@ from .attributions import EMPTY, Attributions, mapped, mean, unwrapped
 from .baselines import Baselines, baselines_for
 from .computer_vision.model_utils import Layer, name_of
 from .models import Model, WithArguments, module_of, observe, private_copy, separate
-from .options import checked_options
+from .options import checked_options, checked_seed
 from .targets import Target, checked_target
 
 OURS = {"self", "inputs", "target", "baselines", "return_convergence_delta", "show_progress"}
@@ -133,6 +133,7 @@ class CVExplainer:
             names = self._names(layer, module_of(model)) if self.of_layer else []
             if not self.of_layer:
                 self._ignore(layer=layer)
+            seed = checked_seed(seed)
             seed_global_draws(seed, inputs.device)
             seen = observe(copied, inputs, additional_forward_args)
             target = checked_target(pred_label_idx, seen.output)

@@ -11,6 +11,7 @@ import numpy as np
 
 Method = Literal["riemann_right", "riemann_left", "riemann_middle", "riemann_trapezoid", "gausslegendre"]
 
+LARGEST_SEED = 2**32 - 1
 COUNTS = {
     *("n_steps", "n_samples", "nt_samples", "nt_samples_batch_size", "internal_batch_size", "perturbations_per_eval")
 }
@@ -58,6 +59,21 @@ def _checked(name: str, value: Any, features: tuple[int, ...]) -> Any:
     return value
 
 
+def checked_seed(seed: Any) -> int:
+    """The seed, for torch and numpy alike.
+
+    Raises:
+        TypeError: no integer.
+        ValueError: out of numpy's range.
+    """
+    if isinstance(seed, bool | np.bool_) or not isinstance(seed, Integral):
+        raise TypeError(f"seed = {seed!r}: give an integer from 0 to {LARGEST_SEED}")
+    number = int(seed)
+    if not 0 <= number <= LARGEST_SEED:
+        raise ValueError(f"seed = {seed}: give an integer from 0 to {LARGEST_SEED}")
+    return number
+
+
 def _count(name: str, value: Any) -> int:
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
         raise TypeError(f"{name} = {value!r}: give an integer, 1 or more")
@@ -82,6 +98,8 @@ def _deviation(value: Any) -> Any:
 
 
 def _window(name: str, value: Any, features: tuple[int, ...]) -> tuple[int, ...]:
+    if not isinstance(value, Real | tuple | list):
+        raise TypeError(f"{name} = {value!r}: give a size for each of an input's {len(features)} dimensions")
     sizes = (value,) * len(features) if isinstance(value, Real) else tuple(value)
     sizes = tuple(_count(name, size) for size in sizes)
     if len(sizes) != len(features) or any(size > side for size, side in zip(sizes, features, strict=True)):

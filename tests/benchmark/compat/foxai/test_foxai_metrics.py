@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from foxai_network import INPUTS, model
@@ -91,3 +92,45 @@ def test_the_model_is_left_in_its_mode_and_bad_arguments_are_named():
         insertion(torch.rand(8, 6), INPUTS[0], network, 3)
     with pytest.raises(ValueError, match="steps_num = 0"):
         deletion(torch.rand(8, 6), INPUTS[0], network, 0, steps_num=0)
+
+
+@pytest.mark.usefixtures("shapes_unchecked")
+@pytest.mark.parametrize("curve", [deletion, insertion])
+@pytest.mark.parametrize(
+    ("changed", "kind", "message"),
+    [
+        ({"attributions": torch.full((1, 8, 6), math.nan)}, ValueError, "attributions hold NaN or infinity, by which"),
+        ({"attributions": torch.rand(3, 1, 8, 6)}, ValueError, r"attributions of \(3, 1, 8, 6\): give those of one"),
+        ({"transformed_img": INPUTS}, ValueError, r"transformed_img has shape \(3, 1, 8, 6\): give one image"),
+        ({"transformed_img": INPUTS[0] * math.nan}, ValueError, "transformed_img holds NaN"),
+        ({"chosen_class": -1}, ValueError, r"chosen_class = -1, expected 0\.\.2"),
+        ({"chosen_class": True}, TypeError, "chosen_class = True: give an integer"),
+        ({"chosen_class": 1.0}, TypeError, r"chosen_class = 1\.0: give an integer"),
+        ({"chosen_class": torch.tensor([0, 1])}, TypeError, r"chosen_class = tensor\(\[0, 1\]\): give an integer"),
+        ({"steps_num": -3}, ValueError, "steps_num = -3: give at least 1"),
+        ({"steps_num": True}, TypeError, "steps_num = True"),
+        ({"steps_num": 2.5}, TypeError, r"steps_num = 2\.5"),
+        ({"model": lambda images: images.flatten(1)[:, :1]}, ValueError, "has one logit, whose softmax is 1"),
+        ({"model": lambda images: (images, images)}, ValueError, "returns a tuple: give a model that returns logits"),
+        ({"model": lambda images: images}, ValueError, r"returns a tensor of \(31, 1, 8, 6\)"),
+        ({"model": lambda images: images.flatten(1) * math.nan}, ValueError, r"no probabilities \(NaN\)"),
+    ],
+    ids=str,
+)
+def test_what_means_nothing_is_refused(curve, changed, kind, message):
+    arguments = {"attributions": torch.rand(1, 8, 6), "transformed_img": INPUTS[0], "model": model(), "chosen_class": 0}
+    with pytest.raises(kind, match=message):
+        curve(**(arguments | changed))
+
+
+@pytest.mark.usefixtures("shapes_unchecked")
+@pytest.mark.parametrize("kernel", [(4, 4), (0, 3), (-1, 3), (3,), (3, 2)])
+def test_a_kernel_without_a_middle_is_refused(kernel):
+    with pytest.raises(ValueError, match="give two odd numbers"):
+        insertion(torch.rand(1, 8, 6), INPUTS[0], model(), 0, kernel=kernel)
+
+
+@pytest.mark.parametrize("chosen", [torch.tensor(1), np.int64(1), torch.tensor([1])])
+def test_a_class_may_be_the_argmax_of_logits(chosen):
+    attributions = torch.rand(1, 8, 6)
+    assert deletion(attributions, INPUTS[0], model(), chosen) == deletion(attributions, INPUTS[0], model(), 1)

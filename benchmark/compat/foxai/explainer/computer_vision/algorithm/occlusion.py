@@ -16,5 +16,9 @@ class OcclusionCVExplainer(CVExplainer):
     algorithm = "Occlusion"
     of_outputs = True
 
+    def finished(self, attributions: Tensor, inputs: Tensor, options: Mapping[str, Any]) -> Tensor:
+        """The inputs' dtype; captum rounds to float32 on the way."""
+        return attributions.to(inputs.dtype)
+
     def _options(self, options: Mapping[str, Any], inputs: Tensor) -> dict[str, Any]:
         return super()._options({"sliding_window_shapes": (1,) * (inputs.dim() - 1), **options}, inputs)
