@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-import warnings
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, ClassVar
 
@@ -23,10 +20,11 @@ from .....methods.explainers.layers import (
     differentiable,
     without_captums_warnings,
 )
-from .attributions import EMPTY, Attributions, mapped, mean, unwrapped
+from .attributions import Attributions, mapped, mean, unwrapped
 from .baselines import Baselines, baselines_for
+from .checks import captums_refusals, check_inputs, finite
 from .computer_vision.model_utils import Layer, name_of
-from .models import Model, WithArguments, module_of, observe, private_copy, separate
+from .models import Model, Pass, WithArguments, module_of, observe, private_copy, separate
 from .options import checked_options, checked_seed
 from .targets import Target, checked_target
 
@@ -124,7 +122,7 @@ class CVExplainer:
             ValueError: values out of range: NaN, a class that the model has not, a baseline of another shape, a layer
                 that is not the model's or not applied once.
         """
-        _check_inputs(input_data)
+        check_inputs(input_data)
         with torch.inference_mode(False), undisturbed_draws(input_data.device), without_captums_warnings():
             inputs = differentiable(input_data.clone() if input_data.is_inference() else input_data)
             checked_options({"multiply_by_inputs": multiply_by_inputs}, ())
@@ -137,11 +135,11 @@ class CVExplainer:
             seed_global_draws(seed, inputs.device)
             seen = observe(copied, inputs, additional_forward_args)
             target = checked_target(pred_label_idx, seen.output)
-            self._check_layers(copied, names, seen.calls)
+            self._check_layers(copied, names, seen, outputs=not chosen.get("attribute_to_layer_input"))
             if self.once:
                 separate(copied, seen.calls)
             of: Any = names if isinstance(layer, list) else names[0] if names else None
-            with _captums_refusals(self.algorithm_name, names):
+            with captums_refusals(self.algorithm_name, names):
                 explainer = self.create_explainer(copied, multiply_by_inputs, of)
             if additional_forward_args is not None:
                 chosen["additional_forward_args"] = additional_forward_args
@@ -149,9 +147,9 @@ class CVExplainer:
             found = []
             for against in self._compared(explainer, baselines, inputs, seed):
                 seed_global_draws(seed, inputs.device)
-                with _captums_refusals(self.algorithm_name, names):
+                with captums_refusals(self.algorithm_name, names):
                     found.append(self._attributions(explainer, inputs, target, against | chosen, multiply_by_inputs))
-            return mean([mapped(lambda part: _finite(self.finished(part, inputs, chosen)), part) for part in found])
+            return mean([mapped(lambda part: finite(self.finished(part, inputs, chosen)), part) for part in found])
 
     def prepared(self, model: Model) -> nn.Module:
         """A copy of the model, for captum to hook."""
@@ -203,8 +201,14 @@ class CVExplainer:
             raise ValueError("layer is an empty list: give a layer at least, or None for the last convolution")
         return [name_of(part, module) for part in layer]
 
-    def _check_layers(self, copied: nn.Module, names: list[str], calls: Counter[str]) -> None:
+    def _check_layers(self, copied: nn.Module, names: list[str], seen: Pass, *, outputs: bool) -> None:
+        calls = seen.calls
         for name in names:
+            if outputs and name in seen.nested:
+                raise ValueError(
+                    f"layer {name!r}, a {type(copied.get_submodule(name)).__name__}, returns neither a tensor nor a "
+                    "tuple of tensors: name a layer that does, or set attribute_to_layer_input=True"
+                )
             if calls[name] != 1:
                 times = f"{calls[name]} times" if calls[name] else "not"
                 applied = [known for known, _ in copied.named_modules() if known and calls[known] == 1]
@@ -241,56 +245,3 @@ class CVExplainer:
 
 Explainer = CVExplainer
 """FoXAI's name of the base class since 0.6."""
-
-
-def _check_inputs(inputs: Any) -> None:
-    if not isinstance(inputs, Tensor):
-        raise TypeError(f"input_data is a {type(inputs).__name__}: give a tensor, for example by torch.as_tensor")
-    if not inputs.is_floating_point():
-        raise TypeError(f"input_data is {inputs.dtype}: convert it to floats as the model sees them")
-    if inputs.dim() < 2:
-        raise ValueError(f"input_data has shape {tuple(inputs.shape)}: give a batch, for example by unsqueeze(0)")
-    if not inputs.numel():
-        raise RuntimeError(EMPTY.format(shape=tuple(inputs.shape)))
-    finite = inputs.isfinite().flatten(1).all(1)
-    if not bool(finite.all()):
-        raise ValueError(
-            f"input_data[{int(finite.logical_not().nonzero()[0])}] holds NaN or infinity: leave it out, or fill the gap"
-        )
-
-
-def _finite(attributions: Tensor) -> Tensor:
-    if not bool(attributions.isfinite().all()):
-        raise ValueError(
-            "the attributions hold NaN or infinity: the model's gradient is not finite at these inputs or baselines (a "
-            "root or a logarithm at 0, say): give other baselines, or mend the model"
-        )
-    return attributions
-
-
-@contextmanager
-def _captums_refusals(explainer: str, names: list[str]) -> Iterator[None]:
-    """Captum checks by assertions, and leaves to torch what has no gradient.
-
-    Raises:
-        ValueError: captum refuses, or the output does not depend on what it is attributed to.
-    """
-    of = f"layer {', '.join(map(repr, names))}" if names else "input_data"
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Multiple layers provided", UserWarning)
-            yield
-    except AssertionError as error:
-        raise ValueError(f"{explainer}: captum refuses: {str(error).rstrip('.')}. Mend or leave out") from error
-    except RuntimeError as error:
-        if "not have been used in the graph" in str(error) and len(names) > 1:
-            raise ValueError(
-                f"{explainer}: of the layers {', '.join(names)} one acts through another alone, so that together "
-                "it has no attribution: call the explainer once for each"
-            ) from error
-        if "not have been used in the graph" in str(error) or "does not require grad" in str(error):
-            raise ValueError(
-                f"{explainer}: the explained output has no gradient by {of}: it does not depend on it, or the model "
-                "detaches, rounds or forbids gradients (torch.no_grad) on the way"
-            ) from error
-        raise

@@ -41,13 +41,13 @@ class _Shared(list):
 
 
 def module_of(model: Model) -> nn.Module:
-    """The model as a module: the module of `model.forward`, or a wrapped function.
+    """The model as a module: the module of `model.forward`, the compiled module, or a wrapped function.
 
     Raises:
         TypeError: it can not be called.
     """
     if isinstance(model, nn.Module):
-        return model
+        return getattr(model, "_orig_mod", model)  # which torch.compile has compiled
     owner = getattr(model, "__self__", None)
     if isinstance(owner, nn.Module) and getattr(model, "__name__", "") in ("forward", "__call__", "_wrapped_call_impl"):
         return owner
@@ -60,7 +60,7 @@ def private_copy(model: Model, *, needs_layers: bool, explainer: str) -> nn.Modu
     """A copy in evaluation mode that shares the parameters' memory, for captum to hook.
 
     Raises:
-        TypeError: a function, where the algorithm looks into layers.
+        TypeError: a function, where the algorithm looks into layers; a ScriptModule.
         ValueError: the model can not be copied, or its normalisation mixes the inputs of a batch.
     """
     module = module_of(model)
@@ -69,6 +69,8 @@ def private_copy(model: Model, *, needs_layers: bool, explainer: str) -> nn.Modu
             f"model is a function, and {explainer} looks into layers: give the nn.Module itself, or take an explainer "
             "of outputs alone, such as IntegratedGradientsCVExplainer"
         )
+    if isinstance(module, torch.jit.ScriptModule):
+        raise TypeError("model is a ScriptModule, which takes no hooks: give the nn.Module that it was made of")
     try:
         copied = as_module(module)
     except (RuntimeError, TypeError) as error:
@@ -103,10 +105,16 @@ def _leave_inference(part: nn.Module) -> None:
 
 @dataclass(frozen=True)
 class Pass:
-    """What a forward pass showed: the output, and how often each module was called, by its name."""
+    """What a forward pass showed.
+
+    Attributes:
+        calls: how often each module was called, by its name.
+        nested: the modules whose output is neither a tensor nor a tuple of tensors.
+    """
 
     output: Any
     calls: Counter[str]
+    nested: set[str]
 
 
 def observe(copied: nn.Module, inputs: Float[Tensor, "batch *features"], further: Any) -> Pass:
@@ -121,10 +129,15 @@ def observe(copied: nn.Module, inputs: Float[Tensor, "batch *features"], further
         ValueError: inputs on another device than the parameters, or an output of NaN.
     """
     calls: Counter[str] = Counter()
+    nested: set[str] = set()
     names = {module: name for name, module in copied.named_modules()}
-    handles = [
-        module.register_forward_hook(lambda called, *_: calls.update([names[called]])) for module in copied.modules()
-    ]
+
+    def note(module: nn.Module, _: Any, output: Any) -> None:
+        calls[names[module]] += 1
+        if not all(isinstance(part, Tensor) for part in (output if isinstance(output, tuple) else (output,))):
+            nested.add(names[module])
+
+    handles = [module.register_forward_hook(note) for module in copied.modules()]
     arguments = further if isinstance(further, tuple) else () if further is None else (further,)
     try:
         with torch.no_grad():
@@ -140,7 +153,7 @@ def observe(copied: nn.Module, inputs: Float[Tensor, "batch *features"], further
             handle.remove()
     if isinstance(output, Tensor) and bool(output.isnan().any()):
         raise ValueError(f"{type(copied).__name__} returns NaN: check its parameters, and the scale of input_data")
-    return Pass(output, calls)
+    return Pass(output, calls, nested)
 
 
 def _check_kind(copied: nn.Module, inputs: Tensor) -> None:

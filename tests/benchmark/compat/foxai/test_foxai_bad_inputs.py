@@ -51,6 +51,7 @@ def with_one(value):
         (INPUTS.half(), TypeError, r"float16, the model's parameters are torch\.float64"),
         (INPUTS.numpy(), TypeError, "input_data is a ndarray: give a tensor, for example by torch.as_tensor"),
         (INPUTS.tolist(), TypeError, "input_data is a list: give a tensor"),
+        (INPUTS.to_sparse(), TypeError, r"input_data is torch\.sparse_coo: convert it by input_data\.to_dense"),
         (None, TypeError, "input_data is a NoneType"),
         ((INPUTS, INPUTS), TypeError, "input_data is a tuple"),
         (with_one(math.nan), ValueError, r"input_data\[1\] holds NaN or infinity: leave it out"),
@@ -318,6 +319,30 @@ def test_training_mode_with_batch_norm_and_dropout_is_evaluation_mode(explainer)
     assert network.training
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert torch.equal(named(explainer).calculate_features(network.eval(), INPUTS, TARGET), found)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.trace")
+def test_a_script_module_is_refused_and_a_compiled_module_is_its_module():
+    network = model().eval()
+    traced = torch.jit.trace(network, INPUTS)
+    refused(
+        TypeError,
+        "model is a ScriptModule, which takes no hooks: give the nn.Module that it was made of",
+        lambda: SaliencyCVExplainer().calculate_features(traced, INPUTS, 0),
+    )
+    compiled = torch.compile(network, backend="eager")
+    found = LayerIntegratedGradientsCVExplainer().calculate_features(compiled, INPUTS, 0, layer="0")
+    assert torch.equal(found, LayerIntegratedGradientsCVExplainer().calculate_features(network, INPUTS, 0, layer="0"))
+
+
+def test_half_precision_that_captum_mixes_is_named():
+    half = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(48, 3)).bfloat16()
+    assert SaliencyCVExplainer().calculate_features(half, INPUTS.bfloat16(), 0).dtype == torch.bfloat16
+    refused(
+        TypeError,
+        r"captum draws float32 numbers, the model has others .*: explain model\.float\(\)",
+        lambda: foxai.GradientSHAPCVExplainer().calculate_features(half, INPUTS.bfloat16(), 0),
+    )
 
 
 # Functions.

@@ -163,3 +163,19 @@ def test_the_noise_tunnel_has_its_options():
         model(), INPUTS, TARGET, nt_type="vargrad", nt_samples=4, nt_samples_batch_size=2, stdevs=0.1
     )
     assert (found >= -1e-12).all()
+
+
+def test_a_layer_whose_output_is_nested_is_named():
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell, self.head = nn.LSTM(6, 4, batch_first=True), nn.Linear(4, 3)
+
+        def forward(self, inputs):
+            return self.head(self.cell(inputs[:, 0])[0][:, -1])
+
+    explain = LayerIntegratedGradientsCVExplainer().calculate_features
+    with pytest.raises(ValueError, match="'cell', a LSTM, returns neither a tensor nor a tuple of tensors: name a lay"):
+        explain(Recurrent().double(), INPUTS, TARGET, layer="cell")
+    into = explain(Recurrent().double(), INPUTS, TARGET, layer="cell", attribute_to_layer_input=True)
+    assert into.shape == (3, 8, 6)

@@ -171,3 +171,11 @@ def test_a_reused_module_is_as_several_modules():
     found = EXPLAIN(torch_layers, INPUTS, TARGET)
     shared.rule = EpsilonRule()
     torch.testing.assert_close(EXPLAIN(reused, INPUTS, TARGET), found)
+
+
+def test_a_parametrised_layer_is_the_layer_with_that_weight():
+    network = two_convolutions(nn.ReLU())
+    wanted = EXPLAIN(network, INPUTS, TARGET)
+    nn.utils.parametrizations.weight_norm(network[0])
+    torch.testing.assert_close(EXPLAIN(network, INPUTS, TARGET), wanted)
+    assert nn.utils.parametrize.is_parametrized(network[0])

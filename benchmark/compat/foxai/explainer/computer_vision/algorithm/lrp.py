@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections import Counter
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from ...base_explainer import CVExplainer
-from ...models import Model
+from ...models import Model, Pass
 
 GAMMA, EPSILON = 0.25, 1e-9
 PASSING = (nn.ReLU, nn.Dropout, nn.Tanh)
@@ -46,8 +46,12 @@ class BaseLRPCVExplainer(CVExplainer):
     once = True
 
     def prepared(self, model: Model) -> nn.Module:
-        """A copy with its own parameters, which captum writes to, and with rules."""
+        """A copy with its own parameters, which captum writes to, no parametrizations, and rules."""
         copied = copy.deepcopy(super().prepared(model))
+        for module in list(copied.modules()):
+            if parametrize.is_parametrized(module):
+                for name in list(module.parametrizations):  # pyrefly: ignore
+                    parametrize.remove_parametrizations(module, name)
         self.add_rules(copied)
         # Captum looks at children alone.
         return copied if list(copied.children()) else nn.Sequential(copied)
@@ -124,8 +128,8 @@ class LayerLRPCVExplainer(BaseLRPCVExplainer):
     of_layer = True
     of_layers = True
 
-    def _check_layers(self, copied: nn.Module, names: list[str], calls: Counter[str]) -> None:
-        super()._check_layers(copied, names, calls)
+    def _check_layers(self, copied: nn.Module, names: list[str], seen: Pass, *, outputs: bool) -> None:
+        super()._check_layers(copied, names, seen, outputs=outputs)
         for name in names:
             layer: Any = copied.get_submodule(name)
             if list(layer.children()) or type(layer) in PASSING:
