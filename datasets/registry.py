@@ -176,6 +176,7 @@ def _problem(entry: type[Named], detail: Mapping[str, Any] | Any) -> str:
     if detail["type"] == "extra_forbidden":
         return f"{field!r} is not a parameter; {nearest(field, names_of(entry))}"
     if detail["type"] == "missing":
-        return f"there is no {field}: give {field} = ..., {entry.model_fields[field].description or 'a parameter'}"
+        about = next(known for name, known in entry.model_fields.items() if field in (name, known.alias))
+        return f"there is no {field}: give {field} = ..., {about.description or 'a parameter'}"
     reason = detail["msg"].removeprefix("Value error, ")
     return f"{field} = {detail['input']!r}: {reason}" if detail["loc"] else reason

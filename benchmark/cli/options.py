@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -44,3 +45,9 @@ def load_own(files: list[Path] | None) -> None:
         from ...datasets.own_code import load
 
         load(files)
+
+
+def use_data_root(folder: Path | None) -> None:
+    """Lets recipes of this process, and of those that it starts, look for files in the folder of `--data-root`."""
+    if folder is not None:
+        os.environ["RRRBENCH_DATA"] = str(folder.absolute())
