@@ -154,7 +154,7 @@ class Benchmark:
         return [self.run(**{**parameters, **entry}) for entry in entries]  # pyrefly: ignore
 
     def summarize(self) -> pd.DataFrame:
-        """A row for each run so far: explainer, bex's columns, configuration, our metrics; shares of nothing are NaN."""
+        """A row for each run so far: explainer, bex's columns, configuration, our metrics (NaN: a share of nothing)."""
         return pd.DataFrame(self._rows)
 
     def attributes(self, explainer: str | type[ExplainerBase], **parameters: object) -> dict[str, object]:

@@ -218,10 +218,10 @@ def check_model(model: nn.Module) -> None:
         raise ValueError(f"model is {model!r}, expected a torch.nn.Module that maps images to logits: wrap it in one")
     check_statistics(model)
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise ValueError(f"the model's {name} is not finite before the first step: load other weights")
         if tensor.is_inference():
             raise ValueError(f"the model's {name} was made under torch.inference_mode: make the model outside of it")
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"the model's {name} is not finite before the first step: load other weights")
 
 
 def label_indices(labels: ArrayLike, classes: Sequence[str] | None) -> Int[Tensor, "n"]:

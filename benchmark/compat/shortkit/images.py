@@ -7,7 +7,6 @@ cut: above 0.5 is inside.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -69,9 +68,7 @@ class ShortcutMasker(Redrawn):
         masks = masks & drawn(len(pixels), self.augment_fraction, self.generator())
         return like(images, torch.where(masks, self._filling(pixels, masks), pixels))
 
-    def mask_embeddings(
-        self, embeddings: Float[np.ndarray, "n width"], flagged_dim_indices: Sequence[int]
-    ) -> Float[np.ndarray, "n width"]:
+    def mask_embeddings(self, embeddings: ArrayLike, flagged_dim_indices: ArrayLike) -> Shaped[np.ndarray, "n width"]:
         """The embeddings without what the flagged dimensions say.
 
         They are 0, or, with `randomize`, each exchanged among the changed embeddings by a permutation of its own.
