@@ -107,6 +107,7 @@ def test_fault_the_group_comes_back_the_longer_it_trains(seed, width, epochs):
 
 
 @IGNORED
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_advice_of_the_warning_helps(seed):
     """It says temperature 1, and a lower hidden_dim."""
