@@ -101,7 +101,7 @@ def test_fault_the_group_comes_back_silently(seed, width, epochs):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("width", [4, 8, 24, 64])
-@pytest.mark.parametrize("epochs", [50, 100, 300])
+@pytest.mark.parametrize("epochs", [50, 300])
 def test_fault_the_group_comes_back_the_longer_it_trains(seed, width, epochs):
     assert not removes_or_says(seed, hidden_dim=width, n_epochs=epochs)
 
