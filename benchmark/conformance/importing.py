@@ -32,4 +32,8 @@ def imported(path: Path) -> ModuleType:
         raise Refused(f"{path} calls sys.exit({error.code!r}) when it is imported: remove it") from error
     except Exception as error:
         raise Refused(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise Refused(f"{path} raises {type(error).__name__}: {error} when it is imported: mend it") from error
     return module
