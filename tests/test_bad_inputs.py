@@ -158,14 +158,8 @@ def suite(**changes) -> dict:
         "mitigations": [{"mitigation": "rrr", "strengths": [1.0]}],
     }
     own = {name.removeprefix("suite_"): value for name, value in changes.items() if name.startswith("suite_")}
-    return {
-        "seeds": [0],
-        "sweeps": [
-            sweep
-            | {key: changes[key] for key in changes if f"suite_{key}" not in changes and not key.startswith("suite_")}
-        ],
-        **own,
-    }
+    of_sweep = {name: value for name, value in changes.items() if not name.startswith("suite_")}
+    return {"seeds": [0], "sweeps": [sweep | of_sweep], **own}
 
 
 @pytest.mark.parametrize(("words", "said"), COMMANDS, ids=lambda value: " ".join(value)[:60] if value else "")
