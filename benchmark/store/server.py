@@ -31,7 +31,6 @@ QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_ENABLE_ARTIFA
 """MLflow prints less."""
 KEPT = {"MLFLOW_DISABLE_TELEMETRY": "true"}
 """MLflow would write into the user's own folder, and tell its makers."""
-SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
 
 
 class Away(Exception):
@@ -50,13 +49,13 @@ def absolute(uri: str) -> str:
 
 
 def require_address(uri: str) -> str:
-    """Returns the address of a tracking server as given, if it looks like an address.
+    """Returns the address of a tracking server, if it is one by its form; whether MLflow knows its scheme, MLflow says.
 
     Raises:
-        ValueError: nothing, a path, or a scheme that MLflow does not log to.
+        ValueError: nothing, or a path.
     """
-    scheme, separator, rest = uri.partition("://")
-    if uri == "databricks" or (separator and rest.strip("/") and scheme.partition("+")[0].lower() in SCHEMES):
+    scheme, _, rest = uri.partition("://")
+    if uri == "databricks" or (scheme and rest.strip("/")):
         return absolute(uri)
     raise ValueError(
         f"{shown(uri)!r} is no address of a tracking server: give http://HOST:PORT, sqlite:///FILE or postgresql://…"
