@@ -188,5 +188,7 @@ def _executed(path: Path, source: bytes, name: str) -> ModuleType:
             raise Refused(f"{path} calls sys.exit({error.code!r}) when it is imported: remove it") from error
         if isinstance(error, Exception):
             raise Refused(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
-        raise
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise Refused(f"{path} raises {type(error).__name__}: {error} when it is imported: mend it") from error
     return module

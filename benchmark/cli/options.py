@@ -8,15 +8,23 @@ from typing import Annotated, Literal
 
 import typer
 
+from .paths import file_to_write, folder_to_write
+
 Device = Literal["auto", "cpu", "cuda"]
 Engine = Literal["auto", "stacked", "compiled", "single"]
 Rule = Literal["knee", "val_iid", "val_swap", "oracle"]
 
 SuiteName = Annotated[str, typer.Argument(help="A suite's name (see `rrrbench list`) or the path of a TOML file.")]
-Out = Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")]
+Out = Annotated[
+    Path | None, typer.Option(parser=file_to_write, metavar="FILE", help="Write to this file instead of the terminal.")
+]
 DataRoot = Annotated[
     Path | None,
-    typer.Option(help="Folder of MNIST/, FashionMNIST/, npz files …; else RRRBENCH_DATA, else a cache."),
+    typer.Option(
+        parser=folder_to_write,
+        metavar="FOLDER",
+        help="Folder of MNIST/, FashionMNIST/, npz files …; else RRRBENCH_DATA, else a cache.",
+    ),
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to train.")]
 EngineOption = Annotated[Engine, typer.Option(help="How a stack is trained; the numbers are the same up to rounding.")]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..store.home import home, results, tell_of_version_0_1
-from ..store.server import tracking_uri
+from ..store.server import require_address, tracking_uri
 from . import recall
 from .errors import explained
 from .options import (
@@ -139,7 +139,7 @@ def log(
 
         load_own(own)
         loaded, folder = load_suite(suite), home()
-        uri = to or tracking_uri(folder)
+        uri = tracking_uri(folder) if to is None else require_address(to)
         delivered, undelivered, unshown = deliver(loaded, suite, folder, uri)
     if _complain_of_mlflow(undelivered, unshown, suite, "the same command" if to else ""):
         raise typer.Exit(1)
