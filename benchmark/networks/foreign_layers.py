@@ -1,4 +1,4 @@
-"""BatchNorm, dropout and in-place layers: how modules that were written for other training loops are trained here."""
+"""BatchNorm, dropout, in-place activations: how modules that were written for other training loops are trained here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable
 from typing import Literal
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 BatchNorm = Literal["frozen", "group"]
@@ -41,6 +43,18 @@ def settle_batch_norm(module: nn.Module, how: BatchNorm | None) -> nn.Module:
             part.eval()
         return module
     return replaced(module, _group_norm)
+
+
+class HardSigmoid(nn.Module):
+    """Computes nn.Hardsigmoid, min(max(x + 3, 0), 6) / 6, which in PyTorch has no second derivative."""
+
+    def forward(self, hidden: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch *features"]:
+        return F.relu6(hidden + 3) / 6
+
+
+def twice_differentiable(module: nn.Module) -> nn.Module:
+    """Replaces layers that PyTorch cannot differentiate twice by layers that compute the same; returns the module."""
+    return replaced(out_of_place(module), lambda part: HardSigmoid() if type(part) is nn.Hardsigmoid else None)
 
 
 def out_of_place(module: nn.Module) -> nn.Module:
