@@ -42,7 +42,7 @@ def test_statistics_that_there_are_not_cannot_be_frozen():
         settle_batch_norm(nn.Sequential(nn.BatchNorm2d(4, track_running_stats=False)), "frozen")
 
 
-@pytest.mark.parametrize(("channels", "groups"), [(64, 32), (24, 8), (58, 2), (3, 1), (16, 16)])
+@pytest.mark.parametrize(("channels", "groups"), [(64, 16), (512, 32), (24, 6), (58, 2), (3, 1), (16, 4), (13, 1)])
 def test_group_norm_has_groups_that_divide_the_channels_and_keeps_the_affine_parameters(channels, groups):
     module = convolutional(channels)
     weight = module[1].weight
