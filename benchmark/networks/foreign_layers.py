@@ -16,7 +16,7 @@ WAYS_OUT = (
     'batch_norm = "group" takes GroupNorm in its place (for training from scratch)'
 )
 MOST_GROUPS, LEAST_CHANNELS = 32, 4
-"""Of a GroupNorm (as in Wu and He 2018, arxiv.org/abs/1803.08494), and of a group, which of one channel has no mean left."""
+"""Of a GroupNorm (as in Wu and He 2018, arxiv.org/abs/1803.08494), and of a group: a single channel loses its mean."""
 
 
 def settle_batch_norm(module: nn.Module, how: BatchNorm | None) -> nn.Module:
