@@ -79,8 +79,14 @@ def restore(files: Iterable[OwnFile]) -> None:
     for file in files:
         if _LOADED.get(file.module) != file:
             _require_free_name(file)
-            _executed(file.path, file.source, file.module)
-            _LOADED[file.module] = file
+            before = dict(_LOADED)
+            _LOADED[file.module] = file  # its classes ask for its digest
+            try:
+                _executed(file.path, file.source, file.module)
+            except BaseException:
+                _LOADED.clear()
+                _LOADED.update(before)
+                raise
 
 
 def digest_of(module: str) -> str:
