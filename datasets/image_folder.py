@@ -152,8 +152,8 @@ class ImageFolder(Recipe):
         for part, own in rows.items():
             if not len(own):
                 raise ValueError(
-                    f"{self.root}: no photo is left for {part}, of {len(parts)} in all: say which photos these are, or give "
-                    "larger shares (validation = ..., test = ...)"
+                    f"{self.root}: no photo is left for {part}, of {len(parts)} in all: say which photos these are, "
+                    "or give larger shares (validation = ..., test = ...)"
                 )
         absent = [name for k, name in enumerate(classes) if not (labels[rows["train"]] == k).any()]
         if absent:

@@ -52,7 +52,7 @@ SETTINGS = {
     "glass": Setting({"name": "colored-patch", "base": "digits", "opacity": 0.4}, LENET, 12, 0.003,
                      "see-through patches on digits"),
     "presence": Setting(DECOY, MLP, 40, 0.01, "grey squares on digits, which classes 0 to 4 alone have", presence=True),
-    "patch": Setting({**PATCH, "position": "random"}, LENET, 10, 0.002, "colour patches anywhere on CIFAR-10 (5k subset)"),
+    "patch": Setting({**PATCH, "position": "random"}, LENET, 10, 0.002, "colour patches on CIFAR-10 (5k subset)"),
 }  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def made_up_figures(setting, draw, nets, second):
     _, _, wider = measured(grown(split, 2))
 
     def of(values, i):
-        return {id: float(value[i]) for id, value in values.items()}
+        return {name: float(value[i]) for name, value in values.items()}
 
     cautioned = [[text.partition(":")[0] for text in cautions(twins, of(values, i), of(wider, i))]
                  for i in range(len(nets))]  # fmt: skip
