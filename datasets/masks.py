@@ -31,11 +31,16 @@ def annotate(split: Split, corruption: Corruption, annotated: int | None, rng: n
         return split
     masks = CORRUPTIONS[corruption](split.masks[:].numpy(), rng)
     if annotated is not None:
-        if annotated > len(split):
-            raise BadParameters(f"annotated = {annotated}, but there are {len(split)} training inputs: ask for fewer")
+        require_inputs_to_annotate(annotated, len(split))
         kept = rng.permutation(len(split)) < annotated
         masks = masks & kept.reshape(-1, *[1] * (masks.ndim - 1))
     return replace(split, masks=torch.from_numpy(masks))
+
+
+def require_inputs_to_annotate(annotated: int | None, inputs: int) -> None:
+    """Raises BadParameters if masks are asked for on more training inputs than there are."""
+    if annotated is not None and annotated > inputs:
+        raise BadParameters(f"annotated = {annotated}, but there are {inputs} training inputs: ask for fewer")
 
 
 def _true(masks: Masks, rng: np.random.Generator) -> Masks:

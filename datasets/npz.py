@@ -14,9 +14,19 @@ import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
 from .labels import require_classes, require_label_type
+from .shortcuts import Masks, Values, as_masks, require_mask_type, require_shortcut_type, require_shortcuts
 
 PARTS = ("train", "test")
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+OBSERVED = tuple(f"{kind}_{part}" for kind in ("masks", "shortcuts") for part in PARTS)
+"""Arrays that the dataset `observed` reads beside the images and labels."""
+_TYPES = {
+    "x": "one array of equally large uint8 images",
+    "y": "np.int64 class numbers",
+    "m": "masks as np.bool_",
+    "s": "np.int64 shortcut values",
+}
+"""What an array holds, by the first letter of its name."""
 UNREADABLE = (OSError, EOFError, ValueError, TypeError, SyntaxError, TokenError, RuntimeError, zlib.error)
 """What NumPy and zipfile raise where bytes are damaged: a header is parsed as Python, encryption is a RuntimeError."""
 
@@ -38,19 +48,50 @@ class Arrays(NamedTuple):
     classes: int
 
 
+class Shortcuts(NamedTuple):
+    """Where the shortcuts of a part are, and their values; an image without a shortcut has an empty mask and -1."""
+
+    masks: Masks
+    values: Values
+
+
 def read_npz(path: Path) -> Arrays:
     """Reads `x_train`, `y_train`, `x_test` and `y_test`; images become uint8, channels first.
 
     Raises:
         ValueError: a file or an array that does not fit; the message names both, the value, and the way out.
     """
+    return _arrays(path, _values(path, ARRAYS))
+
+
+def read_observed(path: Path) -> tuple[Arrays, Shortcuts, Shortcuts]:
+    """Reads the arrays of `read_npz`, and the masks and shortcut values of training and test images.
+
+    Raises:
+        ValueError: a file or an array that does not fit; the message names both, the value, and the way out.
+    """
+    values = _values(path, (*ARRAYS, *OBSERVED))
+    arrays, shortcuts = _arrays(path, values), []
+    for part in PARTS:
+        masks = as_masks(values[f"masks_{part}"], f"{path}: masks_{part}")
+        shown = values[f"shortcuts_{part}"].astype(np.int64)
+        require_shortcuts(f"{path}: shortcuts_{part}", shown, masks)
+        shortcuts.append(Shortcuts(masks, shown))
+    return arrays, *shortcuts
+
+
+def _values(path: Path, wanted: tuple[str, ...]) -> dict[str, Shaped[np.ndarray, "n *shape"]]:
+    """The values of the wanted arrays, once all of their headers fit."""
     try:
         with zipfile.ZipFile(path) as archive:
-            _require_arrays(path, [name.removesuffix(".npy") for name in archive.namelist()])
-            _require_fitting(path, {name: _header(archive, path, name) for name in ARRAYS})
-            values = {name: _array(archive, path, name) for name in ARRAYS}
+            _require_arrays(path, [name.removesuffix(".npy") for name in archive.namelist()], wanted)
+            _require_fitting(path, {name: _header(archive, path, name) for name in wanted})
+            return {name: _array(archive, path, name) for name in wanted}
     except (zipfile.BadZipFile, struct.error, NotImplementedError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} {_no_archive(path, error)}") from error
+
+
+def _arrays(path: Path, values: dict[str, Shaped[np.ndarray, "n *shape"]]) -> Arrays:
     images = [_as_uint8(values[f"x_{part}"], f"{path}: x_{part}") for part in PARTS]
     _require_more_than_black_and_white(path, values)
     classes = require_classes(str(path), {f"y_{part}": values[f"y_{part}"] for part in PARTS})
@@ -76,22 +117,24 @@ def _no_archive(path: Path, error: Exception) -> str:
             return f"is no npz (it begins with {begin!r}): {save}"
 
 
-def _require_arrays(path: Path, names: list[str]) -> None:
-    absent = [name for name in ARRAYS if name not in names]
+def _require_arrays(path: Path, names: list[str], wanted: tuple[str, ...]) -> None:
+    absent = [name for name in wanted if name not in names]
     if absent:
         raise ValueError(
             f"{path} has no {', '.join(absent)}; it has {', '.join(names) or 'no array'}: add what is missing"
         )
-    repeated = [name for name in ARRAYS if names.count(name) > 1]
+    repeated = [name for name in wanted if names.count(name) > 1]
     if repeated:
         raise ValueError(f"{path} has {', '.join(repeated)} twice: save each array once")
-    unknown = [name for name in names if name not in ARRAYS]
-    if unknown:
-        own = any(word in name.lower() for name in unknown for word in ("mask", "shortcut"))
-        hint = "; masks and shortcut values are drawn by the dataset: for your own, write a Recipe" if own else ""
+    if own := [name for name in names if name in OBSERVED and name not in wanted]:
         raise ValueError(
-            f"{path} has {', '.join(unknown)}, which nothing would use; known are {', '.join(ARRAYS)}: "
-            f"remove the array{hint}"
+            f"{path} has {', '.join(own)}, which nothing would use: a dataset that plants a shortcut draws masks and "
+            f'values itself. Take dataset = {{ name = "observed", file = "{path.name}" }}, or remove the arrays'
+        )
+    if unknown := [name for name in names if name not in wanted]:
+        raise ValueError(
+            f"{path} has {', '.join(unknown)}, which nothing would use; known are {', '.join((*ARRAYS, *OBSERVED))}: "
+            "rename or remove the array"
         )
 
 
@@ -111,8 +154,7 @@ def _header(archive: zipfile.ZipFile, path: Path, name: str) -> Header:
     except UNREADABLE as error:
         raise ValueError(f"{path}: {name} is no readable array ({error}): write the file again by np.savez") from error
     if dtype.hasobject:
-        kind = "np.int64 class numbers" if name.startswith("y") else "one array of equally large uint8 images"
-        raise ValueError(f"{path}: {name} holds Python objects, which are never opened: save {kind}")
+        raise ValueError(f"{path}: {name} holds Python objects, which are never opened: save {_TYPES[name[0]]}")
     announced, found = prod(shape) * dtype.itemsize, archive.getinfo(member).file_size - begin
     if min(shape, default=0) < 0 or announced != found:
         raise ValueError(
@@ -128,6 +170,10 @@ def _require_fitting(path: Path, headers: dict[str, Header]) -> None:
         images, labels = headers[f"x_{part}"], headers[f"y_{part}"]
         _require_image_type(f"{path}: x_{part}", images)
         require_label_type(f"{path}: y_{part}", labels.shape, labels.dtype, images.shape[0])
+        if (masks := headers.get(f"masks_{part}")) is not None:
+            require_mask_type(f"{path}: masks_{part}", masks.shape, masks.dtype, images.shape)
+            values = headers[f"shortcuts_{part}"]
+            require_shortcut_type(f"{path}: shortcuts_{part}", values.shape, values.dtype, images.shape[0])
     train, test = (_with_channels(headers[f"x_{part}"].shape) for part in PARTS)
     if train[1:] != test[1:]:
         raise ValueError(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field
 
 from .base import ShortcutDataset, generator
 from .files import Stamp, sha256, stamp_of
 from .masks import Corruption, annotate
-from .registry import Named, Registry
+from .registry import BadParameters, Named, Registry
 
 
 class Recipe(Named):
@@ -69,6 +71,34 @@ class Recipe(Named):
 
 
 datasets: Registry[Recipe] = Registry("dataset", __package__ or "rrrbench.datasets")
+
+
+def parsed(id: str) -> Recipe:
+    """The recipe with this id, e.g. `decoy-mnist[variant=cdep]`: its name, its base, and what differs from defaults.
+
+    Raises:
+        UnknownName: no recipe has this name.
+        BadParameters: it does not take these parameters.
+    """
+    written = re.fullmatch(r"([^\[\]]+)(?:\[(.*)\])?", id)
+    if written is None:
+        raise BadParameters(f"dataset {id!r} is no name with parameters, such as decoy-mnist[variant=cdep]")
+    name, inner = written[1], written[2] or ""
+    parameters = {key: _value(text) for key, text in re.findall(r"(\w+)=((?:\[[^\]]*\]|[^,\[])+)", inner)}
+    if name not in datasets.names():
+        known = [known for known in datasets.names() if name.startswith(f"{known}-")]
+        if known:
+            longest = max(known, key=len)
+            parameters["base"], name = name.removeprefix(f"{longest}-"), longest
+    return datasets.resolve({"name": name, **parameters})
+
+
+def _value(text: str) -> Any:
+    """A number, a list or a truth value as Python prints it; else the text itself."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def make(name: str, seed: int, **parameters: object) -> ShortcutDataset:

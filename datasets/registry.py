@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import ValidationError
 
 from .as_written import AsWritten
+from .own_code import digest_of
 
 
 class UnknownName(LookupError):
@@ -36,17 +37,26 @@ class Named(AsWritten):
     @property
     def id(self) -> str:
         """The name, with the parameters that differ from their defaults: `rrr[target=predicted]`."""
-        changed = self.model_dump(mode="json", exclude_defaults=True)
-        inner = ",".join(f"{key}={changed[key]}" for key in sorted(changed)).replace(" ", "")
+        shown = self.shown()
+        inner = ",".join(f"{key}={shown[key]}" for key in sorted(shown)).replace(" ", "")
         return f"{self.name}[{inner}]" if inner else self.name
+
+    def shown(self) -> dict[str, Any]:
+        """The parameters in `id`: those that differ from their defaults."""
+        return self.model_dump(mode="json", exclude_defaults=True)
 
     def resolved(self) -> dict[str, Any]:
         """Every parameter, defaults included: what a record shows, and what `Registry.resolve` takes."""
         return {"name": self.name, **self.model_dump(mode="json")}
 
     def identity(self) -> dict[str, Any]:
-        """Name, version, and the parameters that differ from the version's defaults: what a run key is made from."""
-        return {"name": self.name, "version": self.version, **self.model_dump(mode="json", exclude_defaults=True)}
+        """Name, version, and the parameters that differ from the version's defaults: what a run key is made from.
+
+        For a class of a file that was loaded by `--with`, also the file's digest: a changed file is another thing.
+        """
+        own = digest_of(type(self).__module__)
+        changed = self.model_dump(mode="json", exclude_defaults=True)
+        return {"name": self.name, "version": self.version, **({"source": own} if own else {}), **changed}
 
 
 E = TypeVar("E")
@@ -115,16 +125,17 @@ class Registry(Discovered[type[T]]):
     """The classes of one kind: an entry is a class, and becomes an instance with its parameters."""
 
     def register(self, entry: type[C]) -> type[C]:
-        """Class decorator: makes the entry known under its `name`.
+        """Class decorator: makes the entry known under its `name`; in place of itself, if its file is loaded anew.
 
         Raises:
             ValueError: another class has that name.
         """
-        taken = self._entries.setdefault(entry.name, entry)  # pyrefly: ignore
+        taken = self._entries.get(entry.name, entry)
         if (taken.__module__, taken.__qualname__) != (entry.__module__, entry.__qualname__):
             raise ValueError(
                 f"two {self.kind}s are named {entry.name!r}: {taken.__module__} and {entry.__module__}; rename one"
             )
+        self._entries[entry.name] = entry  # pyrefly: ignore
         return entry
 
     def resolve(self, spec: str | Mapping[str, Any] | Any) -> T:
@@ -155,8 +166,16 @@ class Registry(Discovered[type[T]]):
         self.register(point.load())
 
 
+def names_of(entry: type[Named]) -> list[str]:
+    """The names of an entry's parameters, as they are given."""
+    return [field.alias or name for name, field in entry.model_fields.items()]
+
+
 def _problem(entry: type[Named], detail: Mapping[str, Any] | Any) -> str:
     field = ".".join(str(part) for part in detail["loc"]) or "parameters"
     if detail["type"] == "extra_forbidden":
-        return f"{field!r} is not a parameter; {nearest(field, entry.model_fields)}"
-    return f"{field} = {detail['input']!r}: {detail['msg']}"
+        return f"{field!r} is not a parameter; {nearest(field, names_of(entry))}"
+    if detail["type"] == "missing":
+        return f"there is no {field}: give {field} = ..., {entry.model_fields[field].description or 'a parameter'}"
+    reason = detail["msg"].removeprefix("Value error, ")
+    return f"{field} = {detail['input']!r}: {reason}" if detail["loc"] else reason

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from textwrap import shorten
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -17,8 +18,9 @@ from .base import generator
 from .files import Stamp, stamp_of
 from .idx import read_idx
 from .labels import require_known
-from .npz import read_npz
+from .npz import Shortcuts, read_npz, read_observed
 from .registry import BadParameters, UnknownName, nearest
+from .shortcuts import class_shortcuts
 
 IDX_PARTS = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 
@@ -40,6 +42,19 @@ class Base:
     def __post_init__(self) -> None:
         for array in (self.train_inputs, self.train_labels, self.test_inputs, self.test_labels):
             array.setflags(write=False)
+
+
+class Observation(NamedTuple):
+    """A base whose images show shortcuts already.
+
+    Attributes:
+        class_shortcuts: the shortcut value that each class carries most often in training.
+    """
+
+    base: Base
+    train: Shortcuts
+    test: Shortcuts
+    class_shortcuts: Int[np.ndarray, "classes"]
 
 
 def data_root() -> Path:
@@ -73,13 +88,29 @@ def load(base: str) -> Base:
     return _LOADERS[base](data_root())
 
 
+def load_observed(file: str) -> Observation:
+    """Loads an npz with masks and shortcut values of its own, once per process.
+
+    Raises:
+        MissingData: the file is not there.
+        ValueError: a file's content does not fit; the message says how.
+    """
+    path = _find(file)
+    return _observed(path, stamp_of(path))
+
+
+def npz_files(file: str) -> tuple[Path, ...]:
+    """The npz, if it is there."""
+    with suppress(MissingData):
+        return (_find(file),)
+    return ()
+
+
 def files(base: str) -> tuple[Path, ...]:
     """The files that a base is read from; those that are not there are left out."""
     match known(base).partition(":"):
         case "npz", ":", path:
-            with suppress(MissingData):
-                return (_find(path),)
-            return ()
+            return npz_files(path)
         case "mnist" | "fashion-mnist", *_:
             folder = data_root() / {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}[base] / "raw"
             there = [_idx_file(folder / part) for part in IDX_PARTS]
@@ -228,3 +259,18 @@ def _find(path: str) -> Path:
 @cache
 def _npz(path: Path, stamp: Stamp) -> Base:  # the stamp is in the cache's key: a replaced file is read anew
     return Base(*read_npz(path))
+
+
+@cache
+def _observed(path: Path, stamp: Stamp) -> Observation:
+    arrays, train, test = read_observed(path)
+    labels = {"train": arrays.train_labels, "test": arrays.test_labels}
+    parts = {f"shortcuts_{part}": (own.values, labels[part]) for part, own in (("train", train), ("test", test))}
+    if (without := np.flatnonzero(test.values < 0)).size:
+        raise ValueError(
+            f"{path}: shortcuts_test is -1 for {len(without)} images, the first is image {without[0]}: leave these "
+            "out, for an image without a shortcut cannot show another value"
+        )
+    for array in (*train, *test):
+        array.setflags(write=False)
+    return Observation(Base(*arrays), train, test, class_shortcuts(str(path), parts, arrays.classes))

@@ -14,6 +14,8 @@ from .gradients import Target
 from .network import BoundLayer, Net, layers_of
 
 EPSILON = 1e-8
+ENDS_MAPS = (nn.Flatten, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+"""Layers whose outputs are not feature maps over the input any more."""
 
 
 def gradcam(
@@ -56,23 +58,29 @@ def split_at_last_maps(net: Net) -> tuple[list[BoundLayer], list[BoundLayer]]:
     Raises:
         ValueError: no layer has a convolution.
     """
-
-    def keeps_maps(layer: BoundLayer) -> bool:
-        return not isinstance(layer.module, nn.Flatten | nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d)
-
     if obstacle := without_maps(net.module):
         raise ValueError(obstacle)
     layers = list(net.layers)
     after_convolutions = list(takewhile(lambda layer: not _has_convolution(layer.module), reversed(layers)))[::-1]
-    above = list(dropwhile(keeps_maps, after_convolutions))
+    above = list(dropwhile(lambda layer: not isinstance(layer.module, ENDS_MAPS), after_convolutions))
     return layers[: len(layers) - len(above)], above
 
 
 def without_maps(module: nn.Module) -> str:
-    """Why Grad-CAM has nothing to look at in this network; empty if the network has a convolution."""
+    """Why Grad-CAM has nothing to look at in this network; empty if a layer's output are a convolution's maps.
+
+    Not so in a vision transformer, whose convolution makes tokens, and in a module that is one layer as a whole.
+    """
     layers = layers_of(module)
-    if any(map(_has_convolution, layers)):
+    convolutional = [i for i, layer in enumerate(layers) if _has_convolution(layer)]
+    if convolutional and any(isinstance(layer, ENDS_MAPS) for layer in layers[convolutional[-1] + 1 :]):
         return ""
+    if convolutional:
+        return (
+            "Grad-CAM needs a convolution's feature maps as the output of a layer of `features`, with flattening or "
+            f"global pooling as a later layer: the layers after {layers[convolutional[-1]].__class__.__name__} have "
+            "none. Use a mitigation that needs no feature maps, such as rrr, or a network that is split layer by layer"
+        )
     return (
         f"Grad-CAM needs a convolution's feature maps, which {type(module).__name__} of "
         f"{', '.join(type(layer).__name__ for layer in layers)} has not: use lenet or resnet18, "

@@ -49,7 +49,7 @@ class LastLayerRetraining(Mitigation):
         return 2
 
     def obstacle(self, dataset: ShortcutDataset, module: nn.Module) -> str:
-        return super().obstacle(dataset, module) or without_linear_head(module)
+        return super().obstacle(dataset, module) or without_linear_head(module) or with_unchangeable_head(module)
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
         right_answer = weighted_cross_entropy(net(batch.inputs), batch.labels, batch.draws["weights"])
@@ -69,11 +69,29 @@ class LastLayerRetraining(Mitigation):
 
 
 def without_linear_head(module: nn.Module) -> str:
-    """Why the last layer of this network cannot be replaced; empty if it can."""
+    """Why the last layer of this network cannot be fitted to features; empty if it can."""
     head = module.head
     if isinstance(head, nn.Linear) and is_exactly(head, *DENSE) and head.bias is not None:
         return ""
     return f"the last layer is {head}, not linear with a bias, so that it cannot be fitted to features: use the mlp"
+
+
+def with_unchangeable_head(module: nn.Module) -> str:
+    """Why the last layer of this network must not be replaced; empty if it may."""
+    parts = {f"head.{name}": part for name, part in module.head.named_parameters()}  # pyrefly: ignore
+    if frozen := [name for name, part in parts.items() if not part.requires_grad]:
+        return (
+            f"{' and '.join(frozen)} of the last layer requires no gradient, and this method would replace it: train "
+            "the last layer, or leave this method out"
+        )
+    used = {name: part for name, part in module.named_parameters(remove_duplicate=False) if name not in parts}
+    if shared := [(name, other) for name, part in parts.items() for other, own in used.items() if own is part]:
+        name, other = shared[0]
+        return (
+            f"{name} is {other} too, so replacing the last layer would change the features that it is fitted to: give "
+            "the last layer parameters of its own, or leave this method out"
+        )
+    return ""
 
 
 def held_out(trainer: Trainer, share: float) -> Bool[Tensor, "seeds n"]:

@@ -13,8 +13,9 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     *("datasets", "methods", "benchmark/figures benchmark/networks benchmark/suites", "benchmark/suite"),
     *("benchmark/engine", "benchmark/metrics", "benchmark/store", "benchmark/counterfactuals", "benchmark/running"),
-    *("benchmark/ranking", "benchmark/report", "benchmark/conformance benchmark/starting benchmark/speed"),
-    *("benchmark/compat", "benchmark/cli benchmark/face"),
+    *("benchmark/ranking", "benchmark/report"),
+    *("benchmark/conformance benchmark/judge benchmark/starting benchmark/speed", "benchmark/compat"),
+    "benchmark/cli benchmark/face",
 )
 """From the ground up; wings of one floor do not import from each other."""
 FLOOR_OF = {wing: floor for floor, wings in enumerate(FLOORS) for wing in wings.split()}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .errors import explained
+
+if TYPE_CHECKING:
+    from ..conformance.file_laws import Checked
 
 
 def check(path: Annotated[Path, typer.Argument(help="A Python file that registers what is to be checked.")]) -> None:
@@ -18,12 +21,24 @@ def check(path: Annotated[Path, typer.Argument(help="A Python file that register
     with explained():
         from ..conformance.file_laws import checked
 
-        broken, shown = 0, ""
-        for kind, name, law, problem in checked(path):
-            if shown != name:
-                typer.echo(f"{kind} {name}")
-            shown, broken = name, broken + bool(problem)
-            typer.echo(f"  {'broken' if problem else 'holds ':6}  {law}" + (f": {problem}" if problem else ""))
-    if broken:
-        typer.echo(f"{broken} broken: docs/design.md says what the laws are", err=True)
+        shown = Shown()
+        for law in checked(path):
+            shown.add(law)
+    if shown.broken:
+        typer.echo(f"{shown.broken} broken: docs/design.md says what the laws are", err=True)
         raise typer.Exit(1)
+
+
+class Shown:
+    """Prints the laws of a file as they are checked, a line each, below a line for each thing that has the laws."""
+
+    def __init__(self) -> None:
+        self.broken = 0
+        self._above: tuple[str, str] | None = None
+
+    def add(self, checked: Checked) -> None:
+        kind, name, law, problem = checked
+        if self._above != (kind, name):
+            typer.echo(f"{kind} {name}")
+        self._above, self.broken = (kind, name), self.broken + bool(problem)
+        typer.echo(f"  {'broken' if problem else 'holds ':6}  {law}" + (f": {problem}" if problem else ""))

@@ -8,15 +8,17 @@ from typing import Annotated, Literal, get_args
 import typer
 
 from .errors import explained
+from .options import With, load_own
 
 Kind = Literal["suites", "datasets", "networks", "mitigations", "explainers", "metrics", "executors"]
 
 
-def list_known(kind: Annotated[Kind | None, typer.Argument(help="Only this kind.")] = None) -> None:
+def list_known(kind: Annotated[Kind | None, typer.Argument(help="Only this kind.")] = None, own: With = None) -> None:
     """Lists suites, datasets, networks, mitigations with paper, needs and stages, explainers, metrics, executors."""
     from tabulate import tabulate
 
     with explained():
+        load_own(own)
         for title in [kind] if kind else get_args(Kind):
             header, *rows = _entries(title)
             typer.secho(title, bold=True)

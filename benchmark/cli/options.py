@@ -25,4 +25,22 @@ ExecutorName = Annotated[
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="How many stacks at once, if not here.")]
 Address = Annotated[str | None, typer.Option(help="Of a Ray cluster, or auto; else Ray is started here.")]
+With = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--with", help="A Python file whose datasets, networks, mitigations the suite names; it is run. Repeatable."
+    ),
+]
 RuleOption = Annotated[Rule, typer.Option(help="How a strength is chosen from a sweep; oracle is a bound.")]
+
+
+def load_own(files: list[Path] | None) -> None:
+    """Loads the files of `--with`, for this process and for those that an executor starts.
+
+    Raises:
+        FileNotFoundError, Refused: as `own_code.load`.
+    """
+    if files:
+        from ...datasets.own_code import load
+
+        load(files)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,25 +30,27 @@ def remember(
     keys: Iterable[str],
     table: str,
     data: Iterable[tuple[str, int, int, int]] = (),
+    own: Sequence[Path] = (),
 ) -> None:
     """Notes the table of a suite of which every run is finished and shown.
 
     Args:
-        data: path, size and times (`datasets.files.Stamp`) of the files that the data were read from.
+        data: path, size and times (`datasets.files.Stamp`) of the files that data and weights were read from.
+        own: the files of `--with`.
     """
     if not is_sqlite(uri):
         return  # whether a server still has the runs, only the server knows
     with suppress(OSError):  # a full disk costs the next run two seconds
         files = {str(path): _stamp(path) for path in [*(_record(home, key) for key in keys), *_beside(home, uri)]}
-        note = {"fingerprint": _fingerprint(suite, uri, rule), "files": files, "data": list(data), "table": table}
+        note = {"fingerprint": _fingerprint(suite, uri, rule, own), "files": files, "data": list(data), "table": table}
         write_whole(_note(suite, home, rule), json.dumps(note).encode())
 
 
-def table(suite: str, home: Path, uri: str, rule: str) -> str | None:
+def table(suite: str, home: Path, uri: str, rule: str, own: Sequence[Path] = ()) -> str | None:
     """The table, if suite, code, server and every run's file are as they were when it was made."""
     try:
         note = json.loads(_note(suite, home, rule).read_bytes())
-        same = note["fingerprint"] == _fingerprint(suite, uri, rule)
+        same = note["fingerprint"] == _fingerprint(suite, uri, rule, own)
         there = all(_stamp(Path(path)) == stamp for path, stamp in note["files"].items())
         if same and there and all(_data_stamp(stamp[0]) == stamp for stamp in note["data"]):
             return str(note["table"])
@@ -84,11 +86,13 @@ def _data_stamp(path: str) -> list[str | int]:
     return [path, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
 
-def _fingerprint(suite: str, uri: str, rule: str) -> str:
-    """Of what the keys and the table depend on: the suite's file, rrrbench's code, the server, the rule, the data."""
+def _fingerprint(suite: str, uri: str, rule: str, own: Sequence[Path]) -> str:
+    """Of what the keys and the table depend on: the suite's file, rrrbench's code, the user's, the server, the rule."""
     data = [os.environ.get(name, "") for name in ("RRRBENCH_DATA", "XDG_CACHE_HOME", "HOME")]
     sha = hashlib.sha256(f"{shown(uri)} {rule} {data} {Path.cwd()}".encode() + suites.path_of(suite).read_bytes())
     for folder in ("benchmark", "datasets", "methods"):
         for path in sorted((SOURCES / folder).rglob("*.py")):
             sha.update(f"{path} {_stamp(path)}".encode())
+    for path in own:
+        sha.update(f"{path.absolute()} {hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
     return sha.hexdigest()

@@ -25,7 +25,9 @@ from .options import (
     ExecutorName,
     RuleOption,
     SuiteName,
+    With,
     Workers,
+    load_own,
 )
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 def run(
     suite: SuiteName,
+    own: With = None,
     data_root: DataRoot = None,
     device: DeviceOption = "auto",
     engine: EngineOption = "auto",
@@ -53,13 +56,14 @@ def run(
     folder = home()
     tell_of_version_0_1(folder)
     uri = tracking_uri(folder)
-    if (table := recall.table(suite, folder, uri, rule)) is not None:
+    if (table := recall.table(suite, folder, uri, rule, own or ())) is not None:
         typer.echo(table)
         return
     with explained():
         from ..report.conclusion import conclude
         from ..suite.loading import load_suite
 
+        load_own(own)
         loaded = load_suite(suite)
         where = _executor(executor, workers, address)
         outcome = _trained(loaded, folder, _settings(device, engine, executor), where)
@@ -68,13 +72,14 @@ def run(
     if _complain(outcome, unshown, suite):
         raise typer.Exit(1)
     if outcome.files is not None:
-        recall.remember(suite, folder, uri, rule, loaded.keys(), table, outcome.files)
+        recall.remember(suite, folder, uri, rule, loaded.keys(), table, outcome.files, own or ())
 
 
 def reproduce(
     paper: Annotated[str, typer.Argument(help="Whose numbers: the name of a file in results/published.")],
     seeds: Annotated[int | None, typer.Option(min=1, help="At most so many of each sweep's seeds.")] = None,
     max_minutes: Annotated[float, typer.Option(min=0, help="Begin no further stack after so many.")] = math.inf,
+    own: With = None,
     data_root: DataRoot = None,
     device: DeviceOption = "auto",
     engine: EngineOption = "auto",
@@ -97,6 +102,7 @@ def reproduce(
         from ..store.frames import flat
         from ..store.records import RecordStore
 
+        load_own(own)
         published = published_by(paper)
         suite = suite_of(paper, seeds)
         there, absent = available(suite)
@@ -124,12 +130,14 @@ def log(
     to: Annotated[str | None, typer.Option(help="The tracking server; else MLFLOW_TRACKING_URI, else mlflow.db.")] = (
         None
     ),
+    own: With = None,
 ) -> None:
     """Delivers a suite's records to MLflow: those that the server lacks, nothing twice, with tables and pictures."""
     with explained():
         from ..report.conclusion import deliver
         from ..suite.loading import load_suite
 
+        load_own(own)
         loaded, folder = load_suite(suite), home()
         uri = to or tracking_uri(folder)
         delivered, undelivered, unshown = deliver(loaded, suite, folder, uri)
@@ -144,7 +152,7 @@ def _trained(suite: Suite, folder: Path, settings: Settings, executor: Executor,
 
     session = Session(suite, folder, settings=settings, executor=executor, minutes=minutes)
     try:
-        return session.run()
+        outcome = session.run()
     except KeyboardInterrupt:
         have = len(session.store.finished(suite.keys()))
         typer.secho(
@@ -152,6 +160,14 @@ def _trained(suite: Suite, folder: Path, settings: Settings, executor: Executor,
             err=True,
         )
         raise typer.Exit(130) from None
+    if outcome.of_earlier_files:
+        typer.secho(
+            f"{outcome.of_earlier_files} finished runs are of an earlier content of the weights' file or of --with: "
+            "another content is another run, so they are kept, and not shown here",
+            fg="yellow",
+            err=True,
+        )
+    return outcome
 
 
 def _complain(outcome: Outcome, unshown: str, suite: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from .errors import explained
-from .options import Out, RuleOption, SuiteName
+from .options import Out, RuleOption, SuiteName, With, load_own
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,9 +23,11 @@ def records(
     suite: SuiteName,
     format: Annotated[RecordsFormat, typer.Option(help="csv, or parquet, which needs --out.")] = "csv",
     out: Out = None,
+    own: With = None,
 ) -> None:
     """Writes the flat rows of a suite: a row a run, with a column a metric; parquet has what `report` needs, too."""
     with explained():
+        load_own(own)
         if format == "csv":
             from ..ranking.inert import csv
 
@@ -45,11 +47,13 @@ def leaderboard(
         "table"
     ),
     out: Out = None,
+    own: With = None,
 ) -> None:
     """Ranks the mitigations of a suite, each at the strength that the rule chooses; or a suite's explainers."""
     with explained():
         from ..ranking.boards import board_of
 
+        load_own(own)
         loaded, rows = _rows(suite)
         _write(board_of(loaded, rows, rule)(format), out)
 
@@ -57,6 +61,7 @@ def leaderboard(
 def report(
     suites: Annotated[list[str], typer.Argument(help="Suites, or files of `rrrbench records --format parquet`.")],
     out: Annotated[Path, typer.Option(help="The folder to write.")],
+    own: With = None,
 ) -> None:
     """Writes static pages: leaderboard, pictures, and a page a run; they open from the disk, offline."""
     with explained():
@@ -64,6 +69,7 @@ def report(
         from ..report.site import write_site
         from ..store.home import results
 
+        load_own(own)
         write_site([recorded(suite) for suite in suites], out, results())
     typer.echo(f"wrote {out}/index.html")
 

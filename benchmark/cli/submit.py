@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from .check import Shown
 from .errors import explained
 
 app = typer.Typer(help="Checks a mitigation from outside the tree.", no_args_is_help=True)
@@ -27,7 +28,7 @@ def check(
     path: Annotated[Path, typer.Argument(help="A Python file with one mitigation class, or its row.")],
     max_minutes: Minutes = 60,
 ) -> None:
-    """Holds a mitigation to the laws, measures it with the quick suite, and writes PATH's row, a JSON file beside it.
+    """Begins as `rrrbench check PATH`, measures the mitigation with the quick suite, and writes its row beside PATH.
 
     Where the row is there already, everything is trained again and compared with it. The file runs with your rights, in
     a process of its own that is no sandbox: read a stranger's file before you check it.
@@ -51,23 +52,24 @@ def changed(
 
 
 def _checked(path: Path, minutes: float) -> None:
-    from ..conformance import importing, measuring, submission
+    from ...datasets.own_code import Refused
+    from ..conformance import measuring, submission
     from ..store.home import home
 
     file = path.with_suffix(".py") if path.suffix == ".json" else path
     row_path = file.with_suffix(".json")
     if not file.is_file():
         if row_path.exists():
-            raise importing.Refused(f"{row_path} is a row without its file: add {file.name}, or remove the row")
+            raise Refused(f"{row_path} is a row without its file: add {file.name}, or remove the row")
         raise FileNotFoundError(f"there is no file {file}: `rrrbench new mitigation NAME` writes a starting file")
     if not row_path.exists():
-        row = measuring.measure(file, home(), minutes, typer.echo)
+        row = measuring.measure(file, home(), minutes, Shown().add)
         row_path.write_text(row.model_dump_json(indent=2) + "\n")
         typer.echo(f"wrote {row_path}: a pull request adds both files under results/submissions/")
         return
     recorded = submission.Row.read(row_path)
     env = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
     with TemporaryDirectory() as fresh:
-        row = measuring.measure(file, Path(fresh), minutes, typer.echo, env)
+        row = measuring.measure(file, Path(fresh), minutes, Shown().add, env)
     submission.compare(recorded, row)
     typer.echo(f"{row_path} is repeated here")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from .importing import Refused
+from ...datasets.own_code import Refused
 
 FOLDER = Path("results/submissions")
 

@@ -5,24 +5,47 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
+from ...datasets.own_code import Refused, imported
 from ...datasets.recipe import datasets
-from ...datasets.registry import Discovered
+from ...datasets.registry import BadParameters, Discovered, Registry
 from ...methods.base import mitigations
 from ...methods.explainers.base import explainers
 from ..metrics.base import metrics
 from ..networks import networks
 from . import dataset_laws, explainer_laws, metric_laws, network_laws
-from .importing import Refused, imported
 from .laws import laws as mitigation_laws
 from .violation import Violation
 
+Laws = Mapping[str, Callable[[Any], None]]
+
+
+class Entry(NamedTuple):
+    """Something that a file registers, with the laws of its kind."""
+
+    kind: str
+    value: Any
+    laws: Laws
+
+    @property
+    def id(self) -> str:
+        return str(getattr(self.value, "id", getattr(self.value, "name", self.value)))
+
+
+class Contents(NamedTuple):
+    """A file's module, and what it registers."""
+
+    path: Path
+    module: ModuleType
+    entries: list[Entry]
+
 
 class Checked(NamedTuple):
-    """A law, and why it does not hold; an empty problem if it holds."""
+    """A law of an entry, and why it does not hold; an empty problem if it holds."""
 
     kind: str
     name: str
@@ -40,17 +63,44 @@ REGISTRIES: Mapping[str, Discovered[Any]] = {
 
 
 def checked(path: Path) -> Iterator[Checked]:
-    """Every law of everything that the file registers, with why it does not hold.
+    """Every law of everything that the file registers, with why it does not hold; then forgets what it registered.
 
     Raises:
         FileNotFoundError: there is no such file.
         Refused: the file registers nothing, or cannot be imported.
     """
-    with _registered(path) as entries:
-        for kind, entry, laws in entries:
-            name = getattr(entry, "id", getattr(entry, "name", str(entry)))
-            for law, holds in laws.items():
-                yield Checked(kind, name, law, _problem(holds, entry))
+    with ExitStack() as forgotten:
+        for registry in REGISTRIES.values():
+            forgotten.enter_context(registry.temporary())
+        file = contents(path)
+        if not file.entries:
+            raise Refused(f"{path} registers no {', '.join(REGISTRIES)}: decorate a class, `@networks.register`")
+        yield from held(file)
+
+
+def contents(path: Path) -> Contents:
+    """Imports a file, unless it is one of the package's own, and lists what it registers.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        Refused: the file cannot be imported, or an entry of it cannot be made without parameters.
+    """
+    known = {kind: set(registry.names()) for kind, registry in REGISTRIES.items()}
+    module, own = next(iter(_modules_of(path)), None), _of_file(path, known)
+    if module is None or not own:
+        module = imported(path)
+        own = [(kind, name) for kind, was in known.items() for name in REGISTRIES[kind].names() if name not in was]
+    try:
+        return Contents(path, module, [_entry(kind, name) for kind, name in own])
+    except BadParameters as error:
+        raise Refused(f"{path}: {error}: only what can be made without parameters is held to laws") from error
+
+
+def held(file: Contents) -> Iterator[Checked]:
+    """Holds every entry of a file to every law of its kind."""
+    for entry in file.entries:
+        for law, holds in entry.laws.items():
+            yield Checked(entry.kind, entry.id, law, _problem(holds, entry.value))
 
 
 def _problem(law: Callable[[Any], None], entry: object) -> str:
@@ -59,24 +109,19 @@ def _problem(law: Callable[[Any], None], entry: object) -> str:
         law(entry)
     except Violation as violation:
         return str(violation)
-    except (Exception, SystemExit) as error:  # of the entry itself
+    except SystemExit as error:
+        return f"SystemExit: it calls sys.exit({error.code!r}): remove the call"
+    except Exception as error:  # of the entry itself
         return f"{type(error).__name__}: {error}"
     return ""
 
 
-@contextmanager
-def _registered(path: Path) -> Iterator[list[tuple[str, Any, Mapping[str, Callable[[Any], None]]]]]:
-    """What the file registers, by kind, with the laws that apply; forgotten afterwards, if it was not known before."""
-    with ExitStack() as forgotten:
-        for registry in REGISTRIES.values():
-            forgotten.enter_context(registry.temporary())
-        known = {kind: set(registry.names()) for kind, registry in REGISTRIES.items()}
-        if not (own := _of_file(path, known)):
-            imported(path)
-            own = [(kind, name) for kind, was in known.items() for name in REGISTRIES[kind].names() if name not in was]
-        if not own:
-            raise Refused(f"{path} registers no {', '.join(REGISTRIES)}: decorate a class, `@networks.register`")
-        yield [_with_laws(kind, name) for kind, name in own]
+def _modules_of(path: Path) -> Iterator[ModuleType]:
+    """The imported modules of the package that stand in this file."""
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if name.startswith("rrrbench.") and file and Path(file).resolve() == path.resolve():
+            yield module
 
 
 def _of_file(path: Path, known: Mapping[str, set[str]]) -> list[tuple[str, str]]:
@@ -93,16 +138,13 @@ def _of_file(path: Path, known: Mapping[str, set[str]]) -> list[tuple[str, str]]
     ]  # fmt: skip
 
 
-def _with_laws(kind: str, name: str) -> tuple[str, Any, Mapping[str, Callable[[Any], None]]]:
-    match kind:
-        case "mitigation":
-            entry = mitigations.resolve(name)
-            return kind, entry, mitigation_laws(entry)
-        case "network":
-            return kind, networks.resolve(name), network_laws.laws()
-        case "dataset":
-            return kind, datasets.resolve(name), dataset_laws.laws()
-        case "explainer":
-            return kind, explainers.resolve(name), explainer_laws.laws()
-        case _:
-            return kind, metrics[name], metric_laws.laws()
+def _entry(kind: str, name: str) -> Entry:
+    laws: Mapping[str, Callable[[], Laws]] = {
+        "network": network_laws.laws,
+        "dataset": dataset_laws.laws,
+        "explainer": explainer_laws.laws,
+        "metric": metric_laws.laws,
+    }
+    registry = REGISTRIES[kind]
+    value = registry.resolve(name) if isinstance(registry, Registry) else registry[name]
+    return Entry(kind, value, mitigation_laws(value) if kind == "mitigation" else laws[kind]())

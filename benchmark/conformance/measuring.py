@@ -19,11 +19,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from .importing import Refused
+from ...datasets.own_code import Refused
+from .file_laws import Checked, held
 from .submission import Row, load
 
 POLL_SECONDS = 0.2
-Tell = Callable[[str], object]
+Tell = Callable[[Checked], object]
 
 
 def measure(path: Path, home: Path, minutes: float, tell: Tell, env: Mapping[str, str] | None = None) -> Row:
@@ -32,7 +33,7 @@ def measure(path: Path, home: Path, minutes: float, tell: Tell, env: Mapping[str
     Args:
         home: the folder of results; runs that are finished there are not trained again.
         minutes: after so many the file is refused.
-        tell: is given a line for each law.
+        tell: is given each law that was checked.
         env: the process's environment; this one's if not given.
 
     Raises:
@@ -44,9 +45,8 @@ def measure(path: Path, home: Path, minutes: float, tell: Tell, env: Mapping[str
         events.touch()
         with _child(path, events, home, env) as child:
             for event in _followed(child, events, path, minutes):
-                if "law" in event:
-                    tell(f"{'broken' if event['problem'] else 'holds ':6}  law {event['law']}"
-                         + (f": {event['problem']}" if event["problem"] else ""))  # fmt: skip
+                if "checked" in event:
+                    tell(Checked(*map(str, event["checked"])))
                 elif "refused" in event:
                     raise Refused(str(event["refused"]))
                 elif "row" in event:
@@ -108,11 +108,11 @@ def _check(path: Path, events: Path, home: Path) -> None:
 
     try:
         submitted, broken = load(path), 0
-        for title, problem in submitted.broken_laws():
-            tell(law=title, problem=problem)
-            broken += bool(problem)
+        for checked in held(submitted.file):
+            tell(checked=checked)
+            broken += bool(checked.problem)
         if broken:
-            raise Refused(f"{submitted.mitigation.id} breaks {broken} laws: nothing was trained")
+            raise Refused(f"{path} breaks {broken} laws (docs/design.md says what the laws are): nothing was trained")
         tell(row=submitted.measured(home).model_dump(mode="json"))
     except (Refused, OSError) as error:
         tell(refused=str(error))

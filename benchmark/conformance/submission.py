@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ...datasets.own_code import Refused
 from ...datasets.registry import UnknownName
-from ...methods.base import Mitigation, mitigations
+from ...methods.base import Mitigation
 from ..metrics.base import metrics
 from ..ranking.leaderboard import rank_mitigations, unranked_mitigations
 from ..running.session import Session
@@ -21,9 +21,7 @@ from ..store.frames import flat
 from ..suite.loading import load_suite, parse_suite
 from ..suite.protocol import PROTOCOL_VERSION
 from ..suite.sweep import Suite
-from .importing import Refused, imported
-from .laws import laws
-from .violation import Violation
+from .file_laws import Contents, contents
 
 RULE = "knee"
 EXACT = ("strength", "seeds")
@@ -76,23 +74,17 @@ class Row(BaseModel):
 class Submission:
     """A file with one mitigation class and its `STRENGTHS`."""
 
-    path: Path
+    file: Contents
     mitigation: Mitigation
     strengths: tuple[float, ...]
 
     @property
+    def path(self) -> Path:
+        return self.file.path
+
+    @property
     def row_path(self) -> Path:
         return self.path.with_suffix(".json")
-
-    def broken_laws(self) -> Iterator[tuple[str, str]]:
-        """Checks every law: gives its title, and its violation in words, empty if the law holds."""
-        for title, law in laws(self.mitigation).items():
-            try:
-                law(self.mitigation)
-            except Violation as violation:
-                yield title, str(violation)
-            else:
-                yield title, ""
 
     def suite(self) -> Suite:
         """Makes a suite of ERM and the submission, like the quick suite; with wrong masks too, if it uses masks."""
@@ -152,16 +144,14 @@ def load(path: Path) -> Submission:
         FileNotFoundError: the file does not exist.
         Refused: the file has no mitigation or several, or more strengths than the budget allows.
     """
-    before = set(mitigations.names())
-    module = imported(path)
-    added = sorted(set(mitigations.names()) - before)
-    if len(added) != 1:
-        raise Refused(
-            f"{path} registers {len(added)} mitigations ({', '.join(added) or 'none'}), expected a single mitigation"
-        )
-    mitigation = mitigations.resolve(added[0])
+    file = contents(path)
+    found = [entry.value for entry in file.entries if entry.kind == "mitigation"]
+    if len(found) != 1:
+        named = ", ".join(mitigation.id for mitigation in found) or "none"
+        raise Refused(f"{path} registers {len(found)} mitigations ({named}), expected a single mitigation")
+    mitigation = found[0]
     try:
-        strengths = tuple(float(strength) for strength in getattr(module, "STRENGTHS", ()))
+        strengths = tuple(float(strength) for strength in getattr(file.module, "STRENGTHS", ()))
     except (TypeError, ValueError) as error:
         raise Refused(f"{path} has STRENGTHS that are no numbers ({error}): write STRENGTHS = (0.1, 1.0)") from error
     if bad := [strength for strength in strengths if not 0 <= strength < math.inf]:
@@ -171,7 +161,7 @@ def load(path: Path) -> Submission:
             f"{path} has {len(strengths)} STRENGTHS: the budget is one to {MOST_STRENGTHS}, such as "
             "STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)"
         )
-    return Submission(path, mitigation, strengths)
+    return Submission(file, mitigation, strengths)
 
 
 def compare(recorded: Row, again: Row) -> None:

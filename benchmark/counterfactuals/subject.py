@@ -89,6 +89,21 @@ def trained(glyphs: Glyphs, network: NetworkRecipe, training: Training, folder: 
     return classifier.eval()
 
 
+def require_fitting(network: NetworkRecipe, dataset: str) -> None:
+    """Raises ValueError unless the network gives two logits for a letter."""
+    shape = (1, SIDE, SIDE)
+    try:
+        with torch.no_grad():
+            found = _built(network, 0)(torch.zeros(2, *shape))
+    except Exception as error:  # of a recipe that anybody may have written
+        raise ValueError(f"network {network.id} does not fit {dataset}, whose inputs are {shape}: {error}") from error
+    if getattr(found, "shape", None) != (2, 2):
+        raise ValueError(
+            f"network {network.id} gives no logits of shape (2, 2) for two inputs {shape} of {dataset}, which has two "
+            "classes: mend its `head`"
+        )
+
+
 def _built(network: NetworkRecipe, seed: int) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)

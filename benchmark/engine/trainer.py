@@ -84,8 +84,8 @@ class Trainer:
         self.clock = Clock()
         self.train_data = StackedSplit.of([draw.train for draw in draws], self.device)
         self.validation_data = StackedSplit.of([draw.validation for draw in draws], self.device)
-        self.modules = [network.build(draw, draw.seed).to(self.device, dtype) for draw in draws]
         check(network, draws[0])
+        self.modules = [network.build(draw, draw.seed).to(self.device, dtype) for draw in draws]
         self.alike = alike(self.modules, self.train_data.batch(slice(0, 4), dtype).inputs[0])
         if training.batch_size > len(self.train_data):
             raise ValueError(

@@ -1,6 +1,7 @@
 """rrrbench: the referee for shortcut mitigation.
 
-`rrrbench.make` draws a dataset with a known shortcut; `rrrbench.image_folder` is a dataset of your own photos;
+`rrrbench.evaluate` judges a network that you trained; `rrrbench.image_folder` is a dataset of your own photos;
+`rrrbench.make` draws a dataset with a known shortcut;
 `rrrbench.rrr_loss` is RRR's loss for your own training loop. They are imported when they are first used, because
 importing torch takes seconds.
 """
@@ -11,9 +12,14 @@ from importlib import import_module, metadata
 from typing import Any
 
 __version__ = metadata.version("rrrbench")
-__all__ = ["__version__", "image_folder", "make", "rrr_loss"]
+__all__ = ["__version__", "evaluate", "image_folder", "make", "rrr_loss"]
 
-_HOMES = {"image_folder": "rrrbench.datasets.image_folder", "make": "rrrbench.datasets", "rrr_loss": "rrrbench.methods"}
+_HOMES = {
+    "evaluate": "rrrbench.benchmark.judge",
+    "image_folder": "rrrbench.datasets.image_folder",
+    "make": "rrrbench.datasets",
+    "rrr_loss": "rrrbench.methods",
+}
 
 
 def __getattr__(name: str) -> Any:

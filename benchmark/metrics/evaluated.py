@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import nan
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -58,8 +59,8 @@ class Evaluated:
         untrained: the same of the first of `explained`, by a network with other, random weights; has no explainers
             where a suite does not rank explainers.
         liveness: by stage of the training; empty for a mitigation without a strength.
-        seconds: of one run's training, all stages.
-        setup_seconds: of one run's share of tracing, trials of engines, and compiling.
+        seconds: of one run's training, all stages; NaN for a network that was trained elsewhere.
+        setup_seconds: likewise, of one run's share of tracing, trials of engines, and compiling.
         reported: what the mitigation's own `fit` measured, by metric id.
     """
 
@@ -71,8 +72,8 @@ class Evaluated:
     attributions: Mapping[str, Float[Tensor, "strengths inputs *features"]] = field(default_factory=dict)
     untrained: Mapping[str, Float[Tensor, "strengths few *features"]] = field(default_factory=dict)
     liveness: Mapping[str, Float[Tensor, "strengths"]] = field(default_factory=dict)
-    seconds: float = 0.0
-    setup_seconds: float = 0.0
+    seconds: float = nan
+    setup_seconds: float = nan
     reported: Mapping[str, Float[Tensor, "strengths"]] = field(default_factory=dict)
 
     @cached_property

@@ -28,6 +28,7 @@ def evaluated(
     device: torch.device,
     dtype: torch.dtype,
     *,
+    explained: Batch | None = None,
     ranked: Sequence[Explainer] = (),
     untrained: Callable[[], ForwardFunction] | None = None,
     names: Sequence[str] | None = None,
@@ -37,13 +38,14 @@ def evaluated(
 
     Args:
         networks: of one architecture, in evaluation mode.
+        explained: the inputs to attribute; `explained_inputs` if not given.
         ranked: explainers measured beside the protocol's.
         untrained: makes a network of other, random weights, with which explainers are compared.
         names: the splits to look at; all of them if not given.
         batch_size: inputs in a forward pass; by their size if not given.
     """
     known = splits(draw, names)
-    explained = explained_inputs(draw, bool(ranked))
+    explained = explained or explained_inputs(draw)
     attributing = _Attributing(networks, explained.inputs.to(device, dtype), ranked, untrained)
     most = batch_size or max(1, min(MOST_INPUTS, NUMBERS_IN_A_PASS // max(1, explained.inputs[0].numel())))
 

@@ -13,6 +13,7 @@ from ...datasets.base import ShortcutDataset
 from ...methods.fitting import Fitted
 from ...methods.network import Net
 from ..engine.trainer import Trainer
+from ..networks.base import Network
 from ..suite.stack import MitigationStack
 from .base import metrics
 from .evaluated import Evaluated
@@ -79,10 +80,9 @@ def evaluated_networks(
         for column in columns
     ]
 
-    def untrained() -> Net:
+    def untrained() -> Network:
         """Of another seed's initialisation."""
-        module = trainer.network.build(draw, draw.seed + 1).to(trainer.device, trainer.dtype)
-        return Net(module, dict(module.named_parameters()))
+        return trainer.network.untrained(draw, draw.seed + 1).to(trainer.device, trainer.dtype)
 
     liveness = fitted.liveness if stack.mitigation.has_strength else {}
     return replace(
@@ -91,6 +91,7 @@ def evaluated_networks(
             draw,
             trainer.device,
             trainer.dtype,
+            explained=explained_inputs(draw, bool(stack.explainers)),
             ranked=stack.explainers,
             untrained=untrained if stack.explainers else None,
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -42,6 +43,14 @@ class NetworkRecipe(Named):
             ValueError: inputs of this shape do not fit the architecture.
         """
         raise NotImplementedError
+
+    def files(self) -> tuple[Path, ...]:
+        """The files that the network is made from, as far as they are there: weights, the user's own code."""
+        return ()
+
+    def untrained(self, dataset: ShortcutDataset, seed: int) -> Network:
+        """Builds the network without given weights: all of it is drawn by the seed."""
+        return self.build(dataset, seed)
 
     def build(self, dataset: ShortcutDataset, seed: int) -> Network:
         """Builds the network for this dataset, initialised by the seed; leaves the global random state unchanged."""

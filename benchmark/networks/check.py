@@ -41,11 +41,22 @@ def check(recipe: NetworkRecipe, dataset: ShortcutDataset) -> None:
     """
     asked = recipe, dataset.features, dataset.classes
     if asked not in _PASSED:
-        _ask(recipe, recipe.build(dataset, dataset.seed), dataset.features, dataset.classes)
+        _ask(recipe, _built(recipe, dataset), dataset)
         _PASSED.add(asked)
 
 
-def _ask(recipe: NetworkRecipe, module: Network, features: tuple[int, ...], classes: int) -> None:
+def _built(recipe: NetworkRecipe, dataset: ShortcutDataset) -> Network:
+    try:
+        return recipe.build(dataset, dataset.seed)
+    except Exception as error:  # of a recipe that anybody may have written
+        raise NotTrainable(
+            f"network {recipe.id} cannot be built for {dataset.id}, whose inputs are {dataset.features}, of "
+            f"{dataset.classes} classes: {_words(error)}"
+        ) from error
+
+
+def _ask(recipe: NetworkRecipe, module: Network, dataset: ShortcutDataset) -> None:
+    features, classes = dataset.features, dataset.classes
     if lazy := next((name for name, value in module.named_parameters() if is_lazy(value)), ""):
         _refuse(recipe, f"parameter {lazy} has no shape before the first input: give its layer's sizes in `layers`")
     if not any(value.requires_grad for value in module.parameters()):
@@ -54,9 +65,13 @@ def _ask(recipe: NetworkRecipe, module: Network, features: tuple[int, ...], clas
     with torch.no_grad():
         try:
             logits = _without_side_effects(recipe, module, inputs)
-        except (RuntimeError, TypeError, IndexError, AttributeError) as error:
-            shape = (INPUTS, *features)
-            raise NotTrainable(f"network {recipe.id} fails on inputs {shape}: {error}. Do its layers fit?") from error
+        except NotTrainable:
+            raise
+        except Exception as error:
+            raise NotTrainable(
+                f"network {recipe.id} fails on inputs {(INPUTS, *features)} of {dataset.id}: {_words(error)}. Do its "
+                "layers fit? Mend `layers`, or take a network for such inputs, e.g. mlp"
+            ) from error
         if not isinstance(logits, Tensor) or logits.shape != (INPUTS, classes):
             shape = f"of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
             _refuse(recipe, f"gives {shape} for {INPUTS} inputs: `head` must give logits ({INPUTS}, {classes})")
@@ -161,6 +176,11 @@ def _because(module: nn.Module) -> str:
         f": {', '.join(named)}. Take GroupNorm in its place, or freeze its statistics: give it running statistics, "
         "and call its `.eval()` in `layers`"
     )
+
+
+def _words(error: Exception) -> str:
+    """A network's own error; its kind is said where it is no message to a user."""
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
 def _refuse(recipe: NetworkRecipe, reason: str) -> None:

@@ -121,14 +121,16 @@ def untrained(runs: pd.DataFrame) -> Bool[np.ndarray, "runs"]:
     By the mean of its accuracies within each class, which is 1 / classes for a network that guesses or always says the
     same. False for records without accuracies by class (protocol 1.0).
     """
-    classes = runs.filter(regex=r"^class_accuracy/aligned/\d+$").to_numpy(float)
+    classes = runs.filter(regex=r"^class_accuracy/(aligned|observed)/\d+$").to_numpy(float)
     count = np.maximum((~np.isnan(classes)).sum(1), 1)
     balanced, chance = np.nansum(classes, axis=1) / count, 1 / count
     return (count > 1) & (balanced - chance < ABOVE_CHANCE * (1 - chance))
 
 
 def _regret(own: pd.DataFrame, strength: float) -> Float[np.ndarray, "seeds"]:
-    """By seed: runs are sorted by seed, and eligible strengths have every seed."""
+    """By seed: runs are sorted by seed, and eligible strengths have every seed. NaN where no strength was chosen."""
+    if (own["status"] == "evaluated").all():
+        return np.full(len(own), np.nan)
     strengths, scores = (own[column].to_numpy(float) for column in ("strength", "headline"))
     chosen = scores[strengths == strength]
     try:

@@ -69,6 +69,17 @@ def interval(values: Float[np.ndarray, "seeds *metrics"], confidence: float = 0.
     return Interval(mean, low, high)
 
 
+def share_interval(share: float, count: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The interval of a share of `count` inputs (Wilson's): where it would lie had other inputs been drawn.
+
+    It knows nothing of other seeds.
+    """
+    from scipy.stats import binomtest  # takes a second to import
+
+    low, high = binomtest(round(share * count), count).proportion_ci(confidence, "wilson")
+    return float(low), float(high)
+
+
 def paired_difference(a: pd.Series, b: pd.Series, confidence: float = 0.95) -> Interval:
     """The mean of `a - b`, seed by seed, with its interval: what seeds share cancels.
 

@@ -33,7 +33,7 @@ def conclude(suite: Suite, home: Path, uri: str, rule: str, away: str = "") -> t
         OSError: the folder of results cannot be written.
     """
     store = RecordStore(home)
-    runs = flat(store.all(suite.keys()))
+    runs = flat([*store.all(suite.keys()), *store.evaluated(suite.dataset_keys())])
     if runs.empty:
         return f"no run of {suite.name} is recorded in {home}", ""
     home.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def conclude(suite: Suite, home: Path, uri: str, rule: str, away: str = "") -> t
         save(sweep_figure(runs, f"{suite.name}: {TITLE}"), home / suite.name)
         picture = f" and {suite.name}.png"
     unshown = away or show(suite, runs, Mirror(uri, suite.name, store), rule)
-    done = int((runs["status"] != "failed").sum())
+    done = int((~runs["status"].isin(["failed", "evaluated"])).sum())
     where = "" if unshown else f", shown in MLflow at {Mirror(uri, suite.name, store).address}"
     lines.append(
         f"{done} of {len(suite.keys())} runs recorded in {_near(home)}/records{where}\n"

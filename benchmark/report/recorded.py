@@ -55,7 +55,7 @@ def recorded(suite: str) -> Recorded:
 
 
 def records_of(suite: Suite, named: str) -> list[Record]:
-    """The records of a suite that has at least one.
+    """The records of a suite that has at least one, and those of networks evaluated on its data.
 
     Args:
         named: the suite as commands know it, for the message.
@@ -64,8 +64,9 @@ def records_of(suite: Suite, named: str) -> list[Record]:
         ValueError: it has none; the message says where was looked.
     """
     folder = home()
-    if found := RecordStore(folder).all(suite.keys()):
-        return found
+    store = RecordStore(folder)
+    if found := store.all(suite.keys()):
+        return [*found, *store.evaluated(suite.dataset_keys())]
     raise ValueError(
         f"no run of suite {suite.name!r} is in {folder}: `rrrbench run {shlex.quote(named)}` makes them, "
         "RRRBENCH_HOME names another folder"

@@ -64,7 +64,7 @@ def _suite_file(configuration: dict[Any, Any], has_strength: bool) -> str:
 def _content(run: dict[Any, Any], has_strength: bool, out: Path, foreign: bool) -> dict[Any, Any]:
     configuration, curves = json.loads(run["configuration"]), json.loads(run["curves"] or "{}")
     picture = out / "pictures" / run["sweep_key"] / picture_name(run["mitigation"], run["masks"])
-    shown, reason = _twins(configuration, run["flips"], foreign)
+    shown, reason = _twins(configuration, run["flips"], run["dataset_digest"], foreign)
     return {
         "run": run,
         "of_this_protocol": run["protocol"] == PROTOCOL_VERSION,
@@ -98,7 +98,7 @@ def _without_none(value: Any) -> Any:
     return [_without_none(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _twins(configuration: dict[Any, Any], flips: str, foreign: bool) -> tuple[Sequence[Twin], str]:
+def _twins(configuration: dict[Any, Any], flips: str, digest: str, foreign: bool) -> tuple[Sequence[Twin], str]:
     """The twins on which a run's prediction flips, or why there are none to show."""
     if not flips:
         return [], "the run was recorded without the list of its flips"
@@ -108,6 +108,6 @@ def _twins(configuration: dict[Any, Any], flips: str, foreign: bool) -> tuple[Se
     from .twins import twins  # and torch, which the other pages do without
 
     try:
-        return twins(configuration, named, foreign), ""
+        return twins(configuration, named, digest, foreign), ""
     except (LookupError, OSError, ValueError, TypeError) as error:
         return [], str(error)

@@ -33,15 +33,18 @@ class Twin(NamedTuple):
     predicted: tuple[int, int]
 
 
-def twins(configuration: Mapping[str, Any], flips: Iterable[tuple[int, int, int]], foreign: bool = False) -> list[Twin]:
+def twins(
+    configuration: Mapping[str, Any], flips: Iterable[tuple[int, int, int]], digest: str, foreign: bool = False
+) -> list[Twin]:
     """The twins of a record's `flips`, from the run's resolved configuration.
 
     Args:
+        digest: of the draw that the run was trained on, as the record has it: pictures of other data are not shown.
         foreign: anybody may have written the configuration: no more is drawn of it than rrrbench's own suites draw.
 
     Raises:
         Untrusted: the configuration is foreign, and would have files read, downloaded, or made up in any size.
-        ValueError: the recipe has changed since.
+        ValueError: the recipe or its data have changed since, or the record does not say which data it is of.
         LookupError, OSError: there is no such dataset, or its base data are not on this machine.
     """
     recorded = dict(configuration["dataset"])
@@ -53,6 +56,7 @@ def twins(configuration: Mapping[str, Any], flips: Iterable[tuple[int, int, int]
         raise ValueError(f"{known.id} was recorded from version {version} of its recipe, and this is {known.version}")
     if foreign:
         _check_ours(known)
+    _check_same(known, seed, _draw(recipe, seed).digest(), digest)
     labels = _draw(recipe, seed).test("aligned").labels
     return [
         Twin(i, int(labels[i]), _picture(recipe, seed, "aligned", i), _picture(recipe, seed, "random", i), (one, other))
@@ -66,6 +70,17 @@ def _check_ours(recipe: Recipe) -> None:
         raise Untrusted(f"no suite of rrrbench has {recipe.id}, and a file of records does not decide what is drawn")
     if not at_hand(base):
         raise Untrusted(f"{base} is not on this machine, and a file of records does not start a download")
+
+
+def _check_same(recipe: Recipe, seed: int, here: str, recorded: str) -> None:
+    if not recorded:
+        raise ValueError(f"the run was recorded without the digest of its data, so {recipe.id} may have other images")
+    if here != recorded:
+        files = ", ".join(map(str, recipe.files()))
+        raise ValueError(
+            f"{recipe.id}, seed {seed}, is not what the run was trained on: SHA-256 {here[:12]}… here, "
+            f"{recorded[:12]}… in the record{f'; put the older content of {files} back' if files else ''}"
+        )
 
 
 @cache

@@ -11,9 +11,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from ...datasets.files import Stamp
+from ...datasets.files import Stamp, stamp_of
 from ...datasets.recipe import Recipe
 from ...datasets.registry import Named
+from ..networks import NetworkRecipe
 from ..store.record import Record
 from ..store.records import RecordStore, SourceFile
 from ..suite.stack import Stack
@@ -29,18 +30,24 @@ class ReplacedFile(DigestMismatch):
 
 
 class DataFiles:
-    """The data files of a suite's datasets, from the beginning of a session to its end.
+    """The files of a suite's datasets and networks, from the beginning of a session to its end.
+
+    A network's file has its digest in the run key, so that its other content is another run; networks compare it
+    themselves when they are built.
 
     Attributes:
-        at_first: each dataset's files as they were when the session began; datasets without files are left out.
+        at_first: each dataset's and each network's files as they were when the session began, if it has files.
     """
 
     def __init__(self, store: RecordStore, stacks: Iterable[Stack]) -> None:
         self.store = store
         self.draws: dict[tuple[Recipe, int], str] = {}
+        self.networks: dict[NetworkRecipe, None] = {}
         for stack in stacks:
             if isinstance(dataset := stack.dataset, Recipe):  # letters are embedded
                 self.draws |= {(dataset, seed): stack.dataset_key(seed) for seed in stack.seeds}
+            if isinstance(network := getattr(stack, "network", None), NetworkRecipe):
+                self.networks[network] = None
         self.at_first = self._now()
 
     def unchanged(self) -> bool:
@@ -97,9 +104,10 @@ class DataFiles:
         self.store.put_files(key, found)
         return []
 
-    def _now(self) -> dict[Recipe, Stamps]:
+    def _now(self) -> dict[Recipe | NetworkRecipe, Stamps]:
         datasets = dict.fromkeys(dataset for dataset, _ in self.draws)
-        return {dataset: stamps for dataset in datasets if (stamps := dataset.stamps())}
+        of_data = {dataset: stamps for dataset in datasets if (stamps := dataset.stamps())}
+        return of_data | {net: tuple(map(stamp_of, files)) for net in self.networks if (files := net.files())}
 
 
 def _hashed(dataset: Recipe, stamps: Stamps) -> list[SourceFile]:

@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from ...datasets.files import Stamp
+from ...datasets.own_code import loaded
 from ..store.mirror import Mirror, Undelivered
 from ..store.record import Record
 from ..store.records import RecordStore
@@ -23,8 +24,10 @@ from ..suite.stack import Stack
 from ..suite.sweep import Suite
 from .choices import Choices
 from .data_files import DataFiles
+from .earlier_files import of_earlier_files
 from .executors import Executor, Result, Settings, Task, check_digest
 from .executors.here import Here
+from .suitable import require_suitable
 
 AGAIN_AFTER = 60.0
 """Seconds after which a tracking server that was away is tried again while training goes on."""
@@ -40,6 +43,7 @@ class Outcome:
         trained: how many runs were trained now.
         failed: the records of runs that raised; they are tried again by the next session.
         files: the files of the data; None if they changed meanwhile.
+        of_earlier_files: how many finished runs differ from the suite's in the content of weights or code alone.
         undelivered: which records MLflow lacks, and why; falsy if it lacks none.
     """
 
@@ -48,6 +52,7 @@ class Outcome:
     failed: tuple[Record, ...] = ()
     undelivered: Undelivered = field(default_factory=Undelivered)
     files: list[Stamp] | None = None
+    of_earlier_files: int = 0
 
 
 class Session:
@@ -73,7 +78,9 @@ class Session:
         self.store = RecordStore(home)
         self.mirror = Mirror(uri or tracking_uri(home), suite.name, self.store)
         self.choices = Choices(home / "engine.json")
-        self.settings = replace(settings or Settings(), choices=self.choices, save_models=suite.save_models)
+        self.settings = replace(
+            settings or Settings(), choices=self.choices, save_models=suite.save_models, own_code=loaded()
+        )
         self.executor = executor or Here()
         self.deadline = time.monotonic() + 60 * minutes
         self.records: dict[str, Record] = {}
@@ -90,6 +97,7 @@ class Session:
         Raises:
             OSError: the folder of results cannot be written.
             DigestMismatch: the data are not those of finished runs, or a file of theirs was replaced.
+            ValueError: a sweep's data, network or batches do not fit; nothing was trained.
         """
         torch.set_flush_denormal(True)
         stacks, keys = self.suite.stacks(), self.suite.keys()
@@ -104,7 +112,9 @@ class Session:
         due = set(keys) - self.records.keys()
         if due:
             self.store.require_writable()
-        self._train(_left(stacks, self.records.keys()), due)
+        left = _left(stacks, self.records.keys())
+        require_suitable(left)
+        self._train(left, due)
         if not self.data_files.unchanged():
             self.data_files.check(self.records.values())
         if self._undelivered and time.monotonic() > self._away_since + ONCE_MORE_AFTER:
@@ -112,7 +122,8 @@ class Session:
             self._deliver([])
         failed = tuple(record for record in self.records.values() if record.status == "failed")
         files = self.data_files.files() if self.data_files.unchanged() else None
-        return Outcome(len(keys), self._trained, failed, self._undelivered, files)
+        earlier = of_earlier_files(self.store, stacks, keys)
+        return Outcome(len(keys), self._trained, failed, self._undelivered, files, earlier)
 
     def _train(self, stacks: list[Stack], due: set[str]) -> None:
         total = len(self.suite.keys())

@@ -8,15 +8,23 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from ...datasets.own_code import loaded
+
 LIBRARIES = ("rrrbench", "torch", "numpy", "mlflow")
 
 
-@cache
 def provenance() -> dict[str, str]:
     """`git_commit` of the running code, `dirty` ("true" where files differ from the commit), `versions` of libraries.
 
-    Commit and dirty are "unknown" outside a git checkout, or where git is not installed.
+    Where files were loaded by `--with`, also `with`: their names, each with its SHA-256. Commit and dirty are "unknown"
+    outside a git checkout, or where git is not installed.
     """
+    own = ", ".join(f"{file.path.name} {file.sha256}" for file in loaded())
+    return {**_ours(), **({"with": own} if own else {})}
+
+
+@cache
+def _ours() -> dict[str, str]:
     try:
         code = {"git_commit": _git("rev-parse", "HEAD"), "dirty": str(bool(_git("status", "--porcelain"))).lower()}
     except (OSError, subprocess.CalledProcessError):

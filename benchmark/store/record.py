@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, field_validat
 from ..suite.stack import Stack
 from .provenance import provenance
 
-Status = Literal["finished", "diverged", "inert", "inapplicable", "failed"]
+Status = Literal["finished", "diverged", "inert", "inapplicable", "failed", "evaluated"]
 Key = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256: it names files, so it is nothing else."""
 Digest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
@@ -29,7 +29,7 @@ class Record(BaseModel):
         status: `diverged` if a loss or a parameter was not finite; `inert` if the right-reason term moved no
             parameter at strength > 0; `inapplicable`, and not trained, if the mitigation has nothing to work with on
             this dataset, with the reason in `error`; `failed` with `error`, a traceback. Only `failed` runs are tried
-            again.
+            again. `evaluated`: a network that was trained elsewhere.
         metrics: by metric id; one that cannot be measured is absent.
         curves: by metric id, a value per epoch.
         flips: the first twins on which the prediction flips: test input, prediction in `aligned`, in `random`.

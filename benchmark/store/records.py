@@ -4,6 +4,7 @@ records/AB/RUN_KEY.json      one run; finished if and only if this file reads wh
 failed/AB/RUN_KEY.json       a run that raised, with its traceback; tried again
 models/AB/RUN_KEY.pt         the run's state dict, where the suite keeps models
 pictures/SWEEP_KEY/*.png     where the networks of a sweep look, a picture a mitigation
+evaluated/DATASET_KEY/KEY    names a record of a network that was trained elsewhere, by its draw of a dataset
 draws/AB/DATASET_KEY         the digest with which a draw of a dataset was recorded first
 files/AB/DATASET_KEY.json    the files that the draw was read from, if any: size, times and SHA-256
 unreadable/RUN_KEY.json      files that did not read, set aside
@@ -16,7 +17,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import NamedTuple
@@ -81,6 +82,33 @@ class RecordStore:
             write_whole(self._path("records", record.run_key), _content(record))
         self._path("failed", record.run_key).unlink(missing_ok=True)
 
+    def put_evaluated(self, record: Record) -> None:
+        """Keeps the evaluation of a network that was trained elsewhere, where its draw of a dataset finds it.
+
+        Raises:
+            ValueError: another network has this name on this draw, or the same network other numbers.
+            OSError: the folder cannot be written, or the disk is full.
+        """
+        known = self.get(record.run_key)
+        if known is not None and known.configuration["network"] != record.configuration["network"]:
+            raise ValueError(
+                f"another network is kept as {record.network!r} on {record.dataset}, seed {record.seed}: give this one "
+                f"another name (name=), or delete {self.path(record.run_key)}"
+            )
+        if known is not None and known.metrics != record.metrics:
+            raise ValueError(
+                f"{record.network!r} on {record.dataset}, seed {record.seed}, is kept with other numbers: delete "
+                f"{self.path(record.run_key)} to keep these"
+            )
+        self.put(record)
+        write_whole(self.home / "evaluated" / record.dataset_key / record.run_key, b"")
+
+    def evaluated(self, dataset_keys: Iterable[str]) -> list[Record]:
+        """The networks trained elsewhere that were evaluated on these draws of datasets."""
+        folders = [self.home / "evaluated" / key for key in dataset_keys]
+        keys = [path.name for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
+        return list(self.finished(keys).values())
+
     def put_picture(self, record: Record, png: bytes) -> None:
         """Keeps the picture of a record's mitigation in its sweep.
 
@@ -109,6 +137,12 @@ class RecordStore:
     def finished(self, keys: Iterable[str]) -> dict[str, Record]:
         """The finished runs among these keys, in their order."""
         return {key: record for key in keys if (record := self.get(key)) is not None}
+
+    def every(self) -> Iterator[Record]:
+        """Every finished run in the folder, of whatever suite."""
+        for path in sorted((self.home / "records").glob("??/*.json")):
+            if (record := self.get(path.stem)) is not None:
+                yield record
 
     def failed(self, keys: Iterable[str]) -> dict[str, Record]:
         """The last failure of each of these keys that failed and is not finished."""

@@ -74,7 +74,7 @@ class Stack(ABC):
 
     def key(self, strength: float, seed: int) -> str:
         """The run key: SHA-256 of the identity."""
-        return _sha256(self.identity(strength, seed))
+        return sha256(self.identity(strength, seed))
 
     def places(self) -> dict[str, tuple[float, int]]:
         """Maps every run key to its (strength, seed)."""
@@ -83,11 +83,11 @@ class Stack(ABC):
     @property
     def sweep_key(self) -> str:
         """The key of all runs that a reader compares."""
-        return _sha256(self.compared)
+        return sha256(self.compared)
 
     def dataset_key(self, seed: int) -> str:
         """The key of a draw of the dataset; two digests under the same dataset key are an error."""
-        return _sha256({"dataset": self.dataset.identity(), "seed": seed})
+        return dataset_key(self.dataset, seed)
 
     def without(self, finished: Collection[str]) -> Iterator[Self]:
         """Groups the unfinished runs into stacks."""
@@ -212,6 +212,12 @@ def _chunks(items: tuple[Any, ...], parts: int) -> list[tuple[Any, ...]]:
     return [items[start:end] for start, end in pairwise(ends)]
 
 
-def _sha256(content: Mapping[str, Any]) -> str:
+def dataset_key(dataset: Named, seed: int) -> str:
+    """The key of a draw of a dataset."""
+    return sha256({"dataset": dataset.identity(), "seed": seed})
+
+
+def sha256(content: Mapping[str, Any]) -> str:
+    """Of a JSON text of the content: 64 hexadecimal digits."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

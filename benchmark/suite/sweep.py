@@ -17,7 +17,7 @@ from ...methods.units import Reduction, from_published
 from ..networks import NetworkRecipe, networks
 from .explanation import CounterfactualSweep
 from .naming import SuiteName
-from .stack import AUTO, MitigationStack, Stack
+from .stack import AUTO, MitigationStack, Stack, dataset_key
 from .training import Training
 
 Strength = (
@@ -155,6 +155,12 @@ class Suite(AsWritten):
     def keys(self) -> list[str]:
         """Lists the run keys, without duplicates."""
         return list(dict.fromkeys(key for stack in self.stacks() for key in stack.places()))
+
+    def dataset_keys(self) -> list[str]:
+        """Lists the draws of datasets, with their true masks, without duplicates."""
+        draws = [(stack.dataset, seed) for stack in self.stacks() for seed in stack.seeds]
+        return list(dict.fromkeys(dataset_key(dataset.with_masks(), seed)
+                                  for dataset, seed in draws if isinstance(dataset, Recipe)))  # fmt: skip
 
     def with_seeds(self, most: int) -> Suite:
         """The same suite with at most the first `most` seeds of each sweep."""

@@ -197,7 +197,7 @@ def parameters(entry: type[Named]) -> str:
                 for key, sign in SIGNS.items()
                 if hasattr(bound, key)
             ),
-            "default": f"`{field.default!r}`",
+            "default": "required" if field.is_required() else f"`{field.default!r}`",
             "description": field.description or "",
         }
         for name, field in entry.model_fields.items()

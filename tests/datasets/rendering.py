@@ -8,10 +8,10 @@ from rrrbench.datasets.recipe import Recipe, datasets
 from torch import Tensor
 
 VARIANTS = [
-    *(  # a new recipe joins by itself, unless it needs to be told where its data are
+    *(
         {"name": name}
-        for name in datasets.names()
-        if all(not field.is_required() for field in datasets[name].model_fields.values())
+        for name in datasets.names()  # a new recipe joins by itself, if it needs no parameter
+        if not any(field.is_required() for field in datasets[name].model_fields.values())
     ),
     {"name": "decoy", "variant": "cdep"},
     {"name": "decoy", "variant": "half", "correlation": 0.5},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import OrderedDict
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +11,12 @@ import pytest
 import torch
 from rrrbench.benchmark.engine.trainer import Trainer
 from rrrbench.methods.last_layer import head_of, held_out, logistic_regression, with_new_heads
+from rrrbench.methods.mitigations.adversarial_debiasing import AdversarialDebiasing
 from rrrbench.methods.mitigations.afr import AFR
 from rrrbench.methods.mitigations.dfr import DFR
 from rrrbench.methods.mitigations.erm import ERM
 from small import small_dataset, small_trainer
+from torch import nn
 from torch.nn import functional as F
 
 RNG = np.random.default_rng(0)
@@ -98,3 +102,44 @@ def test_a_run_whose_features_are_not_finite_is_diverged_and_its_neighbour_is_no
     assert renewed.diverged.tolist() == [[False], [True]]
     assert of_run(renewed, "head.bias", 1).isnan().all()
     assert (of_run(renewed, "head.weight", 0) == 0).all()
+
+
+def network(**frozen: bool) -> nn.Module:
+    """The smallest network, with some of its last layer's parts frozen."""
+    module = small_trainer().modules[0]
+    for name in frozen:
+        getattr(module.head, name).requires_grad_(False)
+    return module
+
+
+def tied() -> nn.Module:
+    """A network whose last layer shares its weight with the layer before."""
+    module = network()
+    module.features = nn.Sequential(OrderedDict(flatten=nn.Flatten(), first=nn.Linear(36, 3), last=nn.Linear(3, 3)))
+    module.head = nn.Linear(3, 3)
+    module.head.weight = module.features.last.weight
+    return module
+
+
+OBSTACLES = {
+    "frozen": (lambda: network(weight=True, bias=True), "head.weight and head.bias of the last layer requires no grad"),
+    "frozen weight": (lambda: network(weight=True), "head.weight of the last layer.*would replace it: train the last"),
+    "frozen bias": (lambda: network(bias=True), "head.bias of the last layer requires no gradient"),
+    "tied": (tied, "head.weight is features.last.weight too.*parameters of its own"),
+}
+
+
+@pytest.mark.parametrize("mitigation", [DFR(), AFR()], ids=lambda m: m.name)
+@pytest.mark.parametrize("kind", OBSTACLES)
+def test_a_last_layer_that_may_not_change_is_an_obstacle(mitigation, kind):
+    made, reason = OBSTACLES[kind]
+    draw = small_dataset(correlation=0.5)
+    assert re.search(reason, mitigation.obstacle(draw, made()))
+    assert not mitigation.obstacle(draw, network())
+    assert not AdversarialDebiasing().obstacle(draw, made()), "it trains the network's own last layer"
+
+
+def test_other_frozen_layers_are_no_obstacle_and_stay():
+    module = network()
+    module.features.requires_grad_(False)
+    assert not DFR().obstacle(small_dataset(correlation=0.5), module)

@@ -1,12 +1,26 @@
 """FoXAI's image explainers under their own names and arguments, without their known faults: `docs/foxai.md`.
 
-    from rrrbench.benchmark.compat.foxai import IntegratedGradientsCVExplainer  # was: from foxai.explainer import ...
+    from rrrbench.benchmark.compat.foxai.explainer import IntegratedGradientsCVExplainer  # was: foxai.explainer
 
-Written anew over captum; no code of FoXAI (`softwaremill/FoXAI`, 0.6.0) is in here.
+Modules and names are FoXAI's: `context_manager`, `explainer`, `metrics`, `visualizer`; the names are here too. Written
+anew over captum; no code of FoXAI (`softwaremill/FoXAI`, 0.6.0) is in here.
 """
 
-from .context_manager import CVClassificationExplainers, ExplainerWithParams, FoXaiExplainer
-from .explainers import (
+from .context_manager import (
+    CVClassificationExplainers,
+    ExplainerClassWithParams,
+    ExplainerWithParams,
+    FoXaiExplainer,
+)
+from .explainer import (
+    BaseDeepLIFTCVExplainer,
+    BaseDeepLIFTSHAPCVExplainer,
+    BaseGradCAMCVExplainer,
+    BaseGradientSHAPCVExplainer,
+    BaseInputXGradientCVExplainer,
+    BaseIntegratedGradientsCVExplainer,
+    BaseLRPCVExplainer,
+    BaseNoiseTunnelCVExplainer,
     CVExplainer,
     DeconvolutionCVExplainer,
     DeepLIFTCVExplainer,
@@ -15,12 +29,14 @@ from .explainers import (
     GuidedBackpropCVExplainer,
     GuidedGradCAMCVExplainer,
     InputXGradientCVExplainer,
+    IntegratedGradientsCVExplainer,
     LayerConductanceCVExplainer,
     LayerDeepLIFTCVExplainer,
     LayerDeepLIFTSHAPCVExplainer,
     LayerGradCAMCVExplainer,
     LayerGradientSHAPCVExplainer,
     LayerInputXGradientCVExplainer,
+    LayerIntegratedGradientsCVExplainer,
     LayerLRPCVExplainer,
     LayerNoiseTunnelCVExplainer,
     LRPCVExplainer,
@@ -28,16 +44,25 @@ from .explainers import (
     OcclusionCVExplainer,
     SaliencyCVExplainer,
 )
-from .insertion_deletion import deletion, insertion
-from .integrated_gradients import IntegratedGradientsCVExplainer, LayerIntegratedGradientsCVExplainer
-from .layers import get_last_conv_model_layer
+from .explainer.computer_vision.model_utils import get_last_conv_model_layer
+from .metrics import deletion, insertion
+from .visualizer import draw_image, mean_channels_visualization, single_channel_visualization, visualize_metric
 
 __all__ = [
+    "BaseDeepLIFTCVExplainer",
+    "BaseDeepLIFTSHAPCVExplainer",
+    "BaseGradCAMCVExplainer",
+    "BaseGradientSHAPCVExplainer",
+    "BaseInputXGradientCVExplainer",
+    "BaseIntegratedGradientsCVExplainer",
+    "BaseLRPCVExplainer",
+    "BaseNoiseTunnelCVExplainer",
     "CVClassificationExplainers",
     "CVExplainer",
     "DeconvolutionCVExplainer",
     "DeepLIFTCVExplainer",
     "DeepLIFTSHAPCVExplainer",
+    "ExplainerClassWithParams",
     "ExplainerWithParams",
     "FoXaiExplainer",
     "GradientSHAPCVExplainer",
@@ -59,6 +84,10 @@ __all__ = [
     "OcclusionCVExplainer",
     "SaliencyCVExplainer",
     "deletion",
+    "draw_image",
     "get_last_conv_model_layer",
     "insertion",
+    "mean_channels_visualization",
+    "single_channel_visualization",
+    "visualize_metric",
 ]

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, singledispatch
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ....datasets.base import ShortcutDataset
 from ....datasets.files import Stamp
+from ....datasets.own_code import OwnFile
 from ....datasets.recipe import Recipe
 from ....methods.fitting import Fitted
 from ...engine.plan import Engine
 from ...engine.trainer import Trainer
 from ...metrics.evaluation import evaluations
-from ...networks.check import NotTrainable
+from ...networks.check import NotTrainable, check
 from ...store.record import Record
 from ...suite.stack import MitigationStack, Stack
 from ..picture import picture
@@ -37,12 +38,14 @@ class Settings:
         device: as torch names it; `auto` is for a cluster, whose devices only it knows.
         choices: what `auto` found fastest, by shape of stack.
         save_models: results carry state dicts.
+        own_code: the files of `--with`, which another process loads before it can read a task.
     """
 
     device: str = "cpu"
     engine: Engine = "auto"
     choices: MutableMapping[str, str] = field(default_factory=dict)
     save_models: bool = False
+    own_code: tuple[OwnFile, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,8 @@ def _(stack: MitigationStack, task: Task, settings: Settings, progress: Callable
     draws = [draw(stack.dataset, seed) for seed in stack.seeds]
     for one in draws:
         check_digest(one.id, one.seed, one.digest(), task.digests.get(stack.dataset_key(one.seed)))
-        _require_a_batch(stack, one)
+        require_a_batch(stack, one)
+        check(stack.network, one)
     counted = 0
 
     def count(epochs: int) -> None:
@@ -138,7 +142,7 @@ def _(stack: MitigationStack, task: Task, settings: Settings, progress: Callable
         return _joined([why, run_stack(Task(passed[-1], panel=False), settings, progress)])  # maybe it gets so far
 
 
-def _require_a_batch(stack: MitigationStack, draw: ShortcutDataset) -> None:
+def require_a_batch(stack: MitigationStack, draw: ShortcutDataset) -> None:
     """Raises ValueError if a batch is larger than the training data: every run of the sweep would fail for it."""
     if stack.training.batch_size > len(draw.train):
         raise ValueError(
@@ -227,7 +231,9 @@ def _trained(
         for own, networks in trained
         for record in records(own, evaluations(own, trainer, networks, per_stage * own.mitigation.stages))
     ]
-    models = dict(item for pair in trained for item in _state_dicts(*pair)) if settings.save_models else {}
+    models = (
+        dict(item for pair in trained for item in _state_dicts(*pair, trainer.modules)) if settings.save_models else {}
+    )
     pictured = task.panel and (stack.mitigation.has_strength or bool(stack.explainers))
     return Result(recorded, models, picture(stack, trainer, fitted) if pictured else None)
 
@@ -242,8 +248,13 @@ def _drawn(recipe: Recipe, seed: int, stamps: tuple[Stamp, ...]) -> ShortcutData
     return recipe.make(seed)
 
 
-def _state_dicts(stack: MitigationStack, fitted: Fitted) -> Iterator[tuple[str, dict[str, Tensor]]]:
+def _state_dicts(
+    stack: MitigationStack, fitted: Fitted, modules: Sequence[nn.Module]
+) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Each run's parameters, and what its network keeps beside them, such as BatchNorm's frozen statistics."""
     for row, seed in enumerate(stack.seeds):
+        named = {name for name, _ in modules[row].named_parameters(remove_duplicate=False)}
+        kept = {name: value.cpu().clone() for name, value in modules[row].state_dict().items() if name not in named}
         for column, strength in enumerate(stack.strengths):
             parameters = {name: value[row, column].cpu().clone() for name, value in fitted.parameters.items()}
-            yield stack.key(strength, seed), parameters
+            yield stack.key(strength, seed), {**parameters, **kept}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import Any, ClassVar
 import torch
 from pydantic import PositiveInt, model_validator
 
+from ....datasets.own_code import restore
 from ...suite.stack import Stack
 from .base import Result, Settings, Task, divided, failed, run_stack
 from .executor import Executor, executors
@@ -97,7 +99,8 @@ class Cluster(Executor):
             while True:
                 while len(running) < places() and (task := next(pieces, None)) is not None:
                     own = replace(settings, device=device, choices=dict(settings.choices))
-                    running[train.remote(task, own, epochs, data_root)] = task  # pyrefly: ignore
+                    packed = pickle.dumps(task)  # a worker can read it once it has the code of --with
+                    running[train.remote(packed, own, epochs, data_root)] = task  # pyrefly: ignore
                 yield from done  # after the cluster has got its next tasks: recording takes time
                 done.clear()
                 if not running:
@@ -158,12 +161,14 @@ class _Gauge:
         return sum(self.epochs.get(key, 0) for key in keys)
 
 
-def _train(task: Task, settings: Settings, gauge: _Gauge, data_root: str | None) -> tuple[Result, dict[str, str]]:
+def _train(packed: bytes, settings: Settings, gauge: _Gauge, data_root: str | None) -> tuple[Result, dict[str, str]]:
     """In a worker of the cluster, whose environment is not the driver's."""
     if data_root is not None:
         os.environ["RRRBENCH_DATA"] = data_root
     torch.set_flush_denormal(True)
     torch.set_num_threads(1)
+    restore(settings.own_code)
+    task: Task = pickle.loads(packed)
     trained = 0
 
     def progress(epochs: int) -> None:

@@ -21,6 +21,7 @@ import joblib
 import torch
 from pydantic import PositiveInt
 
+from ....datasets.own_code import restore
 from ...suite.stack import Stack
 from .base import Result, Settings, Task, divided, failed, run_stack
 from .executor import Executor, executors
@@ -146,6 +147,7 @@ def _work(connection: Connection, settings: Settings) -> None:
     threading.Thread(target=_die_with_driver, daemon=True).start()
     torch.set_flush_denormal(True)
     torch.set_num_threads(1)
+    restore(settings.own_code)
     with suppress(EOFError, OSError):  # the driver is gone
         while True:
             task = connection.recv()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from rrrbench.benchmark.cli import app
 from rrrbench.benchmark.conformance.changed import changed
-from rrrbench.benchmark.conformance.importing import Refused
 from rrrbench.benchmark.conformance.submission import Row, compare
+from rrrbench.datasets.own_code import Refused
 from typer.testing import CliRunner
 
 SAMPLE = Path(__file__).parents[2] / "submission/clipped_input_gradient.py"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 from rrrbench.benchmark.cli import app
-from rrrbench.benchmark.conformance import measuring, submission
-from rrrbench.benchmark.conformance.importing import Refused
+from rrrbench.benchmark.conformance import file_laws, measuring, submission
+from rrrbench.benchmark.conformance.file_laws import Contents, Entry
+from rrrbench.benchmark.metrics.base import metrics
 from rrrbench.benchmark.suite.protocol import PROTOCOL_VERSION
+from rrrbench.datasets.own_code import Refused
 from rrrbench.methods.base import mitigations
 from tiny import tiny_suite
 from typer.testing import CliRunner
@@ -52,6 +55,20 @@ def a_row(**changes) -> submission.Row:
 
 def with_accuracy(value: float) -> submission.Row:
     return a_row(results=[{**a_row().results[0], "accuracy/random": value}])
+
+
+MORE = """
+from rrrbench.benchmark.metrics.base import Metric, metrics
+
+@metrics.measured_by(Metric("own_score", "higher", 0, 1, "none", "A score."))
+def own_score(evaluated):
+    return {"own_score": 1.0}
+"""
+
+
+def as_rrr(path: Path) -> Contents:
+    """The file, as if it registered rrr."""
+    return Contents(path, sys, [Entry("mitigation", mitigations.resolve("rrr"), {})])
 
 
 def test_a_file_with_one_mitigation_is_a_submission(sample):
@@ -107,7 +124,8 @@ def test_a_broken_law_ends_the_check_before_anything_is_trained(sample, invoke, 
     sample.write_text(sample.read_text().replace("strength * right_reason)", "right_reason)"))
     result = invoke("submit", "check", sample.name)
     assert result.exit_code == 2
-    assert "broken  law 1 strength 0 is ERM" in result.output
+    assert "broken  1 strength 0 is ERM" in result.output
+    assert result.stdout == invoke("check", sample.name).stdout
     assert "nothing was trained" in result.output
     assert not (sample.parent / "results").exists()
 
@@ -123,7 +141,7 @@ def test_the_row_is_written_and_then_repeated(sample, invoke, monkeypatch):
     suite = tiny_suite("submission", mitigations=[{"mitigation": "erm"}, {"mitigation": "rrr", "strengths": [0.1]}])
     monkeypatch.setattr(submission.Submission, "suite", lambda self: suite)
     monkeypatch.setattr(
-        submission, "load", lambda path: submission.Submission(path, mitigations.resolve("rrr"), (0.1,))
+        submission, "load", lambda path: submission.Submission(as_rrr(path), mitigations.resolve("rrr"), (0.1,))
     )
     assert "wrote clipped_input_gradient.json" in invoke("submit", "check", sample.name).output
     row = json.loads(sample.with_suffix(".json").read_text())
@@ -168,3 +186,18 @@ def test_new_writes_a_dataset_whose_twins_differ_inside_the_mask_alone(invoke, t
     aligned, clean = dataset.test("aligned"), dataset.test("clean")
     assert not ((aligned.inputs != clean.inputs) & ~aligned.masks).any()
     assert (aligned.inputs != clean.inputs).any()
+
+
+@pytest.mark.slow
+def test_submit_check_begins_as_check_does(sample, tmp_path, monkeypatch):
+    """The same laws of the same things in the same order, then the row; also where the file registers more."""
+    sample.write_text(sample.read_text() + MORE)
+    events = tmp_path / "events"
+    monkeypatch.setattr(submission.Submission, "measured", lambda *_: a_row())
+    expected = [list(law) for law in file_laws.checked(sample)]
+    with metrics.temporary():
+        measuring._check(sample, events, tmp_path)
+    *laws, row = map(json.loads, events.read_text().splitlines())
+    assert [event["checked"] for event in laws] == expected
+    assert {kind for kind, *_ in expected} == {"mitigation", "metric"}
+    assert row["row"]["mitigation"] == "m"

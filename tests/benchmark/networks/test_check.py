@@ -156,5 +156,9 @@ def test_a_network_that_is_not_what_it_seems_is_refused_before_training(made, me
 
 
 def test_every_network_of_ours_passes():
-    for name in networks.names():
+    names = [
+        name for name in networks.names() if not any(f.is_required() for f in networks[name].model_fields.values())
+    ]
+    assert "resnet18" in names
+    for name in names:
         check(networks.resolve(name), small_dataset() if name.endswith("mlp") else make("decoy", 0, base="digits"))

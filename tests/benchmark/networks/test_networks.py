@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from named_alone import named_alone
 from rrrbench.benchmark.networks import networks
 from rrrbench.datasets.recipe import make
 from rrrbench.methods.mitigations.erm import ERM
@@ -12,7 +13,7 @@ from small import bound, small_dataset, small_trainer
 
 def test_every_network_gives_logits_and_takes_its_seed():
     draw = small_dataset()
-    for name in networks.names():
+    for name in named_alone(networks):
         recipe = networks.resolve(name)
         if not name.endswith("mlp"):
             with pytest.raises(ValueError, match="use the mlp"):

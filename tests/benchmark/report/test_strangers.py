@@ -17,6 +17,7 @@ from rrrbench.benchmark.report.site import write_site
 from rrrbench.benchmark.report.twins import Untrusted, twins
 from rrrbench.benchmark.store.record import Record
 from rrrbench.datasets import sources
+from rrrbench.datasets.recipe import datasets
 from tiny import tiny_suite
 from typer.testing import CliRunner
 
@@ -54,12 +55,13 @@ def untouched(monkeypatch, tmp_path):
 )
 def test_a_file_of_records_does_not_decide_what_is_read(dataset, reason):
     with pytest.raises(Untrusted, match=reason):
-        twins(configured(**dataset), FLIPS, foreign=True)
+        twins(configured(**dataset), FLIPS, "0" * 64, foreign=True)
 
 
 def test_what_the_own_suites_draw_is_drawn_for_a_stranger_too():
-    (twin,) = twins(configured(name="decoy", base="digits", masks="wrong"), FLIPS, foreign=True)
-    assert twin == twins(configured(name="decoy", base="digits"), FLIPS)[0]
+    wrong, true = ({"name": "decoy", "base": "digits", "masks": masks} for masks in ("wrong", "true"))
+    (twin,) = twins(configured(**wrong), FLIPS, datasets.resolve(wrong).make(0).digest(), foreign=True)
+    assert twin == twins(configured(**true), FLIPS, datasets.resolve(true).make(0).digest())[0]
 
 
 @pytest.mark.usefixtures("untouched")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from named_alone import named_alone
 from pydantic_core import to_jsonable_python
 from rrrbench.benchmark.networks import networks
 from rrrbench.benchmark.suite.loading import parse_suite
@@ -60,11 +61,10 @@ def keys() -> Iterator[tuple[str, str]]:
     stacks = suite(entries).stacks()
     yield from ((f"mitigations/{stack.mitigation.name}", next(iter(stack.places()))) for stack in stacks)
     erm = next(stack for stack in stacks if stack.mitigation.name == "erm")
-    for name in networks.names():
+    for name in named_alone(networks):
         yield f"networks/{name}", replace(erm, network=networks.resolve(name)).key(0, 3)
-    for name in datasets.names():
-        if all(not field.is_required() for field in datasets[name].model_fields.values()):
-            yield f"datasets/{name}", replace(erm, dataset=datasets.resolve(name)).key(0, 3)
+    for name in named_alone(datasets):
+        yield f"datasets/{name}", replace(erm, dataset=datasets.resolve(name)).key(0, 3)
 
 
 def pins() -> dict[str, object]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from ....datasets.registry import nearest
+from ......datasets.registry import nearest
+
+Layer = nn.Module | str | None
 
 
 def get_last_conv_model_layer(model: nn.Module) -> nn.Module:
@@ -19,19 +21,19 @@ def get_last_conv_model_layer(model: nn.Module) -> nn.Module:
     return convolutions[-1]
 
 
-def name_of(layer: nn.Module | str | None, model: nn.Module) -> str:
+def name_of(layer: Layer, model: nn.Module) -> str:
     """The dotted name of a layer that is given by module or by name, or else of the last convolution.
 
     Raises:
         ValueError: it is no layer of the model, or there is no convolution.
     """
-    names = {name: module for name, module in model.named_modules() if name}
+    modules = {name: module for name, module in model.named_modules(remove_duplicate=False) if name}
     if isinstance(layer, str):
-        if layer not in names:
-            raise ValueError(f"{type(model).__name__} has no layer {layer!r}; {nearest(layer, names)}")
-        return layer
+        if layer not in modules:
+            raise ValueError(f"{type(model).__name__} has no layer {layer!r}; {nearest(layer, modules)}")
+        layer = modules[layer]
     module = get_last_conv_model_layer(model) if layer is None else layer
     found = [name for name, known in model.named_modules() if known is module]
     if not found:
-        raise ValueError(f"layer {module} is none of the model's: give one of {', '.join(names)}")
+        raise ValueError(f"layer {module} is none of the model's: give one of {', '.join(modules)}")
     return found[0]

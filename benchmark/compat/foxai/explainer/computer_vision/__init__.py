@@ -1,0 +1,1 @@
+"""Explainers of images, where FoXAI has them."""

@@ -1,0 +1,1 @@
+"""The algorithms, a file for each as in FoXAI."""

@@ -1,0 +1,60 @@
+"""The pairs of inputs that differ in the shortcut alone, and what a network predicts for both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from ...datasets.base import Environment
+from ..metrics.evaluated import Evaluated
+from ..metrics.reliance import redrawn
+
+PAIRS: tuple[tuple[Environment, Environment], ...] = (("aligned", "random"), ("observed", "exchanged"))
+"""Of a known rule, and of photos; the first pair that a dataset has."""
+
+
+class Flip(NamedTuple):
+    """A test input whose prediction changes with the shortcut."""
+
+    input: int
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Twins with a network's predictions; without any where a dataset has no pair of environments.
+
+    Attributes:
+        counted: twins that show another shortcut value.
+    """
+
+    before: Environment
+    after: Environment
+    predicted_before: Int[Tensor, "n"]
+    predicted_after: Int[Tensor, "n"]
+    counted: Bool[Tensor, "n"]
+
+    @classmethod
+    def of(cls, evaluated: Evaluated) -> Twins | None:
+        """The first pair of environments that the dataset has."""
+        for before, after in PAIRS:
+            if {before, after} <= evaluated.predictions.keys():
+                counted = redrawn(evaluated.draw.test(before), evaluated.draw.test(after))
+                return cls(before, after, evaluated.predictions[before][0], evaluated.predictions[after][0], counted)
+        return None
+
+    @property
+    def flips(self) -> list[Flip]:
+        """The counted twins with two predictions, in the order of the inputs."""
+        flipped = ((self.predicted_before != self.predicted_after) & self.counted).nonzero()[:, 0].tolist()
+        return [Flip(i, int(self.predicted_before[i]), int(self.predicted_after[i])) for i in flipped]
+
+    def first(self, count: int) -> list[int]:
+        """Inputs to picture: those that flip first, then other counted ones."""
+        flipped = [flip.input for flip in self.flips]
+        others = [i for i in self.counted.nonzero()[:, 0].tolist() if i not in set(flipped[:count])]
+        return [*flipped, *others][:count]

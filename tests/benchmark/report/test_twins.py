@@ -1,0 +1,89 @@
+"""The twins of a page are of the data that the run was trained on, or are not shown."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up_rows import made_up_recording
+from rrrbench.benchmark.report.site import write_site
+from rrrbench.benchmark.report.twins import _draw, twins
+from rrrbench.datasets.recipe import Recipe, datasets
+from tiny import tiny_suite
+
+FLIPS = [(3, 1, 2)]
+
+
+@pytest.fixture(autouse=True)
+def a_new_process():
+    _draw.cache_clear()
+
+
+@pytest.fixture
+def write(tmp_path):
+    def images(seed: int = 0, **replaced: np.ndarray) -> Path:
+        rng = np.random.default_rng(seed)
+        arrays = {f"x_{part}": rng.integers(0, 256, (20, 12, 12), np.uint8) for part in ("train", "test")}
+        arrays |= {f"y_{part}": np.arange(20) % 2 for part in ("train", "test")}
+        np.savez(tmp_path / "mine.npz", **(arrays | replaced))
+        return tmp_path / "mine.npz"
+
+    return images
+
+
+def recipe(path: Path) -> Recipe:
+    return datasets.resolve({"name": "decoy", "base": f"npz:{path}"})
+
+
+def configuration(of: Recipe) -> dict:
+    return {"versions": {"dataset": of.version}, "seed": 0, "dataset": of.resolved()}
+
+
+def test_twins_of_the_recorded_data_are_shown(write):
+    own = recipe(write())
+    (twin,) = twins(configuration(own), FLIPS, own.make(0).digest())
+    assert (twin.index, twin.label, twin.predicted) == (3, 1, (1, 2))
+    assert twin.aligned.startswith("data:image/png;base64,")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"x_test": np.full((20, 12, 12), 7, np.uint8)},
+        {"y_train": (np.arange(20) + 1) % 2},
+        {"x_train": np.full((20, 12, 12), 7, np.uint8)},
+    ],
+    ids=["all", "test images", "labels", "training images"],
+)
+def test_a_replaced_file_gives_no_other_pictures(write, change):
+    own = recipe(write())
+    digest = own.make(0).digest()
+    path = write(**change)
+    with pytest.raises(
+        ValueError, match=r"seed 0, is not what the run was trained on: SHA-256 .* in the record"
+    ) as why:
+        twins(configuration(own), FLIPS, digest)
+    assert f"put the older content of {path} back" in str(why.value)
+    assert digest[:12] in str(why.value)
+
+
+def test_a_record_without_a_digest_gives_no_pictures(write):
+    with pytest.raises(ValueError, match="recorded without the digest of its data"):
+        twins(configuration(recipe(write())), FLIPS, "")
+
+
+def test_the_page_of_a_run_on_an_older_file_says_so(write, tmp_path):
+    suite = tiny_suite(seeds=(0,), dataset={"name": "decoy", "base": f"npz:{write()}"})
+    digest = suite.sweeps[0].dataset.make(0).digest()
+    material = made_up_recording(suite)
+    material.runs["dataset_digest"] = digest
+    material.runs["flips"] = json.dumps(FLIPS)
+    material = replace(material, runs=material.runs.head(1))
+    write(seed=1)
+    write_site([material], tmp_path / "site", tmp_path)
+    (page,) = (tmp_path / "site/runs").glob("*.html")
+    assert "None to show: decoy-npz:mine, seed 0, is not what the run was trained on" in page.read_text()
