@@ -32,7 +32,7 @@ from scipy.stats import pearsonr, spearmanr
 RESULTS = Path(__file__).parents[2] / "results/made-up-twins"
 CORRELATIONS = (0.0, 0.5, 0.9, 1.0)
 """Of the shortcut with the class in training: from networks that cannot use it to networks that know nothing else."""
-TRAINED = (("erm", (0.0,)), ("rrr", (0.01, 1.0)))
+TRAINED = (("erm", (0.0,)), ("rrr", (0.001, 0.01)))
 FIGURES = ("flip_rate", "flip_rate, two true draws", "probability_shift", "follow_rate", "accuracy")
 
 
@@ -49,11 +49,12 @@ MLP = {"name": "mlp", "pixel_range": [0, 16]}
 WIDE = {"name": "mlp", "hidden": [100], "init": "torch"}
 DECOY, PATCH = {"name": "decoy", "base": "digits"}, {"name": "colored-patch", "base": "npz:cifar10_subset.npz"}
 SETTINGS = {
+    "patch": Setting(PATCH, WIDE, 8, 0.002, "colour patches on CIFAR-10 (5k subset)"),
+    "colours": Setting({"name": "colored-patch", "base": "digits"}, WIDE, 15, 0.002, "colour patches on digits"),
     "digits": Setting(DECOY, MLP, 40, 0.01, "grey squares on digits"),
     "glass": Setting({"name": "colored-patch", "base": "digits", "opacity": 0.4}, WIDE, 25, 0.003,
                      "see-through patches on digits"),
     "presence": Setting(DECOY, MLP, 40, 0.01, "grey squares on digits, which classes 0 to 4 alone have", presence=True),
-    "patch": Setting(PATCH, WIDE, 8, 0.002, "colour patches on CIFAR-10 (5k subset)"),
 }  # fmt: skip
 
 
