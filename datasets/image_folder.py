@@ -107,9 +107,8 @@ class ImageFolder(Recipe):
 
         def split(part: Part) -> Split:
             own = rows[part]
-            tensors = (torch.from_numpy(array[own]) for array in (labels, shortcuts, known))
-            of_label, of_shortcut, of_known = tensors
-            return Split(photos.images(own), of_label, photos.masks(own), of_shortcut, of_known)
+            label, shortcut, said = (torch.from_numpy(array[own]) for array in (labels, shortcuts, known))
+            return Split(photos.images(own), label, photos.masks(own), shortcut, said)
 
         train, observed = split("train"), split("test")
         return ShortcutDataset(
@@ -141,19 +140,20 @@ class ImageFolder(Recipe):
             raise ValueError(f"{self.root}: every photo is of class {classes[0]!r}: expected two classes or more")
         parts = np.array([part or "train" for part in given], dtype=object)
         rng = generator(seed, "photos/parts")
-        pool = len(parts)
         drawn: tuple[tuple[Part, float], ...] = (("test", self.test), ("validation", self.validation))
         for part, share in drawn:
             if part not in given:
                 for k in range(len(classes)):
                     own = rng.permutation(np.flatnonzero((labels == k) & (parts == "train")))
                     parts[own[: round(share * (labels == k).sum())]] = part
-        rows: dict[Part, Any] = {part: np.flatnonzero(parts == part) for part in ("train", "validation", "test")}
+        # in a drawn order, because metrics look at the first inputs, and folders are sorted by class
+        of_part: tuple[Part, ...] = ("train", "validation", "test")
+        rows = {part: rng.permutation(np.flatnonzero(parts == part)) for part in of_part}
         for part, own in rows.items():
             if not len(own):
                 raise ValueError(
-                    f"{self.root}: no photo is left for {part}, of {pool} in all: say which photos these are, or give "
-                    "larger shares (validation = ..., test = ...)"
+                    f"{self.root}: no photo is left for {part}, of {len(parts)} in all: say which photos these are, "
+                    "or give larger shares (validation = ..., test = ...)"
                 )
         absent = [name for k, name in enumerate(classes) if not (labels[rows["train"]] == k).any()]
         if absent:
@@ -193,7 +193,7 @@ def _alphabet(photos: Photos) -> list[str]:
 
 def _usual(train: Split, classes: int) -> Int[torch.Tensor, "classes"]:
     """The commonest shortcut value of each class in training; of classes without values, 0."""
-    counts = torch.zeros(classes, int(train.shortcuts.max()) + 1, dtype=torch.int64)
+    counts = torch.zeros(classes, max(int(train.shortcuts.max()), 0) + 1, dtype=torch.int64)
     valued = train.shortcuts >= 0
     counts.index_put_((train.labels[valued], train.shortcuts[valued]), torch.tensor(1), accumulate=True)
     return counts.argmax(1)

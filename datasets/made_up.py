@@ -218,7 +218,7 @@ def bounding_boxes(masks: Bool[Tensor, "n height width"]) -> Int[np.ndarray, "n 
     return torch.stack([top, left, bottom, right], 1).numpy()
 
 
-def _region(image: Image, mask: Mask) -> Image:
+def _region(image: Image, mask: Mask) -> Shaped[Tensor, "channels _ _"]:
     """What is in a mask's bounding box, the mask's own pixels alone."""
     from scipy.ndimage import distance_transform_edt  # takes a while to import
 

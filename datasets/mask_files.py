@@ -12,7 +12,7 @@ SUFFIXES = ("_mask", "-mask", "_segmentation", "_seg")
 
 def mask_stem(stem: str) -> str:
     """The stem without the ending by which masks are called."""
-    return next((stem.removesuffix(suffix) for suffix in SUFFIXES if stem.lower().endswith(suffix)), stem)
+    return next((stem[: -len(suffix)] for suffix in SUFFIXES if stem.lower().endswith(suffix)), stem)
 
 
 class MaskFiles:

@@ -83,17 +83,18 @@ class Photos:
             return torch.zeros(1, self.size, self.size, dtype=torch.bool)
         if row in self._masks:
             return self._masks[row]
-        drawn = fitted(self._drawn(photo), self.size, Image.Resampling.NEAREST)
+        drawn, shown = self._drawn(photo)
+        drawn = fitted(drawn, self.size, Image.Resampling.NEAREST, shown)
         mask = torch.from_numpy((np.asarray(drawn) > 0) != self.inverted)[None]
         if self._room():
             self._masks[row] = mask
         return mask
 
     def _room(self) -> bool:
-        return (3 * len(self._images) + len(self._masks)) * self.size**2 < KEPT_BYTES
+        return (3 * len(self._images) + len(self._masks) + 3) * self.size**2 <= KEPT_BYTES
 
-    def _drawn(self, photo: Photo) -> Image.Image:
-        """The mask of a photo, 0 and 255, in its own size.
+    def _drawn(self, photo: Photo) -> tuple[Image.Image, tuple[int, int]]:
+        """The mask of a photo, 0 and 255, in its own size; and the photo's width and height.
 
         Raises:
             ValueError: a mask of another shape than its photo.
@@ -102,7 +103,7 @@ class Photos:
             raw, turn = image.size, image.getexif().get(ORIENTATION, 1)
         shown = raw[::-1] if turn in SIDEWAYS else raw
         if photo.mask is None:
-            return Image.fromarray(_filled(photo, shown))
+            return Image.fromarray(_filled(photo, shown)), shown
         mask = self._read(photo.mask)
         if mask.size == raw != shown:  # drawn on the pixels as they lie in the file
             mask = _turned(mask, turn)
@@ -111,7 +112,7 @@ class Photos:
                 f"{photo.mask} is {mask.size[0]} x {mask.size[1]}, its photo {photo.file} {shown[0]} x {shown[1]} "
                 "pixels: a mask may be smaller or larger than its photo, but not of another shape"
             )
-        return mask
+        return mask, shown
 
     def _read(self, file: Path) -> Image.Image:
         """A mask as 0 and 255.
@@ -154,9 +155,15 @@ def opened(file: Path) -> Iterator[Image.Image]:
         raise ValueError(f"{file} {what} ({error}): copy it again, or remove it") from error
 
 
-def fitted(image: Image.Image, size: int, resampling: Image.Resampling) -> Image.Image:
-    """An image with its shorter side resized to `size`, and its centre cropped to a square."""
-    width, height = image.size
+def fitted(
+    image: Image.Image, size: int, resampling: Image.Resampling, like: tuple[int, int] | None = None
+) -> Image.Image:
+    """An image with its shorter side resized to `size`, and its centre cropped to a square.
+
+    Args:
+        like: width and height of the photo that it is laid over, if it is a mask.
+    """
+    width, height = like or image.size
     if width <= height:
         width, height = size, max(size, int(size * height / width))
     else:

@@ -16,7 +16,7 @@ from ...datasets.base import CHUNK, Environment, ShortcutDataset, Split
 from .base import Metric, Values, metrics
 from .column import Column
 from .evaluated import Evaluated
-from .reliance import flip_rate, follow_rate, probability_shift
+from .reliance import flip_rate, follow_rate, probability_shift, redrawn
 
 FEW_TWINS = 200
 LARGE_MASKS = 0.1
@@ -83,8 +83,9 @@ def reliance_on_twins(evaluated: Evaluated) -> Values:
     measured = {}
     for twin in _twins(evaluated):
         split, one, other = evaluated.draw.test(twin), evaluated.logits["observed"].cpu(), evaluated.logits[twin].cpu()
-        measured[f"flip_rate/{twin}"] = flip_rate(one.argmax(-1), other.argmax(-1), split.shown)
-        measured[f"probability_shift/{twin}"] = probability_shift(one, other, split.labels, split.shown)
+        counted = redrawn(evaluated.draw.test("observed"), split) if twin == "exchanged" else split.shown
+        measured[f"flip_rate/{twin}"] = flip_rate(one.argmax(-1), other.argmax(-1), counted)
+        measured[f"probability_shift/{twin}"] = probability_shift(one, other, split.labels, counted)
     if {"flip_rate/removed", "flip_rate/added"} <= measured.keys():
         measured["flip_rate/removed_and_added"] = (measured["flip_rate/removed"] + measured["flip_rate/added"]) / 2
     return measured

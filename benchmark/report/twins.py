@@ -76,7 +76,7 @@ def _check_same(recipe: Recipe, seed: int, here: str, recorded: str) -> None:
     if not recorded:
         raise ValueError(f"the run was recorded without the digest of its data, so {recipe.id} may have other images")
     if here != recorded:
-        files = ", ".join(map(str, recipe.files()))
+        files = ", ".join(stamp.path for stamp in recipe.stamps())
         raise ValueError(
             f"{recipe.id}, seed {seed}, is not what the run was trained on: SHA-256 {here[:12]}… here, "
             f"{recorded[:12]}… in the record{f'; put the older content of {files} back' if files else ''}"

@@ -4,7 +4,7 @@ import pytest
 import torch
 from rrrbench.benchmark.metrics.base import metric, metrics
 from rrrbench.benchmark.metrics.evaluated import Evaluated
-from rrrbench.datasets.base import ENVIRONMENTS, ShortcutDataset, Split
+from rrrbench.datasets.base import ENVIRONMENTS, MADE_UP, ShortcutDataset, Split
 from rrrbench.datasets.registry import UnknownName
 from rrrbench.methods.explainers.base import explainers
 
@@ -17,8 +17,9 @@ ELSEWHERE = [
 def emitted():
     shown, masks = {"aligned": 0, "random": 1, "conflict": 1, "reversed": 1, "clean": -1}, torch.tensor([[True, False]])
     splits = {e: Split(torch.zeros(1, 2), torch.tensor([0]), masks, torch.tensor([shown[e]])) for e in ENVIRONMENTS}
+    splits |= dict.fromkeys(MADE_UP, splits["random"])
     dataset = ShortcutDataset("tiny", 0, torch.arange(2), splits["aligned"], splits["aligned"], splits)
-    logits = dict.fromkeys([*ENVIRONMENTS, "train", "validation"], torch.tensor([[[1.0, 0.0]]]))
+    logits = dict.fromkeys([*splits, "train", "validation"], torch.tensor([[[1.0, 0.0]]]))
     attributed = torch.tensor([[[0.5, 1.0]]])
     attributions = dict.fromkeys([*explainers.names(), "integrated_gradients[n_steps=20]"], attributed)
     evaluated = Evaluated(
