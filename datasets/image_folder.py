@@ -18,7 +18,8 @@ from .made_up import made_up
 from .photo_files import Part, Photo, content_of_files, photos_in, stamp_of_files
 from .photo_table import Columns, PhotoTable, in_order
 from .photos import Photos
-from .recipe import Recipe, datasets
+from .recipe import Recipe, datasets, parsed
+from .registry import UnknownName
 from .sources import MissingData, data_root
 
 
@@ -179,6 +180,23 @@ def image_folder(
     paths = {"mask_root": "" if masks is None else os.fspath(masks), "table": "" if table is None else os.fspath(table)}
     given = {name: path for name, path in paths.items() if path}
     return datasets.resolve({"name": "image-folder", "root": os.fspath(root), **given, **parameters})
+
+
+def recipe_of(written: str | Path) -> Recipe:
+    """The recipe with this id, such as `decoy-mnist`; or that of a folder of photos.
+
+    Raises:
+        UnknownName: there is neither.
+        BadParameters: the recipe does not take these parameters.
+    """
+    if isinstance(written, Path):
+        return image_folder(written)
+    try:
+        return parsed(written)
+    except UnknownName as error:
+        if Path(written).is_dir():
+            return image_folder(written)
+        raise UnknownName(f"{error}; and there is no folder {written!r}") from error
 
 
 @lru_cache(maxsize=2)

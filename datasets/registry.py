@@ -146,12 +146,14 @@ class Registry(Discovered[type[T]]):
         return entry
 
     def resolve(self, spec: str | Mapping[str, Any] | Any) -> T:
-        """An entry with its parameters, from `"rrr"` or `{"name": "rrr", "target": "predicted"}`.
+        """An entry with its parameters, from `"rrr"` or `{"name": "rrr", "target": "predicted"}`; an entry as it is.
 
         Raises:
             UnknownName: no entry has this name.
             BadParameters: no name, or the entry does not take these parameters.
         """
+        if isinstance(spec, Named):
+            return spec  # pyrefly: ignore
         if not isinstance(spec, str | Mapping):
             raise BadParameters(f"{self.kind} = {spec!r} is neither a name nor a table with a name: {self._example()}")
         parameters = {"name": spec} if isinstance(spec, str) else dict(spec)

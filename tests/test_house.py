@@ -14,7 +14,7 @@ FLOORS = (
     *("datasets", "methods", "benchmark/figures benchmark/networks benchmark/suites", "benchmark/suite"),
     *("benchmark/engine", "benchmark/metrics", "benchmark/store", "benchmark/counterfactuals", "benchmark/running"),
     *("benchmark/ranking", "benchmark/report"),
-    *("benchmark/conformance benchmark/judge benchmark/starting benchmark/speed", "benchmark/compat"),
+    *("benchmark/api benchmark/conformance benchmark/judge benchmark/starting benchmark/speed", "benchmark/compat"),
     "benchmark/cli benchmark/face",
 )
 """From the ground up; wings of one floor do not import from each other."""

@@ -1,9 +1,9 @@
 """rrrbench: the referee for shortcut mitigation.
 
-`rrrbench.evaluate` judges a network that you trained; `rrrbench.image_folder` is a dataset of your own photos;
-`rrrbench.make` draws a dataset with a known shortcut;
-`rrrbench.rrr_loss` is RRR's loss for your own training loop. They are imported when they are first used, because
-importing torch takes seconds.
+`evaluate` judges a network that you trained. `sweep` trains mitigations on a dataset and compares them; `run` does the
+same of a suite. `image_folder` is a dataset of your own photos, `make` draws a dataset with a known shortcut, and
+`rrr_loss` is RRR's loss for your own training loop. All are imported when they are first used, because importing torch
+takes seconds.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from importlib import import_module, metadata
 from typing import Any
 
 __version__ = metadata.version("rrrbench")
-__all__ = ["__version__", "evaluate", "image_folder", "make", "rrr_loss"]
+__all__ = ["__version__", "evaluate", "image_folder", "make", "rrr_loss", "run", "sweep"]
 
 _HOMES = {
     "evaluate": "rrrbench.benchmark.judge",
     "image_folder": "rrrbench.datasets.image_folder",
     "make": "rrrbench.datasets",
     "rrr_loss": "rrrbench.methods",
+    "run": "rrrbench.benchmark.api",
+    "sweep": "rrrbench.benchmark.api",
 }
 
 

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from ...datasets.base import MADE_UP, Environment, ShortcutDataset, Split
-from ...datasets.image_folder import image_folder
+from ...datasets.image_folder import recipe_of
 from ...datasets.made_up import grown, made_up
-from ...datasets.recipe import Recipe, parsed
-from ...datasets.registry import UnknownName
+from ...datasets.recipe import Recipe
 from ...methods.explainers.base import Explainer, ForwardFunction, evaluating, undisturbed_draws
 from ...methods.explainers.base import explainers as known_explainers
 from ..figures.evaluation import Pictured
@@ -69,7 +68,7 @@ def evaluate(
         UnknownName: there is no such dataset or explainer.
         MissingData: its files are not there.
     """
-    recipe = _recipe(data)
+    recipe = recipe_of(data) if isinstance(data, str | Path) else data
     draw = recipe.make(seed) if isinstance(recipe, Recipe) else recipe
     taken = judged(model, explained_inputs(draw).inputs[:PROBED], draw.classes, normalize)
     ranked = [_able(known_explainers.resolve(one), taken) for one in explainers]
@@ -92,25 +91,6 @@ def evaluate(
             twins.flips if twins else [],
             _pictured(found, taken, twins),
         )
-
-
-def _recipe(data: str | Path | Recipe | ShortcutDataset) -> Recipe | ShortcutDataset:
-    """The recipe of a name or a folder; anything else as it is."""
-    match data:
-        case Recipe() | ShortcutDataset():
-            return data
-        case Path():
-            return image_folder(data)
-        case str():
-            try:
-                return parsed(data)
-            except UnknownName as error:
-                if Path(data).is_dir():
-                    return image_folder(data)
-                raise UnknownName(f"{error}; and there is no folder {data!r}") from error
-        case _:
-            kind = type(data).__name__
-            raise TypeError(f"data is a {kind}: give a dataset's name, a recipe, a draw, or a folder of images")
 
 
 def _able(explainer: Explainer, taken: Judged) -> Explainer:

@@ -87,10 +87,14 @@ def rows_of(suite: Suite, named: str) -> pd.DataFrame:
 
 def _from_store(name: str) -> Recorded:
     suite = load_suite(name)
-    records = records_of(suite, name)
+    return recorded_as(suite, records_of(suite, name), home(), name)
+
+
+def recorded_as(suite: Suite, records: list[Record], folder: Path, named: str = "") -> Recorded:
+    """The records of a suite, from a folder of results, as the material of a report."""
     rows = pd.concat([flat(records), details(records)], axis=1)
     rows.attrs["description"] = suite.description  # a parquet file keeps it
-    return Recorded(suite.name, suite.description, rows, RecordStore(home()).pictures, named=name)
+    return Recorded(suite.name, suite.description, rows, RecordStore(folder).pictures, named=named)
 
 
 def _from_file(path: Path) -> Recorded:

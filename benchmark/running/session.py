@@ -63,6 +63,7 @@ class Session:
         uri: of the tracking server; `MLFLOW_TRACKING_URI`, else the folder's own database, if not given.
         executor: where stacks are trained; in this process if not given.
         minutes: after so many no further stack is begun; the next session trains the stacks that are left.
+        log: records are delivered to MLflow.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Session:
         settings: Settings | None = None,
         executor: Executor | None = None,
         minutes: float = math.inf,
+        log: bool = True,
     ) -> None:
         self.suite = suite
         self.store = RecordStore(home)
@@ -84,6 +86,7 @@ class Session:
         self.executor = executor or Here()
         self.deadline = time.monotonic() + 60 * minutes
         self.records: dict[str, Record] = {}
+        self._log = log
         self._trained = 0
         self._undelivered = Undelivered()
         self._away_since = -math.inf
@@ -163,6 +166,8 @@ class Session:
 
     def _deliver(self, records: Iterable[Record]) -> None:
         """Logs records to MLflow, and those that wait; not while a server that was away is given time to come back."""
+        if not self._log:
+            return
         waiting = [*self._undelivered.records, *records]
         if time.monotonic() < self._away_since + AGAIN_AFTER:
             self._undelivered = replace(self._undelivered, records=waiting)

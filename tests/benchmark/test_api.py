@@ -1,0 +1,138 @@
+"""A Python session has what the command line has: the same runs, the same errors, and tables as DataFrames."""
+
+import json
+import os
+import tomllib
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+import pytest
+import rrrbench as rb
+from rrrbench.benchmark import api
+from rrrbench.benchmark.suite.loading import BadSuite, load_suite
+from rrrbench.datasets.registry import UnknownName
+
+NOTEBOOK = Path(__file__).parents[2] / "docs" / "notebook.ipynb"
+SUITE = """
+seeds = [0, 1]
+[[sweeps]]
+dataset = { name = "decoy", base = "digits" }
+network = "mlp"
+training = { epochs = 2 }
+mitigations = [{ mitigation = "erm" }, { mitigation = "rrr", strengths = [0.1, 1.0] }]
+"""
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("RRRBENCH_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def small(**changed):
+    given = {"mitigations": ["erm", ("rrr", [0.1, 1.0])], "seeds": 2, "training": {"epochs": 2}, "log": False}
+    return rb.sweep("decoy-digits", "mlp", **(given | changed))
+
+
+def test_a_sweep_is_the_suite_with_the_same_content(home, tmp_path):
+    runs = small()
+    (tmp_path / "mine.toml").write_text(SUITE)
+    assert set(runs.suite.keys()) == set(load_suite(str(tmp_path / "mine.toml")).keys())
+    assert len(runs.records) == 6
+    board = runs.leaderboard("val_iid")
+    assert isinstance(board, pd.DataFrame)
+    assert sorted(board["mitigation"]) == ["erm", "rrr"]
+    assert "rrr" in str(runs)
+    assert "<pre>" in runs._repr_html_()
+    assert runs.figure().axes
+    index = runs.report(tmp_path / "pages")
+    assert index.is_file()
+    assert "rrr" in index.read_text()
+
+
+def test_what_is_finished_is_not_trained_again(monkeypatch):
+    from rrrbench.benchmark.engine.trainer import Trainer
+
+    small()
+    monkeypatch.setattr(Trainer, "train", lambda *given, **options: pytest.fail("trains again"))
+    assert len(small().records) == 6
+
+
+def test_no_global_state_is_left(home):
+    before, backend = dict(os.environ), matplotlib.get_backend()
+    small(log=True, training={"epochs": 1}, seeds=1)
+    assert dict(os.environ) == before
+    assert matplotlib.get_backend() == backend
+    assert (home / "mlflow.db").is_file()
+
+
+def test_nothing_is_logged_if_it_is_not_wanted(home):
+    small(seeds=1)
+    assert not (home / "mlflow.db").exists()
+
+
+def test_strengths_are_the_usual_if_none_are_given():
+    given = [api._mitigation(one) for one in ("erm", "rrr", ("rrr", [1.0]), {"mitigation": "l2", "strengths": [0.5]})]
+    assert given == [
+        {"mitigation": "erm"},
+        {"mitigation": "rrr", "strengths": api.STRENGTHS},
+        {"mitigation": "rrr", "strengths": [1.0]},
+        {"mitigation": "l2", "strengths": [0.5]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "said"),
+    [
+        ({"mitigations": [("rrr", [-1.0])]}, BadSuite, "rrrbench.sweep: .*strengths"),
+        ({"mitigations": ["rrrr"]}, UnknownName, "no mitigation is called 'rrrr'; did you mean"),
+        ({"mitigations": []}, BadSuite, "mitigations"),
+        ({"training": {"epoch": 3}}, BadSuite, "'epoch'.*|epoch"),
+        ({"training": {"epochs": True}}, BadSuite, "write 1"),
+        ({"seeds": 0}, BadSuite, "seeds"),
+        ({"seeds": [-1]}, BadSuite, "seeds"),
+        ({"executor": "cloud"}, UnknownName, "no executor is called 'cloud'"),
+        ({"controls": [-1]}, BadSuite, "controls"),
+        ({"name": "../x"}, BadSuite, "name"),
+    ],
+)
+def test_errors_are_those_of_a_suite_s_file(changed, error, said):
+    with pytest.raises(error, match=said):
+        small(**changed)
+
+
+def test_a_dataset_that_is_not_there_is_named():
+    with pytest.raises(UnknownName, match=r"no dataset is called 'decoyy'; did you mean decoy.*no folder"):
+        rb.sweep("decoyy")
+    with pytest.raises(UnknownName, match="there is no suite 'nosuch'"):
+        rb.run("nosuch")
+
+
+def test_a_failed_run_is_warned_of(monkeypatch):
+    from rrrbench.methods.mitigations.rrr import RRR
+
+    def raises(*given):
+        raise RuntimeError("no luck today")
+
+    monkeypatch.setattr(RRR, "terms", raises)
+    with pytest.warns(UserWarning, match="rrr at 1, seed 0, failed: RuntimeError: no luck today"):
+        runs = small(mitigations=["erm", ("rrr", [1.0])], seeds=1, training={"epochs": 1})
+    assert len(runs.failed) == 1
+
+
+def test_the_notebook_does_what_it_says(home, monkeypatch):
+    cells = [cell for cell in json.loads(NOTEBOOK.read_text())["cells"] if cell["cell_type"] == "code"]
+    lines = [line for cell in cells for line in cell["source"] if line.strip()]
+    assert len(lines) <= 10
+    told = {}
+    for cell in cells:
+        exec("".join(cell["source"]), told)
+    board = told["runs"].leaderboard("val_iid")
+    erm, rrr = (board[board["mitigation"] == name]["accuracy/random"].item() for name in ("erm", "rrr"))
+    assert rrr > erm
+
+
+def test_the_suite_above_is_a_suite():
+    assert tomllib.loads(SUITE)["seeds"] == [0, 1]
