@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zipfile
 import zlib
@@ -165,7 +166,7 @@ def _header(archive: zipfile.ZipFile, path: Path, name: str) -> Header:
 
 
 def _require_fitting(path: Path, headers: dict[str, Header]) -> None:
-    """Refuses arrays whose headers do not fit, alone or together."""
+    """Refuses arrays whose headers do not fit, alone or together, or do not fit into this machine's memory."""
     for part in PARTS:
         images, labels = headers[f"x_{part}"], headers[f"y_{part}"]
         _require_image_type(f"{path}: x_{part}", images)
@@ -180,6 +181,23 @@ def _require_fitting(path: Path, headers: dict[str, Header]) -> None:
             f"{path}: x_train and x_test differ in shape: (height, width, channels) is {train[1:]} and {test[1:]}; "
             "crop, resize or convert them alike"
         )
+    _require_memory(path, headers)
+
+
+def _require_memory(path: Path, headers: dict[str, Header]) -> None:
+    """Refuses arrays that are larger than this machine's memory: a small file of zeros may inflate to any size."""
+    sizes = {name: prod(shape) * dtype.itemsize for name, (shape, dtype) in headers.items()}
+    largest, total, memory = max(sizes, key=sizes.__getitem__), sum(sizes.values()), memory_bytes()
+    if total > memory:
+        raise ValueError(
+            f"{path}: the arrays take {total / 1e9:.3g} GB, of these {largest} {sizes[largest] / 1e9:.3g} GB, "
+            f"and this machine has {memory / 1e9:.3g} GB of memory: save fewer or smaller images, as uint8"
+        )
+
+
+def memory_bytes() -> int:
+    """This machine's memory."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _with_channels(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -79,8 +79,14 @@ def restore(files: Iterable[OwnFile]) -> None:
     for file in files:
         if _LOADED.get(file.module) != file:
             _require_free_name(file)
-            _executed(file.path, file.source, file.module)
-            _LOADED[file.module] = file
+            before = dict(_LOADED)
+            _LOADED[file.module] = file  # its classes ask for its digest
+            try:
+                _executed(file.path, file.source, file.module)
+            except BaseException:
+                _LOADED.clear()
+                _LOADED.update(before)
+                raise
 
 
 def digest_of(module: str) -> str:
@@ -188,5 +194,7 @@ def _executed(path: Path, source: bytes, name: str) -> ModuleType:
             raise Refused(f"{path} calls sys.exit({error.code!r}) when it is imported: remove it") from error
         if isinstance(error, Exception):
             raise Refused(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
-        raise
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise Refused(f"{path} raises {type(error).__name__}: {error} when it is imported: mend it") from error
     return module

@@ -29,10 +29,17 @@ class Named(AsWritten):
 
     Attributes:
         version: part of every run key. Raise it when a default or the rule changes; a new field needs no new version.
+        source: SHA-256 of the file that was loaded by `--with` and has the class; part of the run key too.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
+    source: ClassVar[str] = ""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        super().__pydantic_init_subclass__(**options)
+        cls.source = digest_of(cls.__module__)
 
     @property
     def id(self) -> str:
@@ -54,9 +61,9 @@ class Named(AsWritten):
 
         For a class of a file that was loaded by `--with`, also the file's digest: a changed file is another thing.
         """
-        own = digest_of(type(self).__module__)
+        own = {"source": self.source} if self.source else {}
         changed = self.model_dump(mode="json", exclude_defaults=True)
-        return {"name": self.name, "version": self.version, **({"source": own} if own else {}), **changed}
+        return {"name": self.name, "version": self.version, **own, **changed}
 
 
 E = TypeVar("E")
@@ -176,6 +183,7 @@ def _problem(entry: type[Named], detail: Mapping[str, Any] | Any) -> str:
     if detail["type"] == "extra_forbidden":
         return f"{field!r} is not a parameter; {nearest(field, names_of(entry))}"
     if detail["type"] == "missing":
-        return f"there is no {field}: give {field} = ..., {entry.model_fields[field].description or 'a parameter'}"
+        about = next(known for name, known in entry.model_fields.items() if field in (name, known.alias))
+        return f"there is no {field}: give {field} = ..., {about.description or 'a parameter'}"
     reason = detail["msg"].removeprefix("Value error, ")
     return f"{field} = {detail['input']!r}: {reason}" if detail["loc"] else reason

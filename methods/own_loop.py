@@ -75,7 +75,7 @@ def rrr_penalty(
     leaf: Float[Tensor, "batch *features"],
     logits: Float[Tensor, "batch classes"],
     labels: Int[Tensor, "batch"],
-    mask: Bool[Tensor, "batch *#features"],
+    mask: Bool[Tensor, "batch *#features"] | Float[Tensor, "batch *#features"],
     target: TargetName = "log_prob_sum",
 ) -> Float[Tensor, ""]:
     """mean_n sum_d (mask_nd * d/dx_nd target(x_n))^2, the second term of `rrr_loss` without its strength.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from . import check, listing, new, running, showing, submit
+from . import check, evaluate, listing, new, running, showing, submit
 
 app = typer.Typer(
     help="rrrbench: plants shortcuts in data, trains networks with mitigations, and says which ones work.",
@@ -16,6 +16,7 @@ app.command("list")(listing.list_known)
 app.command("run")(running.run)
 app.command("reproduce")(running.reproduce)
 app.command("log")(running.log)
+app.command("evaluate")(evaluate.evaluate)
 app.command("check")(check.check)
 app.command("records")(showing.records)
 app.command("leaderboard")(showing.leaderboard)

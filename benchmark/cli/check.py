@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .errors import explained
+from .paths import python_file
 
 if TYPE_CHECKING:
     from ..conformance.file_laws import Checked
 
 
-def check(path: Annotated[Path, typer.Argument(help="A Python file that registers what is to be checked.")]) -> None:
+File = Annotated[
+    Path, typer.Argument(parser=python_file, metavar="FILE", help="A Python file that registers what is to be checked.")
+]
+
+
+def check(path: File) -> None:
     """Holds what a file registers to the laws of its kind, in seconds; ends with status 1 if a law is broken.
 
     The file is imported: check only files whose code you would run.

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
+
+LONGEST = 120
+"""Characters of a path in a message."""
+WAYS_OUT = {
+    errno.ENOENT: "look at the path",
+    errno.EISDIR: "it is a folder, name a file",
+    errno.ENOTDIR: "a part of the path is a file, name a folder",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ELOOP: "its links lead in a circle, name the file itself",
+    errno.EACCES: "it may not be read or written, change its rights or take another path",
+    errno.EPERM: "it may not be read or written, change its rights or take another path",
+    errno.EROFS: "nothing can be written there, take another path",
+    errno.ENOSPC: "the disk is full, make room or take another path",
+    errno.EEXIST: "remove it, or take another path",
+}
 
 
 @contextmanager
@@ -14,6 +31,18 @@ def explained() -> Iterator[None]:
     try:
         yield
     except (ValueError, LookupError, OSError) as error:
-        message = error.args[0] if isinstance(error, KeyError) else error
-        typer.secho(f"error: {message}", fg="red", err=True)
+        typer.secho(f"error: {_message(error)}", fg="red", err=True)
         raise typer.Exit(2) from error
+
+
+def _message(error: Exception) -> object:
+    """The error's own words; of an operating system's error its file, what it says, and the way out."""
+    if isinstance(error, OSError) and error.errno in WAYS_OUT and error.filename is not None:
+        path = shortened(os.fsdecode(error.filename))
+        return f"{path!r}: {os.strerror(error.errno)}: {WAYS_OUT[error.errno]}"
+    return error.args[0] if isinstance(error, KeyError) else error
+
+
+def shortened(path: str) -> str:
+    """A path as a message has it."""
+    return path if len(path) <= LONGEST else f"{path[:LONGEST]}…"

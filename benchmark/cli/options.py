@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from .paths import file_to_write, folder_to_write
 
 Device = Literal["auto", "cpu", "cuda"]
 Engine = Literal["auto", "stacked", "compiled", "single"]
 Rule = Literal["knee", "val_iid", "val_swap", "oracle"]
 
 SuiteName = Annotated[str, typer.Argument(help="A suite's name (see `rrrbench list`) or the path of a TOML file.")]
-Out = Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")]
+Out = Annotated[
+    Path | None, typer.Option(parser=file_to_write, metavar="FILE", help="Write to this file instead of the terminal.")
+]
 DataRoot = Annotated[
     Path | None,
-    typer.Option(help="Folder of MNIST/, FashionMNIST/, npz files …; else RRRBENCH_DATA, else a cache."),
+    typer.Option(
+        parser=folder_to_write,
+        metavar="FOLDER",
+        help="Folder of MNIST/, FashionMNIST/, npz files …; else RRRBENCH_DATA, else a cache.",
+    ),
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to train.")]
 EngineOption = Annotated[Engine, typer.Option(help="How a stack is trained; the numbers are the same up to rounding.")]
@@ -44,3 +53,9 @@ def load_own(files: list[Path] | None) -> None:
         from ...datasets.own_code import load
 
         load(files)
+
+
+def use_data_root(folder: Path | None) -> None:
+    """Lets recipes of this process, and of those that it starts, look for files in the folder of `--data-root`."""
+    if folder is not None:
+        os.environ["RRRBENCH_DATA"] = str(folder.absolute())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shlex
 import time
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..store.home import home, results, tell_of_version_0_1
-from ..store.server import tracking_uri
+from ..store.server import require_address, tracking_uri
 from . import recall
 from .errors import explained
 from .options import (
@@ -28,6 +27,7 @@ from .options import (
     With,
     Workers,
     load_own,
+    use_data_root,
 )
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def run(
 
     Interrupt it as you like: the same command goes on where it was.
     """
-    _data_root(data_root)
+    use_data_root(data_root)
     folder = home()
     tell_of_version_0_1(folder)
     uri = tracking_uri(folder)
@@ -92,7 +92,7 @@ def reproduce(
     Writes results/reproduced/PAPER.csv and .md, or PAPER-part.* where a table of more runs stands. Interrupt it as you
     like: the same command goes on where it was.
     """
-    _data_root(data_root)
+    use_data_root(data_root)
     folder, begin, outcome = home(), time.monotonic(), None
     tell_of_version_0_1(folder)
     with explained():
@@ -139,7 +139,7 @@ def log(
 
         load_own(own)
         loaded, folder = load_suite(suite), home()
-        uri = to or tracking_uri(folder)
+        uri = tracking_uri(folder) if to is None else require_address(to)
         delivered, undelivered, unshown = deliver(loaded, suite, folder, uri)
     if _complain_of_mlflow(undelivered, unshown, suite, "the same command" if to else ""):
         raise typer.Exit(1)
@@ -222,8 +222,3 @@ def _executor(name: str, workers: int | None, address: str | None) -> Executor:
 
     given = {"workers": workers, "address": address}
     return executors.resolve({"name": name, **{key: value for key, value in given.items() if value is not None}})
-
-
-def _data_root(folder: Path | None) -> None:
-    if folder is not None:
-        os.environ["RRRBENCH_DATA"] = str(folder.absolute())

@@ -9,6 +9,7 @@ import typer
 
 from .errors import explained
 from .options import Out, RuleOption, SuiteName, With, load_own
+from .paths import folder_to_write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +61,7 @@ def leaderboard(
 
 def report(
     suites: Annotated[list[str], typer.Argument(help="Suites, or files of `rrrbench records --format parquet`.")],
-    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    out: Annotated[Path, typer.Option(parser=folder_to_write, metavar="FOLDER", help="The folder to write.")],
     own: With = None,
 ) -> None:
     """Writes static pages: leaderboard, pictures, and a page a run; they open from the disk, offline."""

@@ -11,9 +11,14 @@ import typer
 
 from .check import Shown
 from .errors import explained
+from .paths import submitted_file
 
 app = typer.Typer(help="Checks a mitigation from outside the tree.", no_args_is_help=True)
 Minutes = Annotated[float, typer.Option(min=0, help="Refuse a file that is not measured after so many.")]
+File = Annotated[
+    Path,
+    typer.Argument(parser=submitted_file, metavar="FILE", help="A Python file with one mitigation class, or its row."),
+]
 NOT_OURS = ("MLFLOW_TRACKING_URI", "RRRBENCH_HOME")
 """Where finished runs may be that a stranger made: a row that is repeated is measured without them."""
 
@@ -25,10 +30,10 @@ def submissions() -> None:
 
 @app.command("check")
 def check(
-    path: Annotated[Path, typer.Argument(help="A Python file with one mitigation class, or its row.")],
+    path: File,
     max_minutes: Minutes = 60,
 ) -> None:
-    """Begins as `rrrbench check PATH`, measures the mitigation with the quick suite, and writes its row beside PATH.
+    """Begins as `rrrbench check FILE`, measures the mitigation with the quick suite, and writes its row beside FILE.
 
     Where the row is there already, everything is trained again and compared with it. The file runs with your rights, in
     a process of its own that is no sandbox: read a stranger's file before you check it.

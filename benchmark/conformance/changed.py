@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from textwrap import shorten
 
 from ...datasets.own_code import Refused
 
@@ -23,7 +24,10 @@ def changed(base: str) -> list[Path]:
     try:
         names = subprocess.run(["git", *differs], capture_output=True, text=True, check=True).stdout.split("\0")
     except subprocess.CalledProcessError as error:
-        raise OSError(f"git does not say what differs from {base}: {error.stderr.strip()}") from error
+        said = shorten(error.stderr.strip().partition("\n")[0], 300)
+        raise OSError(
+            f"git does not say what differs from {base}: {said}: name a revision, such as origin/main, in a checkout"
+        ) from error
     top = subprocess.run(["git", "rev-parse", "--show-toplevel"], capture_output=True, text=True, check=True).stdout
     paths = [Path(top.rstrip("\n")) / name for name in names if name.lower().endswith((".py", ".json"))]
     files = sorted({path.with_suffix(".py") for path in paths})

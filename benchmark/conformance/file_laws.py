@@ -111,7 +111,9 @@ def _problem(law: Callable[[Any], None], entry: object) -> str:
         return str(violation)
     except SystemExit as error:
         return f"SystemExit: it calls sys.exit({error.code!r}): remove the call"
-    except Exception as error:  # of the entry itself
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # of the entry itself
         return f"{type(error).__name__}: {error}"
     return ""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -51,22 +52,21 @@ def evaluate(
 ) -> Verdicts:
     """The verdicts on everything that the explainer makes of the subject's inputs.
 
-    All draws are seeded, those of torch's and Python's global generators too, which are as before afterwards.
+    All draws are seeded, those of torch's, NumPy's and Python's global generators too, which are as before afterwards.
 
     Raises:
-        ValueError: explanations of another shape than (batch, n, z), or that are not finite.
+        ValueError: explanations that are no numbers, of another shape than (batch, n, z), or not finite.
     """
     explained, rng = subject.explained, torch.Generator().manual_seed(seed)
     renderer, found = subject.glyphs.renderer, []
-    with undisturbed(subject.classifier), _seeded(seed):
+    with undisturbed(subject.classifier), seeded(seed):
         prepared = explainer.prepare(explained)
         for index in torch.arange(len(subject.logits), device=subject.logits.device).split(batch_size):
             latents, logits = subject.letters.latents[index], subject.logits[index]
             images = subject.images[index]
             given = latents.clone(), logits.clone(), images.clone()  # an explainer may write into them
             question = Question(explained.classifier, explained.generator, explained.space, *given, rng, prepared)
-            explanations = explainer.explain(question).detach()
-            _check(explainer.id, explanations, latents)
+            explanations = as_explanations(explainer.id, explainer.explain(question), latents)
             with torch.no_grad():
                 explanations = bounded(latents, explanations, renderer)
                 answers, changed = explained.decoded(explanations)
@@ -109,24 +109,43 @@ def _words(character: int, other_character: int, font: int, other_font: int, mov
     return [*words, *([", ".join(moved)] if moved else [])]
 
 
-def _check(name: str, explanations: Tensor, latents: Float[Tensor, "batch z"]) -> None:
+def as_explanations(name: str, given: object, latents: Float[Tensor, "batch z"]) -> Float[Tensor, "batch n z"]:
+    """Explanations of the latents' type and device; NumPy arrays and other real numbers are converted.
+
+    Args:
+        name: of the explainer that gave them.
+
+    Raises:
+        ValueError: neither a tensor nor an array of real numbers, another shape, or not finite.
+    """
+    found = torch.from_numpy(given) if isinstance(given, np.ndarray) and given.dtype.kind in "iuf" else given
+    if not isinstance(found, Tensor) or found.is_complex() or found.dtype == torch.bool:
+        kind = f"{type(given).__name__} of {given.dtype}" if hasattr(given, "dtype") else type(given).__name__
+        raise ValueError(f"{name} gave a {kind}, expected a tensor of latents: give e.g. torch.stack(explanations, 1)")
+    explanations = found.detach().to(latents)
     batch, z = latents.shape
     if explanations.dim() != 3 or explanations.shape[0] != batch or explanations.shape[2] != z:
         raise ValueError(
             f"{name} gave explanations of shape {tuple(explanations.shape)}, expected ({batch}, n, {z}): "
             f"n latents for each of the {batch} inputs"
         )
+    if not explanations.shape[1]:
+        raise ValueError(f"{name} gave no explanation of an input: give 1 or more, e.g. num_explanations=10")
     if not explanations.isfinite().all():
         raise ValueError(f"{name} gave explanations that are not finite: lower its lr")
+    return explanations
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    state = random.getstate()
+def seeded(seed: int) -> Iterator[None]:
+    """The global generators of torch, NumPy and Python start from the seed; afterwards they are as before."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:
         with torch.random.fork_rng(range(torch.cuda.device_count())):
             torch.manual_seed(seed)
             random.seed(seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002
             yield
     finally:
-        random.setstate(state)
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002

@@ -5,32 +5,39 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from ...datasets.base import ShortcutDataset
+from ...datasets.base import MADE_UP, Environment, ShortcutDataset, Split
+from ...datasets.image_folder import image_folder
+from ...datasets.made_up import grown, made_up
 from ...datasets.recipe import Recipe, parsed
+from ...datasets.registry import UnknownName
 from ...methods.explainers.base import Explainer, ForwardFunction, evaluating, undisturbed_draws
 from ...methods.explainers.base import explainers as known_explainers
 from ..figures.evaluation import Pictured
 from ..metrics.base import metrics
 from ..metrics.evaluated import Evaluated
 from ..metrics.evaluating import can_explain, evaluated, explained_inputs
+from ..metrics.made_up import FEW_TWINS, cautions, reliance_on_twins, require_twins
 from ..ranking.leaderboard import untrained
 from ..ranking.statistics import share_interval
 from .identity import identity_of
 from .network import Judged, Normalization, NotJudged, judged
 from .report import Report
-from .twins import Twins
+from .twins import Twins, counted_twins
 
 PROBED, PICTURED = 4, 5
 """Inputs on which a network shows that it gives logits, and inputs of a figure."""
 DRAWN = ("input_gradient", "integrated_gradients", "gradcam")
 """Explainers of a figure, as far as they can look into the network."""
-FEW_TWINS = 200
+WIDER = 2
+"""Pixels by which masks are made wider, to see whether they are too small."""
+CONTROLLED: tuple[Environment, ...] = ("exchanged", "elsewhere")
 
 
 def evaluate(
@@ -74,14 +81,14 @@ def evaluate(
             [taken.network], draw, taken.device, taken.dtype, ranked=ranked, names=names, batch_size=batch_size
         )
         measured = {name: float(value) for name, value in metrics.measure(found).items()}
-        twins = Twins.of(found)
-        counted = _counted(found, twins)
+        twins, counted = Twins.of(found), _counted(draw, found.splits)
+        wider = _with_wider_masks(found, taken, batch_size)
         return Report(
             identity_of(model, name, recipe if isinstance(recipe, Recipe) else None, draw, found),
             known := {name: value for name, value in measured.items() if not math.isnan(value)},
             {name: counted[name] for name in known if name in counted},
             {name: share_interval(known[name], counted[name]) for name in known if name in counted and _is_share(name)},
-            tuple(_warnings(known, twins)),
+            tuple(_warnings(found, known, wider)),
             twins.flips if twins else [],
             _pictured(found, taken, twins),
         )
@@ -89,11 +96,21 @@ def evaluate(
 
 def _recipe(data: str | Path | Recipe | ShortcutDataset) -> Recipe | ShortcutDataset:
     """The recipe of a name or a folder; anything else as it is."""
-    if isinstance(data, Recipe | ShortcutDataset):
-        return data
-    if isinstance(data, str | Path):
-        return parsed(str(data))
-    raise TypeError(f"data is a {type(data).__name__}: give a dataset's name, a recipe, a draw, or a folder of images")
+    match data:
+        case Recipe() | ShortcutDataset():
+            return data
+        case Path():
+            return image_folder(data)
+        case str():
+            try:
+                return parsed(data)
+            except UnknownName as error:
+                if Path(data).is_dir():
+                    return image_folder(data)
+                raise UnknownName(f"{error}; and there is no folder {data!r}") from error
+        case _:
+            kind = type(data).__name__
+            raise TypeError(f"data is a {kind}: give a dataset's name, a recipe, a draw, or a folder of images")
 
 
 def _able(explainer: Explainer, taken: Judged) -> Explainer:
@@ -106,29 +123,58 @@ def _is_share(name: str) -> bool:
     return not name.startswith("probability_shift")
 
 
-def _counted(found: Evaluated, twins: Twins | None) -> dict[str, int]:
+def _counted(draw: ShortcutDataset, splits: Mapping[str, Split]) -> dict[str, int]:
     """How many inputs each share is of."""
-    counted = {f"accuracy/{name}": len(split) for name, split in found.splits.items()}
-    if twins is not None:
-        suffix = "" if twins.after == "random" else f"/{twins.after}"
-        counted |= {f"{name}{suffix}": int(twins.counted.sum()) for name in ("flip_rate", "probability_shift")}
-    if "conflict" in found.splits:
-        counted["follow_rate"] = int((found.splits["conflict"].shortcuts >= 0).sum())
+    counted = {f"accuracy/{name}": len(split) for name, split in splits.items()}
+    if {"aligned", "random"} <= draw.environments.keys():
+        counted |= dict.fromkeys(("flip_rate", "probability_shift"), _count(draw, "aligned", "random"))
+    for twin in set(MADE_UP) & draw.environments.keys() - {"observed"}:
+        count = _count(draw, "observed", twin)
+        counted |= {f"{name}/{twin}": count for name in ("flip_rate", "probability_shift")}
+    if "conflict" in draw.environments:
+        counted["follow_rate"] = int((draw.test("conflict").shortcuts >= 0).sum())
     return counted
 
 
-def _warnings(measured: Mapping[str, float], twins: Twins | None) -> list[str]:
-    warnings = []
+def _count(draw: ShortcutDataset, before: Environment, after: Environment) -> int:
+    return int(counted_twins(draw, before, after).sum())
+
+
+def _warnings(found: Evaluated, measured: Mapping[str, float], wider: Mapping[str, float]) -> list[str]:
+    draw, said = found.draw, []
     if bool(untrained(pd.DataFrame([measured]))[0]):
-        warnings.append(
+        said.append(
             "untrained: the network is near chance, or predicts one class, on data like its training data; a network "
             "that has learned nothing flips on nothing"
         )
-    if twins is None or not bool(twins.counted.any()):
-        warnings.append("no twins show another shortcut value: reliance on the shortcut is not measured")
-    elif (count := int(twins.counted.sum())) < FEW_TWINS:
-        warnings.append(f"{count} twins: a rate of so few is uncertain; see its interval")
-    return warnings
+    if "observed" in draw.environments:
+        try:
+            require_twins(draw)
+        except ValueError as error:
+            return [*said, str(error)]
+        made_up = "twins are made up from masks: their numbers are estimates, not comparable with those of other tables"
+        return [*said, made_up, *cautions(draw, measured, wider)]
+    twins = Twins.of(found)
+    if twins is None or not (count := int(twins.counted.sum())):
+        said.append("no twins show another shortcut value: reliance on the shortcut is not measured")
+    elif count < FEW_TWINS:
+        said.append(f"{count} twins: a rate of so few is uncertain; see its interval")
+    return said
+
+
+def _with_wider_masks(found: Evaluated, taken: Judged, batch_size: int | None) -> dict[str, float]:
+    """Reliance on twins that are made up of wider masks: if flips rise, the masks may be too small. Empty without."""
+    draw = found.draw
+    if "exchanged" not in draw.environments:
+        return {}
+    observed = draw.test("observed")
+    valued = bool((torch.cat([draw.train.shortcuts, observed.shortcuts]) >= 0).any())
+    wider = made_up(grown(observed, WIDER), draw.seed, valued)
+    other = replace(draw, environments={"observed": observed, **{name: wider[name] for name in CONTROLLED}})
+    again = evaluated([taken.network], other, taken.device, taken.dtype, names=CONTROLLED, batch_size=batch_size)
+    logits = {"observed": found.logits["observed"], **{name: again.logits[name] for name in CONTROLLED}}
+    measured = reliance_on_twins(Evaluated(other, logits, networks=[taken.network]))
+    return {name: float(value) for name, value in measured.items()}
 
 
 def _pictured(found: Evaluated, taken: Judged, twins: Twins | None) -> Pictured:

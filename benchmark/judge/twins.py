@@ -8,11 +8,15 @@ from typing import NamedTuple
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from ...datasets.base import Environment
+from ...datasets.base import Environment, ShortcutDataset
 from ..metrics.evaluated import Evaluated
 from ..metrics.reliance import redrawn
 
-PAIRS: tuple[tuple[Environment, Environment], ...] = (("aligned", "random"), ("observed", "exchanged"))
+PAIRS: tuple[tuple[Environment, Environment], ...] = (
+    ("aligned", "random"),
+    ("observed", "exchanged"),
+    ("observed", "removed"),
+)
 """Of a known rule, and of photos; the first pair that a dataset has."""
 
 
@@ -22,6 +26,13 @@ class Flip(NamedTuple):
     input: int
     before: int
     after: int
+
+
+def counted_twins(draw: ShortcutDataset, before: Environment, after: Environment) -> Bool[Tensor, "n"]:
+    """The inputs of a pair of environments that show another shortcut value, or whose twin alone shows one, or none."""
+    if after in ("removed", "added", "elsewhere"):
+        return draw.test(after).shown
+    return redrawn(draw.test(before), draw.test(after))
 
 
 @dataclass(frozen=True)
@@ -43,8 +54,8 @@ class Twins:
         """The first pair of environments that the dataset has."""
         for before, after in PAIRS:
             if {before, after} <= evaluated.predictions.keys():
-                counted = redrawn(evaluated.draw.test(before), evaluated.draw.test(after))
-                return cls(before, after, evaluated.predictions[before][0], evaluated.predictions[after][0], counted)
+                one, other = evaluated.predictions[before][0], evaluated.predictions[after][0]
+                return cls(before, after, one, other, counted_twins(evaluated.draw, before, after))
         return None
 
     @property

@@ -29,6 +29,9 @@ INPUTS = 3
 TOLERANCE = 1e-3
 """Of the largest logit, or of a parameter's largest gradient; rounding in float32 is a hundred times smaller."""
 
+ROUNDING = 1e-5
+"""Of the largest gradient of all parameters: a bias before a normalisation has a gradient of nothing but rounding."""
+
 
 _PASSED: set[tuple[NetworkRecipe, tuple[int, ...], int]] = set()
 
@@ -138,8 +141,11 @@ def _bound_as_changed(recipe: NetworkRecipe, module: Network, inputs: Tensor) ->
     if _differ(bound, changed):
         _refuse(recipe, "its logits do not follow from its parameters alone: a layer keeps a tensor that it made from "
                         "a parameter, or two parameters share memory. Make such tensors in `forward`")  # fmt: skip
+    rounding = ROUNDING * max(
+        (float(value.abs().max()) for value in plain if value is not None and value.numel()), default=0.0
+    )
     for name, expected in zip(trained, plain, strict=True):
-        if _differ(gradients[name], torch.zeros_like(gradients[name]) if expected is None else expected):
+        if _differ(gradients[name], torch.zeros_like(gradients[name]) if expected is None else expected, rounding):
             _refuse(recipe, f"the gradient of {name} is not that of a plain PyTorch loop: look for hooks, `.data`, "
                             "or parameters that share memory")  # fmt: skip
 
@@ -150,9 +156,9 @@ def _set(module: nn.Module, parameters: Parameters) -> None:
         value.copy_(parameters[name])
 
 
-def _differ(one: Tensor, other: Tensor) -> bool:
+def _differ(one: Tensor, other: Tensor, rounding: float = 0.0) -> bool:
     scale = float(other.detach().abs().max()) if other.numel() else 0.0
-    return not torch.allclose(one, other, rtol=0.0, atol=TOLERANCE * scale + 1e-8, equal_nan=True)
+    return not torch.allclose(one, other, rtol=0.0, atol=TOLERANCE * scale + rounding + 1e-8, equal_nan=True)
 
 
 def _drawing(module: nn.Module) -> str:

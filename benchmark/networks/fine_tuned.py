@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from ...datasets.base import ShortcutDataset
 from . import weights as files
 from .base import Network, NetworkRecipe
-from .batch_norm import BatchNorm, out_of_place, settle_batch_norm
+from .check import NotTrainable
+from .foreign_layers import BatchNorm, settle_batch_norm, twice_differentiable
 
 Layers = tuple[OrderedDict[str, nn.Module], nn.Module]
 """The layers of `features`, by name, and the head."""
@@ -90,12 +91,17 @@ class FineTuned(NetworkRecipe):
         return files.read(self.weights, self.weights_sha256), f"network {self.name}: {self.weights}"
 
     def layers(self, features: tuple[int, ...], classes: int) -> Layers:
+        try:
+            return self._layers(features, classes)
+        except NotTrainable:
+            raise
+        except ValueError as error:  # of every run, so that it is said once
+            raise NotTrainable(f"network {self.id}: {error}") from error
+
+    def _layers(self, features: tuple[int, ...], classes: int) -> Layers:
         whole = self.whole(features, classes)
         by_author = whole.state_dict(keep_vars=True)
-        try:
-            whole = out_of_place(settle_batch_norm(whole, self.batch_norm))
-        except ValueError as error:
-            raise ValueError(f"network {self.id}: {error}") from error
+        whole = twice_differentiable(settle_batch_norm(whole, self.batch_norm))
         layers, head = self.split(whole, features)
         if (given := self.state()) is not None:
             ours = Network(layers, head).state_dict(keep_vars=True)

@@ -70,7 +70,7 @@ class ModuleNetwork(FineTuned):
     def whole(self, features: tuple[int, ...], classes: int) -> nn.Module:
         module, _, function = self.build_by.partition(":")
         if _source_of(module, function) != self.source_sha256:
-            raise ValueError(f"network {self.id}: its file has changed since the suite was loaded: run it again")
+            raise ValueError("its file has changed since the suite was loaded: run the command again")
         return built(defined(_imported(module), function), features, classes)
 
     def split(self, whole: nn.Module, features: tuple[int, ...]) -> Layers:

@@ -16,8 +16,8 @@ from ...datasets.base import ShortcutDataset
 from ...datasets.registry import nearest
 from ...methods.network import PixelRange
 from .base import Network, networks, require_image
-from .batch_norm import without_draws
 from .fine_tuned import FineTuned, Layers
+from .foreign_layers import without_draws
 
 if TYPE_CHECKING:
     from torchvision.models import VisionTransformer, WeightsEnum
@@ -132,15 +132,15 @@ class TorchvisionModel(FineTuned):
     def whole(self, features: tuple[int, ...], classes: int) -> nn.Module:
         from torchvision.models import get_model
 
-        require_image(f"network {self.id}", features, smallest=16)
+        require_image(self.model, features, smallest=16)
         if features[0] not in (1, 3):
-            raise ValueError(f"network {self.id} needs images of 1 or 3 channels, got {features[0]}")
+            raise ValueError(f"it needs images of 1 or 3 channels, got {features[0]}")
         rows, columns = (self.size or side for side in features[1:])
         options: dict[str, Any] = {"num_classes": classes}
         if self.model.startswith("vit"):
             if rows != columns or rows % (patch := int(self.model.rpartition("_")[2])):
                 raise ValueError(
-                    f"network {self.id} needs square images whose side its patches of {patch} pixels divide, got "
+                    f"it needs square images whose side its patches of {patch} pixels divide, got "
                     f"{rows}x{columns}: give size, such as size = 224"
                 )
             options["image_size"] = rows
@@ -168,7 +168,7 @@ class TorchvisionModel(FineTuned):
         except OSError as error:
             file = named.url.rpartition("/")[2]
             raise ValueError(
-                f"network {self.id}: torchvision cannot fetch {named.url} ({error}): fetch it where there is a "
+                f"torchvision cannot fetch {named.url} ({error}): fetch it where there is a "
                 f'network, and give weights = "{file}", normalize = "imagenet"'
             ) from error
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ...datasets.files import sha256, stamp_of
+from .check import NotTrainable
 
 log = logging.getLogger(__name__)
 SHOWN = 3
@@ -19,7 +20,7 @@ SHOWN = 3
 _SAID: set[str] = set()
 
 
-class BadWeights(ValueError):
+class BadWeights(NotTrainable):
     """A file of weights that does not fit the network; the message names the file, the entries, and the way out."""
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from keyword import iskeyword
 from pathlib import Path
 from string import Template
 from typing import Literal
 
+LONGEST = 60
+"""Characters of a name."""
 Kind = Literal["mitigation", "dataset"]
 
 
@@ -20,8 +23,12 @@ def write(kind: Kind, name: str, folder: Path) -> Path:
     from ...datasets.recipe import datasets
     from ...methods.base import mitigations
 
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise ValueError(f"{name!r} cannot name a {kind}: use lower-case letters, digits and underscores")
+    if not re.fullmatch(rf"[a-z][a-z0-9_]{{0,{LONGEST - 1}}}", name, re.ASCII) or iskeyword(name):
+        shown = name if len(name) <= LONGEST else f"{name[:LONGEST]}…"
+        raise ValueError(
+            f"{shown!r} cannot name a {kind}: use up to {LONGEST} lower-case letters, digits and underscores, and no "
+            "word of Python's own"
+        )
     if name in (mitigations if kind == "mitigation" else datasets).names():
         raise ValueError(f"a {kind} is called {name!r} already: choose another name")
     path = folder / f"{name}.py"

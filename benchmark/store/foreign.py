@@ -47,6 +47,8 @@ def read_foreign(path: Path) -> pd.DataFrame:
     from pyarrow import ArrowException
     from pyarrow.parquet import ParquetFile
 
+    if path.is_dir():
+        raise BadRecords(f"{path} is a folder: name a file of `rrrbench records SUITE --format parquet --out FILE`")
     with path.open("rb"):
         pass  # a file that is not there is not a bad one
     try:

@@ -28,6 +28,9 @@ ANSWER_SECONDS = 5.0
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "20", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
 """MLflow waits for minutes by default; what is not delivered now is delivered by `rrrbench log`."""
 QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+"""MLflow prints less."""
+KEPT = {"MLFLOW_DISABLE_TELEMETRY": "true"}
+"""MLflow would write into the user's own folder, and tell its makers."""
 
 
 class Away(Exception):
@@ -36,7 +39,27 @@ class Away(Exception):
 
 def tracking_uri(home: Path) -> str:
     """`MLFLOW_TRACKING_URI`, else the sqlite file in the home."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{home.absolute() / 'mlflow.db'}"
+    named = os.environ.get("MLFLOW_TRACKING_URI")
+    return absolute(named) if named else f"{SQLITE}{home.absolute() / 'mlflow.db'}"
+
+
+def absolute(uri: str) -> str:
+    """The address with the whole path of a sqlite file, which MLflow needs."""
+    return f"{SQLITE}{sqlite_path(uri).absolute()}" if is_sqlite(uri) else uri
+
+
+def require_address(uri: str) -> str:
+    """Returns the address of a tracking server, if it is one by its form; whether MLflow knows its scheme, MLflow says.
+
+    Raises:
+        ValueError: nothing, or a path.
+    """
+    scheme, _, rest = uri.partition("://")
+    if uri == "databricks" or (scheme and rest.strip("/")):
+        return absolute(uri)
+    raise ValueError(
+        f"{shown(uri)!r} is no address of a tracking server: give http://HOST:PORT, sqlite:///FILE or postgresql://…"
+    )
 
 
 def is_shared() -> bool:
@@ -75,7 +98,7 @@ def _link(folder: Path) -> Path:
 
 def patient() -> None:
     """Sets how long MLflow waits and how much it prints, where the user has not."""
-    for name, value in (PATIENCE | QUIET).items():
+    for name, value in (PATIENCE | QUIET | KEPT).items():
         os.environ.setdefault(name, value)
     logging.getLogger("mlflow").setLevel(logging.ERROR)  # it reports every table and every repeated request
     logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
@@ -15,6 +16,9 @@ from .. import suites
 from .explanation import CounterfactualSweep
 from .sweep import MitigationSweep, Suite, Sweep, Units
 from .training import Training
+
+LONGEST_NAME = 200
+"""Characters of a name in a message."""
 
 
 class BadSuite(ValueError):
@@ -29,14 +33,22 @@ def load_suite(name_or_path: str) -> Suite:
         BadSuite: TOML that does not parse, unknown keys, wrong types, values outside their range.
     """
     path = suites.path_of(name_or_path)
-    if not path.is_file():
-        wanted = f"there is no suite {name_or_path!r}" + (" at that path" if path.suffix in name_or_path else "")
-        raise UnknownName(f"{wanted}; {nearest(name_or_path, suites.names())}")
+    if not _is_file(path):
+        name = name_or_path if len(name_or_path) <= LONGEST_NAME else f"{name_or_path[:LONGEST_NAME]}…"
+        wanted = f"there is no suite {name!r}" + (" at that path" if name_or_path.endswith(".toml") else "")
+        raise UnknownName(f"{wanted}: give the path of a TOML file, or a name; {nearest(name, suites.names())}")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of a number with thousands of digits
         raise BadSuite(f"{path}: not TOML: {error}") from error
     return parse_suite({"name": path.stem, **content}, str(path))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long for a file
+        return False
 
 
 def parse_suite(content: Mapping[str, Any], origin: str) -> Suite:

@@ -189,7 +189,7 @@ def parameters(entry: type[Named]) -> str:
     """A table of the entry's fields."""
     rows = [
         {
-            "parameter": f"`{name}`",
+            "parameter": f"`{field.alias or name}`",
             "type": inspect.formatannotation(field.annotation).replace("|", "or"),
             "bounds": ", ".join(
                 f"{sign} {getattr(bound, key):g}"

@@ -9,6 +9,10 @@ right, where ShortKit-ML counts all positives but the first as negatives. `pairs
 drawn with replacement from the batch, anew in every step, so that the term is a mean over inputs. a_n = 0 for an input
 without a positive or without a negative in the batch, else 1.
 
+Positives are pulled as strongly as negatives have a share in the softmax. Where the share vanishes, as at a low
+temperature once the labels are apart, c_n asks that all positives are equally near, not that they are near: the
+shortcut may come back.
+
 Deviations: the shortcut values are given, where the paper predicts them by a first ERM network; 4 pairs, where the
 paper has 16 to 64; the two terms are added, where the paper mixes them.
 """

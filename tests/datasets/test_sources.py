@@ -405,6 +405,29 @@ def test_no_array_is_inflated_where_a_header_says_enough(npz, monkeypatch, wrong
         load(npz(**arrays))
 
 
+@pytest.mark.parametrize(("memory", "largest"), [(10_000, "x_train"), (2_000, "x_train"), (0, "x_train")])
+def test_arrays_larger_than_the_memory_are_refused_before_they_are_inflated(npz, monkeypatch, memory, largest):
+    monkeypatch.setattr("rrrbench.datasets.npz.memory_bytes", lambda: memory)
+    monkeypatch.setattr(np.lib.format, "read_array", lambda *_, **__: pytest.fail("inflated an array"))
+    with pytest.raises(
+        ValueError, match=rf"own\.npz: the arrays take .* GB, of these {largest} .*: save fewer or smaller"
+    ):
+        load(npz())
+
+
+def test_a_small_file_that_would_inflate_to_terabytes_is_refused(tmp_path):
+    """A member's size is in the archive's directory, which anybody may write: 2 TB here, in some kilobytes."""
+    n = 2**31
+    content = {"x_train": (n, 32, 32), "y_train": (n,), "x_test": (n, 32, 32), "y_test": (n,)}
+    with zipfile.ZipFile(tmp_path / "own.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, shape in content.items():
+            archive.writestr(f"{name}.npy", header := announcing(shape, "|u1")[:-100])
+            info = archive.getinfo(f"{name}.npy")
+            info.file_size = len(header) + int(np.prod(shape, dtype=object))
+    with pytest.raises(ValueError, match=r"own\.npz: the arrays take 4.4e\+03 GB, of these x_train 2.2e\+03 GB"):
+        load(f"npz:{tmp_path / 'own.npz'}")
+
+
 @pytest.mark.parametrize("inputs", [2, 8, 9])
 def test_too_few_inputs_to_validate_on_are_refused(npz, inputs):
     few = {"x_train": noise(inputs, 12, 12), "y_train": np.arange(inputs) % 2, "y_test": np.arange(20) % 2}

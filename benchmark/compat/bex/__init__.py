@@ -10,6 +10,7 @@
 Written anew over rrrbench's own explainers and generator; no code of bex (`dvd42/Bex`, 0.1) is in here.
 """
 
+from . import explainers, loggers
 from .benchmark import Benchmark
 from .explainers import LCF, Dice, Dive, ExplainerBase, GrowingSpheres, InformedSearch, Stylex, Xgem
 from .loggers import BasicLogger, MlflowLogger
@@ -26,4 +27,6 @@ __all__ = [
     "MlflowLogger",
     "Stylex",
     "Xgem",
+    "explainers",
+    "loggers",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -14,18 +14,20 @@ import torch
 from torch import nn
 
 from ....datasets.glyphs import VALIDATION, draw_glyphs
-from ...counterfactuals.evaluation import Shown, evaluate
+from ...counterfactuals.evaluation import Shown, evaluate, seeded
 from ...counterfactuals.metrics import Verdicts, scores
 from ...counterfactuals.subject import Subject, subject, trained
 from ...networks import networks
 from ...suite.training import Training
+from . import arguments
 from .explainers import Answers, ExplainerBase, explainer_class
-from .loggers import BasicLogger, MlflowLogger, default_path
+from .loggers import BasicLogger, MlflowLogger
+from .names import NAMES, with_bex_names
 
 NETWORK = "lenet"
 TRAINING = Training(epochs=8, batch_size=100)
 """As in the suite `counterfactuals`."""
-MakeLogger = Callable[[Mapping[str, object], Path], BasicLogger]
+MakeLogger = Callable[[Mapping[str, object], str | Path | None], BasicLogger]
 
 
 class Benchmark:
@@ -37,15 +39,16 @@ class Benchmark:
         n_samples: how many inputs are explained.
         corr_level: how often a letter's font goes with its label in training: 0.95 or 0.5, or any other share.
         n_corr: how many fonts go with a label: 10 or 6, or any even number up to 22.
-        seed: of the data, the classifier, and the explainers' draws.
+        seed: of the data, the classifier, and the explainers' draws, by whichever of torch's, NumPy's and Python's
+            generators.
         logger: a class as `BasicLogger` is; None for none.
         data_path: folder in which trained classifiers are kept, to be found again; none is kept if not given.
         download: has no effect: nothing is downloaded.
         classifier: of your own, from (n, 1, 24, 24) to two logits; one is trained if not given.
-        device: where everything runs.
+        device: where everything runs; "" for CUDA where there is some, else the CPU.
 
     Raises:
-        ValueError: an argument out of its range.
+        ValueError: an argument out of its range, or of another type.
     """
 
     def __init__(
@@ -63,17 +66,18 @@ class Benchmark:
         classifier: nn.Module | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
-        for name, value in (("batch_size", batch_size), ("n_samples", n_samples)):
-            if value < 1:
-                raise ValueError(f"{name} is {value}, expected 1 or more")
-        self.batch_size = batch_size
-        self.n_samples = n_samples
-        self.corr_level = corr_level
-        self.n_corr = n_corr
-        self.seed = seed
+        self.batch_size = arguments.integer("batch_size", batch_size, 1)
+        self.n_samples = arguments.integer("n_samples", n_samples, 1)
+        self.corr_level = arguments.correlation(corr_level)
+        self.n_corr = arguments.breadth(n_corr)
+        self.seed = arguments.integer("seed", seed, 0)
+        if logger is not None and not callable(logger):
+            raise ValueError(f"logger is {logger!r}, expected a class as BasicLogger is, or None")
         self.logger = logger
-        self.device = torch.device(device)
+        self.device = arguments.device(device)
         self._folder = None if data_path is None else Path(data_path)
+        if classifier is not None:
+            arguments.check_classifier(classifier)
         self._given = classifier
         self._rows: list[dict[str, object]] = []
 
@@ -99,45 +103,58 @@ class Benchmark:
 
         Args:
             explainer: `dice`, `dive`, `gs`, `is`, `lcf`, `stylex`, `xgem`, `dummy`, or a class of your own.
-            output_path: the folder of a logger that writes to one.
-            device: where this and later runs are made; as before if not given.
+            output_path: the folder that the logger writes to; also `MlflowLogger`, the default, writes to a named one.
+            device: where this and later runs are made, "" for CUDA where there is some; as before if not given.
             parameters: the explainer's own.
 
         Returns:
-            Its metrics, over all explanations.
+            Its metrics, over all explanations, by our names; `summarize` has bex's, too.
 
         Raises:
             UnknownName: no explainer is called so.
-            ValueError: it returned something else than explanations.
+            ValueError: an explainer that is none, or that returned something else than explanations; no such device; a
+                file in the logger's way.
         """
-        if device is not None and torch.device(device) != self.device:
-            self.device = torch.device(device)
+        if device is not None and arguments.device(device) != self.device:
+            self.device = arguments.device(device)
             self.__dict__.pop("subject", None)
-        made = explainer_class(explainer)(**parameters)
+        with seeded(self.seed):
+            made = explainer_class(explainer)(**parameters)
         attributes = self.attributes(explainer, **parameters)
-        path = Path(output_path or default_path(attributes))
-        logger = None if self.logger is None else self.logger(attributes, path)
+        logger = None if self.logger is None else self.logger(attributes, output_path)
         subject = self.subject
 
         def watch(verdicts: Verdicts, shown: Shown) -> None:
             if logger is not None:
-                logger.accumulate(scores(verdicts), shown)
+                logger.accumulate(with_bex_names(scores(verdicts)), shown)
 
         verdicts = evaluate(Answers(made, self.seed), subject, self.batch_size, self.seed, watch)
         results = {**scores(verdicts), "accuracy": subject.accuracy, "blend": subject.glyphs.blend()}
-        self._rows.append({**attributes, **results})
+        named = with_bex_names(results)
+        first = {"explainer": attributes["explainer"], **{theirs: named[theirs] for theirs in NAMES}}
+        self._rows.append({**first, **attributes, **results})
         if logger is not None:
             logger.results = results
             logger.notes = {"digest": subject.glyphs.digest(), "inputs": str(len(subject.logits))}
             logger.log()
         return results
 
-    def runs(self, exp_list: Sequence[Mapping[str, object]], **parameters: object) -> list[dict[str, float]]:
-        """`run` for each: `[{"explainer": "dive", "lr": 0.1}, {"explainer": "dice"}]`; `parameters` go to all."""
-        return [self.run(**{**parameters, **entry}) for entry in exp_list]  # pyrefly: ignore
+    def runs(self, exp_list: Iterable[Mapping[str, object]], **parameters: object) -> list[dict[str, float]]:
+        """`run` for each: `[{"explainer": "dive", "lr": 0.1}, {"explainer": "dice"}]`; `parameters` go to all.
+
+        Raises:
+            ValueError: an entry that names no explainer.
+        """
+        entries = [exp_list] if isinstance(exp_list, str | Mapping) else list(exp_list)
+        for entry in entries:
+            if not isinstance(entry, Mapping) or "explainer" not in entry or isinstance(exp_list, Mapping):
+                raise ValueError(
+                    f'exp_list has {entry!r}, expected a list such as [{{"explainer": "dive", "lr": 0.1}}]'
+                )
+        return [self.run(**{**parameters, **entry}) for entry in entries]  # pyrefly: ignore
 
     def summarize(self) -> pd.DataFrame:
-        """One row for each run so far: configuration, then metrics; shares of nothing are NaN."""
+        """A row for each run so far: explainer, bex's columns, configuration, our metrics (NaN: a share of nothing)."""
         return pd.DataFrame(self._rows)
 
     def attributes(self, explainer: str | type[ExplainerBase], **parameters: object) -> dict[str, object]:

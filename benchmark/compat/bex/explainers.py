@@ -30,6 +30,7 @@ class ExplainerBase:
     """
 
     name: ClassVar[str] = ""
+    num_classes: int = 2
     num_explanations: int = 10
     _space: LatentSpace | None = None
     _rng: torch.Generator | None = None
@@ -141,8 +142,16 @@ def explainer_class(name: str | type[ExplainerBase]) -> type[ExplainerBase]:
 
     Raises:
         UnknownName: no explainer has this name; the message lists the nearest.
+        ValueError: neither a name nor a class with `explain_batch`.
     """
-    return ported(name.lower()) if isinstance(name, str) else name
+    if isinstance(name, str):
+        return ported(name.lower())
+    if isinstance(name, type) and issubclass(name, ExplainerBase):
+        return name
+    way_out = "give the class, and its arguments by name" if isinstance(name, ExplainerBase) else (
+        f"give a name ({', '.join(counterfactuals.names())}), or a subclass of ExplainerBase"
+    )  # fmt: skip
+    raise ValueError(f"explainer is {name!r}: {way_out}")
 
 
 Dice, Dive, GrowingSpheres, InformedSearch = ported("dice"), ported("dive"), ported("gs"), ported("is")
@@ -165,10 +174,11 @@ class Answers:
         """By which errors name it."""
         return type(self.explainer).__name__
 
-    def prepare(self, explained: Explained) -> Callable[..., Float[Tensor, "batch n z"]]:
+    def prepare(self, explained: Explained) -> Callable[..., Any]:
         """Binds the explainer to the latent space; its `explain_batch`."""
         return self.explainer.bind(explained.space, self.seed).explain_batch
 
-    def explain(self, question: Question) -> Float[Tensor, "batch n z"]:
+    def explain(self, question: Question) -> Any:
+        """Whatever `explain_batch` gives: the evaluation converts, or refuses."""
         batch = question.latents, question.logits, question.images
         return question.prepared(*batch, question.classifier, question.generator)

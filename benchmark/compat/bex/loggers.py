@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import time
 from collections import defaultdict
 from collections.abc import Mapping
@@ -21,9 +22,12 @@ from ...store.mirror import Mirror
 from ...store.records import RecordStore
 from ...store.server import away, tracking_uri
 from ...suite.protocol import PROTOCOL_VERSION
+from .names import with_bex_names
 
 RECIPE = 1
 """Of glyphs, classifier and metrics: part of every run key, so a change of it is another number."""
+LONGEST = 100
+"""Characters of an explainer's name in a folder's name."""
 TITLE = ("explainer", "corr_level", "n_corr", "seed")
 
 
@@ -38,23 +42,30 @@ class BasicLogger:
 
     Args:
         attributes: the run's configuration.
-        path: the folder; made when there is something to write.
+        path: the folder, which is made; None for a folder in the home of results, by explainer and run key.
         n_batches: how many batches are kept for the picture.
 
     Attributes:
-        metrics: by name, one value a batch.
-        results: by name, over all explanations together; when `log` is called.
+        metrics: by bex's name and by ours, a value for each batch.
+        results: by our name, over all explanations together; when `log` is called.
         notes: what else is known of the run by then: the data's digest, the number of inputs.
     """
 
-    def __init__(self, attributes: Mapping[str, object], path: str | Path, n_batches: int = 5) -> None:
+    def __init__(self, attributes: Mapping[str, object], path: str | Path | None, n_batches: int = 5) -> None:
         self.attributes = dict(attributes)
-        self.path = Path(path)
+        self.path = default_path(attributes) if path is None else Path(path)
         self.n_batches = n_batches
+        self._make_folder()
         self.metrics: dict[str, list[float]] = defaultdict(list)
         self.results: dict[str, float] = {}
         self.notes: dict[str, str] = {}
         self._shown: list[Shown] = []
+
+    def _make_folder(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise ValueError(f"output_path is {str(self.path)!r}, where a file is in the way: name a folder") from error
 
     def accumulate(self, data: Mapping[str, float], images: Shown) -> None:
         """Takes a batch's metrics and images."""
@@ -67,8 +78,8 @@ class BasicLogger:
         """Writes; called once, after the last batch."""
         import pandas as pd
 
-        self.path.mkdir(parents=True, exist_ok=True)
-        row = pd.DataFrame([{**self.attributes, **self.notes, **self.results}])
+        results = with_bex_names(self.results) if self.results else {}
+        row = pd.DataFrame([{**self.attributes, **self.notes, **results}])
         (self.path / "results.csv").write_text(csv(row))
         self.create_cf_figure().savefig(self.path / "counterfactuals.png", dpi=130)
 
@@ -83,11 +94,21 @@ class BasicLogger:
 
 
 class MlflowLogger(BasicLogger):
-    """An MLflow run in the experiment `bex`: configuration, metrics, and the picture."""
+    """An MLflow run in the experiment `bex`: configuration, metrics, and the picture; and a named folder."""
 
     experiment: ClassVar[str] = "bex"
 
+    def __init__(self, attributes: Mapping[str, object], path: str | Path | None, n_batches: int = 5) -> None:
+        self._named = path is not None
+        super().__init__(attributes, path, n_batches)
+
+    def _make_folder(self) -> None:
+        if self._named:
+            super()._make_folder()
+
     def log(self) -> None:
+        if self._named:
+            super().log()
         from mlflow.entities import Metric, Param
 
         folder, now = home(), int(time.time() * 1000)
@@ -104,5 +125,6 @@ class MlflowLogger(BasicLogger):
 
 
 def default_path(attributes: Mapping[str, object]) -> Path:
-    """Below the working directory, by explainer and run key."""
-    return home() / "counterfactuals" / f"{attributes['explainer']}-{run_key(attributes)[:8]}"
+    """A folder in the home of results, by explainer and run key; a parameter's slashes and dots lead nowhere else."""
+    name = re.sub(r"[^\w=,\[\]-]", "_", str(attributes["explainer"]))[:LONGEST]
+    return home() / "counterfactuals" / f"{name}-{run_key(attributes)[:8]}"

@@ -10,12 +10,14 @@ from .contrastive_debiasing import ContrastiveDebiasing
 from .explanation_regularization import ExplanationRegularization
 from .images import BackgroundRandomizer, ShortcutMasker
 from .last_layer_retraining import LastLayerRetraining
+from .probe import GroupStays
 
 __all__ = [
     "AdversarialDebiasing",
     "BackgroundRandomizer",
     "ContrastiveDebiasing",
     "ExplanationRegularization",
+    "GroupStays",
     "LastLayerRetraining",
     "ShortcutMasker",
 ]

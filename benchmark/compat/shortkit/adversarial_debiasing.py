@@ -10,8 +10,6 @@ the best features are constant ones.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -21,14 +19,19 @@ from torch import Tensor, nn
 
 from ....datasets.base import Batch
 from ....methods.base import cross_entropy
-from ....methods.mitigations.adversarial_debiasing import adversary_error, refitted_accuracy
+from ....methods.mitigations.adversarial_debiasing import adversary_error
 from ....methods.network import Net
-from .embeddings import Encoder, as_embeddings, batch_of, encoded, train
-from .settings import SETTINGS, Count, Dropout, Positive, Seed, Weight, seeded
+from .arrays import as_embeddings, encoded
+from .embeddings import Encoder, Encoding, batch_of, train
+from .probe import accuracy_of_probe, check_groups
+from .settings import SETTINGS, Count, Device, Dropout, Positive, Seed, Weight, check_settings, seeded
+
+ADVICE = "Raise adversary_weight or n_epochs, or lower hidden_dim"
+WITH_TASKS = "; without task_labels, more of the group goes"
 
 
 @dataclass(config=SETTINGS)
-class AdversarialDebiasing:
+class AdversarialDebiasing(Encoding):
     """Learns features of embeddings that hide the protected label.
 
     Args:
@@ -36,12 +39,11 @@ class AdversarialDebiasing:
         device: None for the CPU, where the embeddings are.
 
     Attributes:
-        adversary_accuracy_: after `fit`, the accuracy of a logistic regression from features to protected labels,
-            fitted anew on one half of the embeddings and scored on the other; all groups weigh the same. Chance is
-            1 / the number of protected labels: near it, they are hidden from linear adversaries.
+        adversary_accuracy_: after `fit`, the accuracy of a new adversary, a logistic regression from features to
+            protected labels: see `probe.Probe`. Near chance, they are hidden from linear adversaries.
 
     Raises:
-        ValueError: an argument out of its range.
+        ValueError: an argument out of its range, or of another type.
     """
 
     hidden_dim: Count | None = None
@@ -50,26 +52,28 @@ class AdversarialDebiasing:
     batch_size: Count = 64
     lr: Positive = 1e-3
     dropout: Dropout = 0.1
-    device: str | torch.device | None = None
+    device: Device = None
     random_state: Seed = None
 
     def fit(
-        self,
-        embeddings: Float[np.ndarray, "n width"],
-        protected_labels: ArrayLike,
-        task_labels: ArrayLike | None = None,
+        self, embeddings: ArrayLike, protected_labels: ArrayLike, task_labels: ArrayLike | None = None
     ) -> AdversarialDebiasing:
-        """Trains the encoder.
+        """Trains the encoder. Warns (`GroupStays`) if the protected label can still be read from the features.
 
         Raises:
-            ValueError: lengths that differ, or one protected label only.
+            ValueError: embeddings or labels that are none; lengths that differ; one protected label only.
+            RuntimeError: the training diverges.
         """
-        replace(self)  # validates settings that were changed since the construction
+        check_settings(self)
         array = as_embeddings(embeddings)
-        values, shortcuts = encoded(protected_labels, array)
-        tasks, labels = encoded(np.zeros(len(array)) if task_labels is None else task_labels, array)
+        values, shortcuts = encoded("protected_labels", protected_labels, len(array))
+        no_tasks = np.zeros(len(array), np.int64)
+        tasks, labels = encoded("task_labels", no_tasks if task_labels is None else task_labels, len(array))
         if len(values) < 2:
-            raise ValueError(f"protected_labels are all {values[0]}: there is nothing to hide")
+            raise ValueError(
+                f"protected_labels are all {values.tolist()[0]!r}: there is nothing to hide, give 2 groups"
+            )
+        check_groups("protected_labels", shortcuts)
         device = torch.device(self.device or "cpu")
 
         def loss(net: Net, batch: Batch) -> Float[Tensor, ""]:
@@ -86,20 +90,13 @@ class AdversarialDebiasing:
             more = {f"adversary.{name}": value for name, value in adversary.named_parameters()}
             inputs = batch_of(encoder.standardised(array), labels, shortcuts)
             train(encoder, more, inputs, loss, generator, epochs=self.n_epochs, batch_size=self.batch_size, lr=self.lr)
-            order = torch.randperm(len(array), generator=generator).numpy()
         self._encoder = encoder
-        hidden = self.transform(array[order]).astype(np.float64)
-        self.adversary_accuracy_ = refitted_accuracy(
-            hidden, torch.from_numpy(labels[order]), torch.from_numpy(shortcuts[order])
-        )
+        advice = ADVICE if task_labels is None else ADVICE + WITH_TASKS
+        self.adversary_accuracy_ = accuracy_of_probe(self, array, labels, shortcuts, advice)
         return self
 
-    def transform(self, embeddings: Float[np.ndarray, "n width"]) -> Float[np.ndarray, "n hidden"]:
-        """The features.
-
-        Raises:
-            RuntimeError: before `fit`.
-        """
-        if not hasattr(self, "_encoder"):
-            raise RuntimeError("not fitted: call fit first")
-        return self._encoder.transform(embeddings)
+    def fit_transform(
+        self, embeddings: ArrayLike, protected_labels: ArrayLike, task_labels: ArrayLike | None = None
+    ) -> Float[np.ndarray, "n hidden"]:
+        """`fit`, then `transform` of the same embeddings."""
+        return self.fit(embeddings, protected_labels, task_labels).transform(embeddings)

@@ -1,4 +1,4 @@
-"""What the methods on embeddings share: checks, standardisation, and an encoder with its training."""
+"""What M04 and M07 share: standardisation, and an encoder with its training."""
 
 from __future__ import annotations
 
@@ -6,39 +6,14 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from ....datasets.base import Batch
 from ....methods.network import Net
-
-
-def as_embeddings(embeddings: ArrayLike) -> Float[np.ndarray, "n width"]:
-    """The embeddings, if they are some.
-
-    Raises:
-        ValueError: another number of axes, none, integers, or values that are not finite.
-    """
-    array = np.asarray(embeddings)
-    if array.ndim != 2 or not array.size or array.dtype.kind != "f" or not np.isfinite(array).all():
-        raise ValueError(f"embeddings are {array.dtype} of shape {array.shape}, expected finite floats of (n, width)")
-    return array
-
-
-def encoded(
-    labels: ArrayLike, embeddings: Float[np.ndarray, "n width"]
-) -> tuple[Shaped[np.ndarray, "values"], Int[np.ndarray, "n"]]:
-    """The distinct labels, sorted, and the index of each one; names are as good as numbers.
-
-    Raises:
-        ValueError: not one for each embedding.
-    """
-    array = np.asarray(labels)
-    if array.shape != (len(embeddings),):
-        raise ValueError(f"labels of shape {array.shape} for {len(embeddings)} embeddings: give one each")
-    return np.unique(array, return_inverse=True)
+from .arrays import as_embeddings
 
 
 class Encoder(nn.Module):
@@ -47,6 +22,9 @@ class Encoder(nn.Module):
     Args:
         embeddings: whose means and deviations standardise all others.
         hidden: None for 64, or the embeddings' width if that is less.
+
+    Raises:
+        ValueError: embeddings too large to be standardised.
     """
 
     mean: Tensor
@@ -59,6 +37,11 @@ class Encoder(nn.Module):
         given = torch.tensor(embeddings)
         width, dtype = given.shape[1], given.dtype
         deviation = given.std(0, correction=0)
+        if not (given.mean(0).isfinite() & deviation.isfinite()).all():
+            largest = given.abs().max().item()
+            raise ValueError(
+                f"embeddings reach {largest:g}, too much for {dtype}'s variance: divide them by {largest:g}"
+            )
         self.register_buffer("mean", given.mean(0))
         self.register_buffer("deviation", torch.where(deviation > 0, deviation, 1))
         linear = nn.Linear(width, hidden or min(64, width), dtype=dtype)
@@ -69,16 +52,49 @@ class Encoder(nn.Module):
         return (torch.tensor(embeddings).to(self.mean) - self.mean) / self.deviation
 
     @torch.no_grad()
-    def transform(self, embeddings: Float[np.ndarray, "n width"]) -> Float[np.ndarray, "n hidden"]:
+    def transform(self, embeddings: ArrayLike) -> Float[np.ndarray, "n hidden"]:
         """What the head sees, without dropout.
 
         Raises:
-            ValueError: embeddings of another width.
+            ValueError: no finite embeddings, or of another width.
         """
         array = as_embeddings(embeddings)
-        if array.shape[1] != len(self.mean):
-            raise ValueError(f"embeddings of width {array.shape[1]}, fitted on width {len(self.mean)}")
+        check_width(array, len(self.mean))
         return self.eval().features(self.standardised(array)).cpu().numpy().astype(array.dtype)
+
+
+class Encoding:
+    """A method that turns embeddings into features once it is fitted."""
+
+    _encoder: Encoder | None = None
+
+    @property
+    def _fitted(self) -> bool:
+        return self._encoder is not None
+
+    def transform(self, embeddings: ArrayLike) -> Float[np.ndarray, "n hidden"]:
+        """The features.
+
+        Raises:
+            NotFittedError: before `fit`; a ValueError.
+            ValueError: no finite embeddings, or of another width than `fit` had.
+        """
+        if self._encoder is None:
+            raise not_fitted(self)
+        return self._encoder.transform(embeddings)
+
+
+def not_fitted(method: object) -> ValueError:
+    """scikit-learn's NotFittedError, which is a ValueError."""
+    from sklearn.exceptions import NotFittedError  # here, because the import takes seconds
+
+    return NotFittedError(f"{type(method).__name__} has not been fitted: call fit first")
+
+
+def check_width(embeddings: Float[np.ndarray, "n width"], fitted: int) -> None:
+    """Raises ValueError if the embeddings are not as wide as those that a method was fitted on."""
+    if embeddings.shape[1] != fitted:
+        raise ValueError(f"embed_dim is {embeddings.shape[1]}, fitted on embed_dim {fitted}: give the same embeddings")
 
 
 def train(
@@ -97,6 +113,9 @@ def train(
     Args:
         inputs: standardised embeddings in the place of images.
         loss: a mean over the batch.
+
+    Raises:
+        RuntimeError: the weights are not finite afterwards.
     """
     net = Net(encoder.train(), {**dict(encoder.named_parameters()), **more})
     parameters, n = list(net.parameters.values()), len(inputs.labels)
@@ -107,6 +126,8 @@ def train(
             optimizer.zero_grad()
             loss(net, batch).backward()
             optimizer.step()
+    if not all(parameter.isfinite().all() for parameter in parameters):
+        raise RuntimeError(f"the encoder's weights are not finite after {epochs} epochs: lower lr ({lr:g})")
 
 
 def batch_of(

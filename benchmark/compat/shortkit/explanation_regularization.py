@@ -4,21 +4,24 @@ r"""ShortKit-ML's M05: a trained model's RRR fine-tuning (Ross, Hughes, Doshi-Ve
 
 The mean is over a batch, so that lambda_rrr does not depend on its size; ShortKit-ML has a sum. target is
 sum_k log p_k, as in the paper; ShortKit-ML's log p_y (`target="log_prob_true"`) has a factor (1 - p_y), so that it asks
-nothing of a confident model. Images are in [0, 1]; `methods.from_published` converts other units.
+nothing of a confident model. A soft mask's A_nd is the square root of its value, so that the value weighs the squared
+gradient, as in ShortKit-ML. Images are in [0, 1]; `methods.from_published` converts other units.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import KW_ONLY, replace
+from dataclasses import KW_ONLY
 from math import prod
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped
 from numpy.typing import ArrayLike
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -29,7 +32,8 @@ from ....datasets.base import as_mask
 from ....methods.base import cross_entropy
 from ....methods.own_loop import check_labels, check_statistics, rrr_penalty
 from ....methods.targets import TargetName
-from .settings import SETTINGS, Count, Positive, Seed, Weight, seeded
+from .arrays import NUMBERS, as_array
+from .settings import SETTINGS, Count, Device, Position, Positive, Seed, Weight, check_settings, seeded
 
 
 class Epoch(TypedDict):
@@ -67,15 +71,17 @@ class ExplanationRegularization:
     lr: Positive = 1e-4
     n_epochs: Count = 10
     batch_size: Count = 8
-    head: str | int = "logits"
-    device: str | torch.device | None = None
+    head: Position = "logits"
+    device: Device = None
     random_state: Seed = None
     _: KW_ONLY
     target: TargetName = "log_prob_sum"
-    reference_size: tuple[Count, Count] | None = None
+    reference_size: Annotated[tuple[Count, Count], Field(strict=False)] | None = None
     classes: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
+        if twice := [name for name, count in Counter(self.classes or ()).items() if count > 1]:
+            raise ValueError(f"classes hold {twice[0]!r} twice: give each output a name of its own")
         self._history: list[Epoch] = []
 
     def fit(
@@ -92,28 +98,20 @@ class ExplanationRegularization:
         Args:
             images: in [0, 1]; the model's dtype is theirs.
             labels: indices of the model's outputs, or names of `classes`.
-            shortcut_masks: 1 where the shortcut is, else 0: (H, W) or (1, H, W) for all images, (N, H, W), or
-                (N, 1 or C, H, W). Of another size than the images they are resized, by nearest neighbour.
+            shortcut_masks: 1 where the shortcut is, else 0, or a weight in between: (H, W) or (1, H, W) for all images,
+                (N, H, W), or (N, 1 or C, H, W). Of another size than the images they are resized, by nearest neighbour.
 
         Raises:
-            ValueError: lengths, shapes, or values that do not fit; no images; a model that gives no two logits or has
-                nothing to train.
+            ValueError: lengths, shapes, or values that do not fit; no images; a model that takes no such images, gives
+                no two logits, has a weight that is not finite, or nothing to train.
             RuntimeError: the loss is not finite, or the model has no input gradient.
         """
-        replace(self)  # validates settings that were changed since the construction
-        images = torch.as_tensor(images).detach()
-        if images.dim() != 4 or not len(images) or not images.is_floating_point():
-            raise ValueError(
-                f"images are {images.dtype} of shape {tuple(images.shape)}, expected at least one, as floats of "
-                "(n, channels, rows, columns), e.g. images.float() / 255"
-            )
-        finite = torch.isfinite(images).flatten(1).all(1)
-        if not bool(finite.all()):
-            raise ValueError(f"image {int((~finite).nonzero()[0])} is not finite: leave it out, or repair it")
-        check_statistics(model)
+        check_settings(self)
+        images = as_images(images)
+        check_model(model)
         indices, masks = label_indices(labels, self.classes), masks_for(shortcut_masks, images.shape)
         if len(indices) != len(images):
-            raise ValueError(f"{len(indices)} labels for {len(images)} images: give one each")
+            raise ValueError(f"labels length {len(indices)} is not that of {len(images)} images: give one each")
         trained = next((parameter for parameter in model.parameters() if parameter.requires_grad), None)
         if trained is None:
             raise ValueError("no parameter of the model requires gradients: there is nothing to train")
@@ -121,7 +119,7 @@ class ExplanationRegularization:
         with _as_it_was(model), seeded(self.random_state, device) as generator:
             net = LogitsOf(model if self.device is None else model.to(device), self.head)
             inputs = images.to(device, trained.dtype)
-            _check_logits(net, inputs[:1], indices)
+            _check_logits(net, inputs[:1], indices, self.classes)
             _to_training_mode(net)
             self._history = self._train(net, inputs, indices.to(device), masks, generator)
         return self
@@ -129,7 +127,8 @@ class ExplanationRegularization:
     def _train(
         self, net: nn.Module, images: Tensor, labels: Tensor, masks: Tensor, generator: torch.Generator
     ) -> list[Epoch]:
-        annotated = np.broadcast_to(masks.flatten(1).any(1).cpu().numpy(), len(images))  # so that no step asks a GPU
+        annotated = np.broadcast_to((masks > 0).flatten(1).any(1).cpu().numpy(), len(images))  # no step asks a GPU
+        masks = masks if masks.dtype == torch.bool else masks.to(images.dtype).sqrt()
         masks = masks.to(images.device).expand(len(images), -1, -1, -1)
         scale = 1.0 if self.reference_size is None else prod(images.shape[2:]) / prod(self.reference_size)
         parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
@@ -190,16 +189,52 @@ class LogitsOf(nn.Module):
         raise ValueError(f"the model gives a {type(output).__name__} with {outputs}, not head={self.head!r}")
 
 
+def as_images(images: Float[Tensor, "n channels rows columns"]) -> Float[Tensor, "n channels rows columns"]:
+    """The images, without what they were computed from.
+
+    Raises:
+        ValueError: no tensor or array of numbers, another number of axes, integers, no images, or NaN or infinity.
+    """
+    tensor = images.detach() if isinstance(images, Tensor) else None
+    if tensor is None:
+        array = as_array("images", images)
+        if array.dtype.kind not in NUMBERS:
+            raise ValueError(f"images are {array.dtype} of shape {array.shape}: give a tensor of floats")
+        tensor = torch.from_numpy(array.copy())
+    if tensor.dim() != 4 or not tensor.numel() or not tensor.is_floating_point():
+        raise ValueError(
+            f"images are {tensor.dtype} of shape {tuple(tensor.shape)}, expected at least one, as floats of "
+            "(n, channels, rows, columns), e.g. images.float() / 255"
+        )
+    finite = torch.isfinite(tensor).flatten(1).all(1)
+    if not bool(finite.all()):
+        raise ValueError(f"image {int((~finite).nonzero()[0])} is not finite: leave it out, or repair it")
+    return tensor
+
+
+def check_model(model: nn.Module) -> None:
+    """Raises ValueError if the model is no module, couples inputs, or has a weight that is not finite."""
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model is {model!r}, expected a torch.nn.Module that maps images to logits: wrap it in one")
+    check_statistics(model)
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_inference():
+            raise ValueError(f"the model's {name} was made under torch.inference_mode: make the model outside of it")
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"the model's {name} is not finite before the first step: load other weights")
+
+
 def label_indices(labels: ArrayLike, classes: Sequence[str] | None) -> Int[Tensor, "n"]:
     """The labels as indices of a model's outputs.
 
     Raises:
-        ValueError: names that `classes` has not, numbers with a fraction, or more than one axis.
+        ValueError: names that `classes` has not, numbers with a fraction, more than one axis, or other types.
     """
-    given = labels.cpu().numpy() if isinstance(labels, Tensor) else np.array(labels)
-    given = np.array(given.tolist()) if given.dtype == object else given
+    given = as_array("labels", labels)
+    if given.ndim == 1 and given.dtype == object:
+        given = as_array("labels", given.tolist())
     if given.ndim != 1:
-        raise ValueError(f"labels have shape {given.shape}, expected (n,)")
+        raise ValueError(f"labels have shape {given.shape}, expected (n,): of one-hot labels, give .argmax(1)")
     if given.dtype.kind == "U":
         index = {name: position for position, name in enumerate(classes or ())}
         if unknown := set(given.tolist()) - index.keys():
@@ -208,41 +243,54 @@ def label_indices(labels: ArrayLike, classes: Sequence[str] | None) -> Int[Tenso
                 "names of the model's outputs in their order"
             )
         return torch.tensor([index[name] for name in given.tolist()])
+    if given.dtype.kind not in NUMBERS:
+        raise ValueError(
+            f"labels are {given.dtype}, such as {given[0]!r}: give indices of the model's outputs, or names"
+        )
     wrong = given[~(np.isfinite(given) & (np.trunc(given) == given))]
     if len(wrong):
         raise ValueError(f"labels hold {wrong[0]}, expected indices of the model's outputs: 0, 1, ...")
     return torch.from_numpy(given.astype(np.int64))
 
 
-def masks_for(masks: ArrayLike, shape: torch.Size) -> Bool[Tensor, "masks channels_or_1 rows columns"]:
-    """Masks of the size of images of this shape; one for all stays one.
+def masks_for(masks: ArrayLike, shape: torch.Size) -> Shaped[Tensor, "masks channels_or_1 rows columns"]:
+    """Masks of the size of images of this shape: bool, or the weights of soft masks; a mask for all stays one.
 
     Raises:
-        ValueError: values other than 0 and 1, another number of masks or channels, or a mask that resizing loses.
+        ValueError: values outside [0, 1], another number of masks or channels, or a mask that resizing loses.
     """
-    given: Shaped[Tensor, "*shape"] = masks if isinstance(masks, Tensor) else torch.from_numpy(np.array(masks))
+    array = as_array("shortcut_masks", masks)
+    if array.dtype.kind not in NUMBERS:
+        raise ValueError(f"shortcut_masks are {array.dtype} of shape {array.shape}: give numbers in [0, 1], or bools")
+    given = torch.from_numpy(array.copy())
     match given.dim():
         case 2:
             given = given[None, None]
         case 3:
             given = given[:, None]
     n, channels, *size = shape
-    if given.dim() != 4 or len(given) not in (1, n) or given.shape[1] not in (1, channels):
+    if given.dim() != 4 or not given.numel() or len(given) not in (1, n) or given.shape[1] not in (1, channels):
         raise ValueError(
-            f"shortcut_masks have shape {tuple(masks.shape if isinstance(masks, Tensor) else np.shape(masks))}, "
-            f"images {tuple(shape)}: give (H, W) or (1, H, W) for all, or ({n}, H, W), ({n}, 1 or {channels}, H, W)"
+            f"shortcut_masks have shape {array.shape}, images {tuple(shape)}: give (H, W) or (1, H, W) for all, or "
+            f"({n}, H, W), ({n}, 1 or {channels}, H, W); a shortcut_masks batch size of {n}"
         )
-    binary = as_mask(given, given.shape)
-    if list(binary.shape[2:]) == size:
-        return binary
-    resized = F.interpolate(binary.float(), size=size, mode="nearest-exact") > 0
-    lost = binary.flatten(1).any(1) & ~resized.flatten(1).any(1)
+    weights = given if is_soft(given) else as_mask(given, given.shape)
+    if list(weights.shape[2:]) == size:
+        return weights
+    resized = F.interpolate(weights.double(), size=size, mode="nearest-exact").to(weights.dtype)
+    lost = (weights > 0).flatten(1).any(1) & ~(resized > 0).flatten(1).any(1)
     if lost.any():
         raise ValueError(
-            f"mask {int(lost.nonzero()[0])} is empty after it was resized from {tuple(binary.shape[2:])} to "
+            f"mask {int(lost.nonzero()[0])} is empty after it was resized from {tuple(weights.shape[2:])} to "
             f"{tuple(size)}: give masks of the images' size"
         )
     return resized
+
+
+def is_soft(masks: Shaped[Tensor, "*shape"]) -> bool:
+    """Whether the masks are weights: fractions in [0, 1]."""
+    inside = masks.is_floating_point() and bool(((masks >= 0) & (masks <= 1)).all())
+    return inside and bool(((masks > 0) & (masks < 1)).any())
 
 
 @contextmanager
@@ -270,12 +318,18 @@ def _to_training_mode(model: nn.Module) -> None:
             module.eval()
 
 
-def _check_logits(net: nn.Module, image: Tensor, labels: Tensor) -> None:
-    with torch.no_grad():
-        logits = net.eval()(image)
-    if logits.dim() != 2 or logits.shape[1] < 2:
+def _check_logits(net: nn.Module, image: Tensor, labels: Tensor, classes: Sequence[str] | None) -> None:
+    try:
+        with torch.no_grad():
+            logits = net.eval()(image)
+    except (RuntimeError, IndexError) as error:
+        raise ValueError(f"the model does not take images of shape {tuple(image.shape)}: {error}") from error
+    if not isinstance(logits, Tensor) or logits.dim() != 2 or logits.shape[1] < 2:
+        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise ValueError(
-            f"the model's logits for one image have shape {tuple(logits.shape)}, expected (1, 2 or more classes): make "
-            "(0, z) of a single logit z, torch.cat((torch.zeros_like(z), z), 1)"
+            f"the model's logits for one image have shape {found}, expected (1, 2 or more classes): make (0, z) of a "
+            "single logit z, torch.cat((torch.zeros_like(z), z), 1)"
         )
+    if classes is not None and len(classes) != logits.shape[1]:
+        raise ValueError(f"classes has {len(classes)} names, the model {logits.shape[1]} outputs: name each output")
     check_labels(labels, logits)

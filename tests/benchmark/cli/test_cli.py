@@ -19,6 +19,7 @@ from rrrbench.benchmark.store.frames import IDENTITY
 from rrrbench.benchmark.store.mirror import Mirror
 from rrrbench.benchmark.store.records import RecordStore
 from rrrbench.benchmark.store.server import sqlite_path
+from rrrbench.datasets import own_code
 from typer.testing import CliRunner
 
 SUITE = """
@@ -159,6 +160,47 @@ def test_a_replaced_file_is_an_error_and_not_the_table_of_the_older_file(invoke,
     assert "3 of 3 runs recorded" in third.stdout
     (tmp_path / "mine.npz").unlink()
     assert recall.table("own.toml", tmp_path / "results/local", uri, "knee") is None
+
+
+OWN = """
+from torch import nn
+def build(features, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(features[1] * features[2], 4), nn.ReLU(), nn.Linear(4, classes))
+"""
+
+
+def test_code_comes_from_the_command_line_alone_and_the_last_table_is_of_that_code(invoke, tmp_path, uri):
+    suite = SUITE.replace('{ name = "mlp", hidden = [8] }', '{ name = "module", build = "my_cli_net:build" }')
+    (tmp_path / "own.toml").write_text(suite.replace("[0, 1]", "[0]"))
+    (tmp_path / "my_cli_net.py").write_text(OWN)
+    path = Path("my_cli_net.py")
+    with own_code.temporary():
+        refused = invoke("run", "own.toml", "--device", "cpu")
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert "add --with my_cli_net.py to the command" in refused.stderr
+        first = invoke("run", "own.toml", "--device", "cpu", "--with", "my_cli_net.py")
+        assert "3 of 3 runs recorded" in first.stdout
+        assert "earlier" not in first.stderr
+        home = tmp_path / "results/local"
+        assert recall.table("own.toml", home, uri, "knee", [path])
+        assert recall.table("own.toml", home, uri, "knee") is None
+        assert "my_cli_net:build@" in invoke("records", "own.toml", "--with", "my_cli_net.py").stdout
+        assert "erm" in invoke("leaderboard", "own.toml", "--with", "my_cli_net.py").stdout
+        path.write_text(OWN + "# changed")
+        assert recall.table("own.toml", home, uri, "knee", [path]) is None
+        second = invoke("run", "own.toml", "--device", "cpu", "--with", "my_cli_net.py")
+        assert "3 of 3 runs recorded" in second.stdout
+        assert "3 finished runs are of an earlier content of the weights' file or of --with" in second.stderr
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (("nowhere.py",), "there is no file nowhere.py"),
+    (("own.toml",), "own.toml is not a Python file"),
+])  # fmt: skip
+def test_a_file_of_the_users_that_cannot_be_loaded_is_one_message(invoke, words, message):
+    result = invoke("run", "own.toml", "--with", *words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
 
 
 READS = """

@@ -1,7 +1,11 @@
 """The evaluation of an explainer, on a classifier that needs no training."""
 
-import math
+# ruff: noqa: NPY002 (explainers of strangers draw from NumPy's global generator)
 
+import math
+import random
+
+import numpy as np
 import pytest
 import torch
 from letters import Ink, bold_glyphs
@@ -49,6 +53,74 @@ def test_explanations_of_a_wrong_shape_or_not_finite_are_refused(bold):
         evaluate(Flat(), bold)
     with pytest.raises(ValueError, match="nan gave explanations that are not finite"):
         evaluate(Nan(), bold)
+
+
+@pytest.mark.parametrize(
+    "convert", [lambda z: z.double(), lambda z: z.numpy(), lambda z: z.double().numpy(), lambda z: z.half()]
+)
+def test_explanations_in_another_type_are_converted(bold, convert):
+    class Other(CounterfactualExplainer):
+        name = "other"
+
+        def explain(self, question):
+            return convert(question.latents[:, None] + 0.5)
+
+    class Plain(CounterfactualExplainer):
+        name = "plain"
+
+        def explain(self, question):
+            return question.latents[:, None] + 0.5
+
+    for found, expected in zip(evaluate(Other(), bold), evaluate(Plain(), bold), strict=True):
+        assert (found == expected).double().mean() > 0.95  # half precision rounds
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (lambda z: None, "vague gave a NoneType, expected a tensor of latents"),
+        (lambda z: [z], "vague gave a list"),
+        (lambda z: z[:, None] > 0, "vague gave a Tensor of torch.bool"),
+        (lambda z: z[:, None] + 1j, "vague gave a Tensor of torch.complex64"),
+        (lambda z: z[:, None].numpy().astype(object), "vague gave a ndarray of object"),
+        (lambda z: z[:, None].numpy().astype(str), "vague gave a ndarray of <U"),
+        (lambda z: z[:, None][:, :0], "vague gave no explanation of an input"),
+        (lambda z: z[:-1, None], r"shape \(11, 1, 11\), expected \(12, n, 11\)"),
+        (lambda z: z[:, None, :5], r"shape \(12, 1, 5\)"),
+    ],
+)
+@pytest.mark.usefixtures("shapes_unchecked")
+def test_answers_that_are_no_explanations_are_refused_by_the_explainer_s_name(bold, given, message):
+    class Vague(CounterfactualExplainer):
+        name = "vague"
+
+        def explain(self, question):
+            return given(question.latents)
+
+    with pytest.raises(ValueError, match=message):
+        evaluate(Vague(), bold)
+
+
+def test_draws_of_every_global_generator_come_from_the_seed_and_go_on_as_before(bold):
+    class Mixed(CounterfactualExplainer):
+        name = "mixed"
+
+        def explain(self, question):
+            moved = np.random.normal(size=question.latents.shape) + random.random()
+            return question.latents[:, None] + torch.randn(1) + torch.from_numpy(moved)[:, None]
+
+    np.random.seed(7)
+    before = np.random.get_state()[1].copy(), random.getstate(), torch.get_rng_state()
+    first, again, other = (
+        evaluate(Mixed(), bold, seed=1),
+        evaluate(Mixed(), bold, seed=1),
+        evaluate(Mixed(), bold, seed=2),
+    )
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+    assert (np.random.get_state()[1] == before[0]).all()
+    assert random.getstate() == before[1]
+    assert torch.equal(torch.get_rng_state(), before[2])
 
 
 def test_an_explainer_may_write_into_what_it_is_given(bold):

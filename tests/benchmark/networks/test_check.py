@@ -162,3 +162,9 @@ def test_every_network_of_ours_passes():
     assert "resnet18" in names
     for name in names:
         check(networks.resolve(name), small_dataset() if name.endswith("mlp") else make("decoy", 0, base="digits"))
+
+
+def test_a_bias_that_a_normalisation_takes_away_is_no_reason_to_refuse():
+    """Its gradient is 0 but for rounding, which differs from one way of computing it to another."""
+    layers = OrderedDict(conv=nn.Conv2d(1, 16, 3), norm=nn.GroupNorm(16, 16), relu=nn.ReLU(), flatten=nn.Flatten())
+    check(recipe(lambda: (layers, nn.Linear(256, 3))), small_dataset())

@@ -170,7 +170,7 @@ def test_the_last_layer_can_be_retrained():
 REFUSED = {
     "unknown": ({"model": "resnet19"}, "'resnet19' is no classifier that is known here: did you mean resnet18"),
     "not split": ({"model": "googlenet"}, "'googlenet' is no classifier that is known here"),
-    "no model": ({}, "Field required"),
+    "no model": ({}, "there is no model: give model"),
     "no such weights": (
         {"model": "resnet18", "weights": "IMAGENET1K_V9"},
         r"'IMAGENET1K_V9' is neither a file \(.pt, .pth\) nor a name of torchvision's for resnet18: did you mean",

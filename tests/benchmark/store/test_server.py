@@ -6,7 +6,7 @@ import time
 
 import pytest
 from mlflow_server import free_port
-from rrrbench.benchmark.store.server import Away, away, client_uri, shown, sqlite_path
+from rrrbench.benchmark.store.server import Away, away, client_uri, require_address, shown, sqlite_path, tracking_uri
 
 
 @pytest.mark.parametrize(
@@ -104,3 +104,25 @@ def test_whatever_a_server_answers_is_left_to_mlflow(scheme, answer):
             asked = True
         thread.join()
     assert asked
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["http://host:5000", "https://u:p@host/path", "sqlite:////a/b.db", "postgresql+psycopg2://u@host/db", "databricks"],
+)
+def test_an_address_that_mlflow_logs_to_is_taken_as_given(uri):
+    assert require_address(uri) == uri
+
+
+def test_a_sqlite_file_is_named_with_its_whole_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert require_address("sqlite:///own.db") == f"sqlite:///{tmp_path / 'own.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///own.db")
+    assert tracking_uri(tmp_path / "home") == f"sqlite:///{tmp_path / 'own.db'}"
+
+
+@pytest.mark.parametrize("uri", ["", "x", "://x", "http://", "http:/x", "//host", "http:/bob:s3cret@x"])
+def test_what_is_no_address_is_refused_without_its_password(uri):
+    with pytest.raises(ValueError, match="is no address of a tracking server: give http://HOST:PORT") as error:
+        require_address(uri)
+    assert "s3cret" not in str(error.value)

@@ -2,7 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from rrrbench.benchmark.networks.batch_norm import out_of_place, settle_batch_norm, without_draws
+from rrrbench.benchmark.networks.foreign_layers import (
+    out_of_place,
+    settle_batch_norm,
+    twice_differentiable,
+    without_draws,
+)
 from torch import nn
 
 
@@ -37,7 +42,7 @@ def test_statistics_that_there_are_not_cannot_be_frozen():
         settle_batch_norm(nn.Sequential(nn.BatchNorm2d(4, track_running_stats=False)), "frozen")
 
 
-@pytest.mark.parametrize(("channels", "groups"), [(64, 32), (24, 8), (58, 2), (3, 1), (16, 16)])
+@pytest.mark.parametrize(("channels", "groups"), [(64, 16), (512, 32), (24, 6), (58, 2), (3, 1), (16, 4), (13, 1)])
 def test_group_norm_has_groups_that_divide_the_channels_and_keeps_the_affine_parameters(channels, groups):
     module = convolutional(channels)
     weight = module[1].weight
@@ -53,6 +58,16 @@ def test_a_batch_norm_that_is_the_whole_module_is_replaced():
 def test_no_activation_writes_into_its_input():
     module = out_of_place(convolutional())
     assert not module[2].inplace
+
+
+def test_a_layer_without_a_second_derivative_is_replaced_by_the_same_function():
+    """x and the squared gradient of its sum: 2 g * dg/dx, and dg/dx = 0 wherever the hard sigmoid is smooth."""
+    inputs = torch.linspace(-5, 5, 41, dtype=torch.float64).requires_grad_()
+    module = twice_differentiable(nn.Sequential(nn.Hardsigmoid(inplace=True)))
+    torch.testing.assert_close(module(inputs), nn.Hardsigmoid()(inputs))
+    (gradient,) = torch.autograd.grad(module(inputs).sum(), inputs, create_graph=True)
+    (second,) = torch.autograd.grad(gradient.square().sum() + inputs.sum(), inputs)
+    assert (second == 1).all()
 
 
 def test_no_layer_draws_any_more():

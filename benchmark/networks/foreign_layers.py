@@ -1,12 +1,13 @@
-"""BatchNorm, dropout and in-place layers: how modules that were written for other training loops are trained here."""
+"""BatchNorm, dropout, activations in place: how modules that were written for other loops are trained here."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Literal
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 BatchNorm = Literal["frozen", "group"]
@@ -14,15 +15,15 @@ WAYS_OUT = (
     'batch_norm = "frozen" keeps the running statistics as they are (for given weights), '
     'batch_norm = "group" takes GroupNorm in its place (for training from scratch)'
 )
-MOST_GROUPS = 32
-"""Of a GroupNorm, as in Wu and He 2018 (arxiv.org/abs/1803.08494), where it divides the channels."""
+MOST_GROUPS, LEAST_CHANNELS = 32, 4
+"""Of a GroupNorm (as in Wu and He 2018, arxiv.org/abs/1803.08494), and of a group: a single channel loses its mean."""
 
 
 def settle_batch_norm(module: nn.Module, how: BatchNorm | None) -> nn.Module:
     """Freezes the statistics of every BatchNorm of a module, or puts GroupNorm in its place; returns the module.
 
-    Frozen, the running statistics are constants and the affine parameters train. A GroupNorm has gcd(32, channels)
-    groups, and the affine parameters of the BatchNorm.
+    Frozen, the running statistics are constants and the affine parameters train. A GroupNorm has at most 32
+    groups of equally many channels, 4 or more where there are, and the affine parameters of the BatchNorm.
 
     Raises:
         ValueError: the module has BatchNorm and nothing is said, or has none and something is said.
@@ -41,6 +42,18 @@ def settle_batch_norm(module: nn.Module, how: BatchNorm | None) -> nn.Module:
             part.eval()
         return module
     return replaced(module, _group_norm)
+
+
+class HardSigmoid(nn.Module):
+    """Computes nn.Hardsigmoid, min(max(x + 3, 0), 6) / 6, which in PyTorch has no second derivative."""
+
+    def forward(self, hidden: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch *features"]:
+        return F.relu6(hidden + 3) / 6
+
+
+def twice_differentiable(module: nn.Module) -> nn.Module:
+    """Replaces layers that PyTorch cannot differentiate twice by layers that compute the same; returns the module."""
+    return replaced(out_of_place(module), lambda part: HardSigmoid() if type(part) is nn.Hardsigmoid else None)
 
 
 def out_of_place(module: nn.Module) -> nn.Module:
@@ -75,10 +88,16 @@ def replaced(module: nn.Module, other: Callable[[nn.Module], nn.Module | None]) 
     return module
 
 
+def groups(channels: int) -> int:
+    """The largest number of groups that divides the channels, up to 32, of 4 channels or more; else 1."""
+    most = max(1, min(MOST_GROUPS, channels // LEAST_CHANNELS))
+    return next(count for count in range(most, 0, -1) if channels % count == 0)
+
+
 def _group_norm(part: nn.Module) -> nn.Module | None:
     if not isinstance(part, _BatchNorm):
         return None
-    norm = nn.GroupNorm(math.gcd(MOST_GROUPS, part.num_features), part.num_features, part.eps, part.affine)
+    norm = nn.GroupNorm(groups(part.num_features), part.num_features, part.eps, part.affine)
     if part.affine:
         norm.weight, norm.bias = part.weight, part.bias
     return norm

@@ -1,0 +1,99 @@
+"""`rrrbench evaluate`: judges a network that somebody trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .errors import explained
+from .options import DataRoot, use_data_root
+
+if TYPE_CHECKING:
+    from ...methods.explainers.base import ForwardFunction
+
+DEVICES = "Where the network computes, as torch names it: cpu, cuda, cuda:1."
+
+
+def evaluate(
+    network: Annotated[
+        str, typer.Argument(help="FILE.py:NAME, a function without arguments that builds the network. The file is run.")
+    ],
+    dataset: Annotated[
+        str, typer.Option(help="A dataset with its base, such as decoy-mnist, or a folder of images (see docs/data).")
+    ],
+    weights: Annotated[Path | None, typer.Option(help="A state dict; read by torch.load with weights_only.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the network, in tables; else the function's.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draw of the dataset.")] = 0,
+    normalize: Annotated[str | None, typer.Option(help="imagenet, if the network expects such inputs.")] = None,
+    explainer: Annotated[list[str] | None, typer.Option(help="A further explainer; repeatable.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Images in a forward pass.")] = None,
+    device: Annotated[str, typer.Option(help=DEVICES)] = "cpu",
+    figure: Annotated[Path | None, typer.Option(help="Write the picture to this PNG, SVG or PDF.")] = None,
+    log: Annotated[bool, typer.Option(help="Keep the record for leaderboards, and log it to MLflow.")] = True,
+    data_root: DataRoot = None,
+) -> None:
+    """Judges a trained network: accuracy by environment, flips when the shortcut alone changes, and where it looks."""
+    use_data_root(data_root)
+    with explained():
+        from ..judge import evaluate as judge
+
+        if normalize not in (None, "imagenet"):
+            raise ValueError(f"--normalize {normalize!r}: imagenet is known; from Python, give (mean, std) by channel")
+        built = _built(network, weights, _available(device))
+        report = judge(
+            built,
+            dataset,
+            seed=seed,
+            name=name or network.rpartition(":")[2],
+            normalize="imagenet" if normalize else None,
+            explainers=explainer or (),
+            batch_size=batch_size,
+        )
+        if figure is not None:
+            report.figure().savefig(figure, dpi=110)
+        if log:
+            report.log()
+    typer.echo(str(report))
+    if figure is not None:
+        typer.echo(f"wrote {figure}")
+
+
+def _available(device: str) -> str:
+    """The device, if torch has it.
+
+    Raises:
+        ValueError: it has not, or there is no such name.
+    """
+    import torch
+
+    try:
+        if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"--device {device}: torch sees no CUDA device; use --device cpu")
+        torch.empty(0, device=device)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"--device {device!r}: {reason}: use cpu, or cuda where there is a GPU") from error
+    return device
+
+
+def _built(spec: str, weights: Path | None, device: str) -> ForwardFunction:
+    """The network of FILE.py:NAME with its weights, on the device."""
+    import torch
+
+    from ...datasets.own_code import Refused, function
+    from ..networks.weights import fill, read
+
+    build = function(spec)
+    try:
+        network = build()
+    except TypeError as error:
+        raise Refused(f"{spec} cannot be called without arguments: {error}") from error
+    if not callable(network):
+        raise Refused(f"{spec} gives a {type(network).__name__}, no network: let it return an nn.Module")
+    if weights is not None:
+        if not isinstance(network, torch.nn.Module):
+            raise Refused(f"{spec} gives a function, which takes no --weights: let it return an nn.Module")
+        fill([network.state_dict()], read(str(weights), ""), torch.nn.Module(), str(weights))
+    return network.to(device) if isinstance(network, torch.nn.Module) else network
