@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from .files import Stamp, stamp_of
+from .files import Stamp
 from .mask_files import MaskFiles, mask_stem
 
 Part = Literal["train", "validation", "test"]
@@ -74,25 +74,30 @@ def photos_in(root: Path, masks: Path | None) -> list[Photo]:
     return [Photo(file, folder.name, part, mask_of(file)) for part, folder in classes for file in photos[folder]]
 
 
-def images_below(folder: Path) -> list[Path]:
+def images_below(folder: Path, within: Path | None = None) -> list[Path]:
     """The files below a folder that are called as images are, sorted; hidden ones and other endings are left out.
+
+    Args:
+        within: the folder that links may not leave; this one if not given.
 
     Raises:
         ValueError: a link that leaves the folder, or to a folder.
     """
-    found = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in folders:
-            if os.path.islink(os.path.join(place, name)):
-                raise ValueError(
-                    f"{os.path.join(place, name)} is a link to a folder: move the folder there, or name it"
-                )
-        paths = (os.path.join(place, name) for name in files if not name.startswith("."))
-        found += [Path(path) for path in paths if path.lower().endswith(ENDINGS)]
-    for file in found:
-        require_inside(file, folder)
-    return sorted(found, key=lambda file: file.parts)
+    found, inside = [], folder.resolve()
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                if entry.is_symlink():
+                    raise ValueError(f"{entry.path} is a link to a folder: move the folder there, or name it")
+                found += images_below(Path(entry.path), within or inside)
+            elif entry.name.lower().endswith(ENDINGS):
+                file = Path(entry.path)
+                if entry.is_symlink():
+                    require_inside(file, within or inside)
+                found.append(file)
+    return found
 
 
 def require_inside(file: Path, folder: Path) -> None:
@@ -129,7 +134,9 @@ def content_of(stamp: Stamp) -> str:
 
 
 def _stamps(files: Iterable[Path]) -> list[Stamp]:
-    return [stamp_of(file) for file in files]
+    """`files.stamp_of` of each file, whose paths are absolute: there are thousands, and this is asked often."""
+    found = [(str(file), os.stat(file)) for file in files]
+    return [Stamp(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for path, stat in found]
 
 
 def _subfolders(folder: Path, without: Path | None) -> list[Path]:

@@ -123,7 +123,7 @@ class Photos:
         levels = _levels(decoded(file))
         if self.threshold is not None:
             return Image.fromarray(((levels >= self.threshold) * 255).astype(np.uint8))
-        values = np.unique(levels)
+        values = np.flatnonzero(np.bincount(levels.ravel(), minlength=256))
         if len(values) > 2 or (len(values) == 2 and values[0] != 0):
             shown = ", ".join(map(str, values[:5])) + (" ..." if len(values) > 5 else "")
             raise ValueError(
@@ -191,6 +191,8 @@ def _levels(image: Image.Image) -> Int[np.ndarray, "height width"] | UInt8[np.nd
     """The grey levels of a mask: of colours the brightest channel, of 16 bits the upper 8, black where transparent."""
     if image.mode.startswith("I"):
         return np.ceil(np.asarray(image).astype(np.int64) / 257).astype(np.uint8)
+    if image.mode == "L":
+        return np.asarray(image)
     channels = np.asarray(image.convert("RGBA"))
     return np.where(channels[..., 3] > 0, channels[..., :3].max(-1), 0).astype(np.uint8)
 

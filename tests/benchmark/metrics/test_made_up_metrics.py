@@ -127,7 +127,8 @@ def test_masks_that_some_classes_have_more_often_are_cautioned():
 
 
 @pytest.mark.parametrize(
-    ("exchanged", "elsewhere", "cautioned"), [(0.5, 0.3, True), (0.5, 0.2, False), (0.05, 0.05, False), (0, 0.06, True)]
+    ("exchanged", "elsewhere", "cautioned"),
+    [(0.5, 0.3, True), (0.5, 0.2, False), (0.05, 0.06, False), (0.06, 0.06, True)],
 )
 def test_a_control_that_flips_as_the_shortcut_does_is_cautioned(exchanged, elsewhere, cautioned):
     numbers = {"flip_rate/exchanged": exchanged, "flip_rate/elsewhere": elsewhere}
