@@ -4,9 +4,9 @@
 
 Complete: the attributions of an input sum to z_t(x) - z_t(b), if every nonlinearity is a module with a rule in captum:
 ReLU, ELU, LeakyReLU, Sigmoid, Tanh, Softplus, Softmax, MaxPool. Other nonlinearities, functional ReLUs among them, are
-passed by their gradient, and a warning names the gap; a module that is applied twice is an error. Inputs are explained
-singly, because captum 0.9 takes the first input's gradient for all inputs where the input of a max-pool equals the
-baseline's (issue 1276 of captum).
+passed by their gradient, and a warning names the gap; a module that is applied twice is an error. The rule of max
+pooling is ours, because captum 0.9 loses contributions of windows that overlap, and takes the first input's gradient
+for all inputs where the input of a max-pool equals the baseline's (issue 1276 of captum).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from .base import Explainer, ForwardFunction, explainers
 from .layers import as_module, caution_incomplete, differentiable, without_captums_warnings
+from .max_pooling import rescale_max_pooling
 
 
 @explainers.register
@@ -29,7 +30,6 @@ class DeepLIFT(Explainer):
         r"a_d &= (x_d - b_d)\, m_d, \quad m = \frac{\partial z_t}{\partial x} \text{ with } \frac{f(x) - f(b)}{x - b} "
         r"\text{ for } f'(x) \text{ of every nonlinear layer } f"
     )
-    internal_batch_size: ClassVar[int] = 1
     needs_layers: ClassVar[bool] = True
     has_baseline: ClassVar[bool] = True
 
@@ -42,8 +42,10 @@ class DeepLIFT(Explainer):
     ) -> Float[Tensor, "batch *features"]:
         from captum.attr import DeepLift
 
+        module = as_module(network)
+        rescale_max_pooling(module)
         with without_captums_warnings():
-            attributions, delta = DeepLift(as_module(network)).attribute(
+            attributions, delta = DeepLift(module).attribute(
                 differentiable(inputs), baselines, target, return_convergence_delta=True
             )
         caution_incomplete(self.id, attributions, delta)

@@ -36,6 +36,17 @@ def test_deeplift_is_complete_where_nonlinear_layers_are_neighbours(order):
     assert not network[1 if order != "ReLU first" else 2].__dict__.keys() & {"input", "output"}
 
 
+def test_deeplift_is_complete_where_windows_overlap():
+    """As in ResNet's first pooling: one input may be the maximum of several windows, of which captum keeps one."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 6, 3, padding=1), nn.MaxPool2d(2, stride=1), nn.ReLU(), nn.Flatten(), nn.Linear(36, 3)]
+    network = nn.Sequential(*layers).double()
+    attributions = resolve("deeplift").attribute(network, IMAGES, TARGET, IMAGES.flip(0))
+    with torch.no_grad():
+        gained = (network(IMAGES) - network(IMAGES.flip(0))).gather(1, TARGET[:, None])[:, 0]
+    torch.testing.assert_close(attributions.sum((1, 2, 3)), gained)
+
+
 def test_deeplift_of_an_input_does_not_depend_on_the_first_one():
     """A max-pool whose input is the baseline's passes the input's own gradient (captum's issue 1276)."""
     torch.manual_seed(0)

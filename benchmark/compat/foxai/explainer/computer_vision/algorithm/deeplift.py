@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
+from .......methods.explainers.max_pooling import rescale_max_pooling
 from ...base_explainer import CVExplainer
 from ...models import Model
-from .max_pooling import rescale_max_pooling
 
 
 class BaseDeepLIFTCVExplainer(CVExplainer):
