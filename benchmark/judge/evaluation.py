@@ -69,6 +69,9 @@ def evaluate(
         MissingData: its files are not there.
     """
     recipe = recipe_of(data) if isinstance(data, str | Path) else data
+    if not isinstance(recipe, Recipe | ShortcutDataset):
+        kind = type(data).__name__
+        raise TypeError(f"data is a {kind}: give a dataset's name, a recipe, a draw, or a folder of images")
     draw = recipe.make(seed) if isinstance(recipe, Recipe) else recipe
     taken = judged(model, explained_inputs(draw).inputs[:PROBED], draw.classes, normalize)
     ranked = [_able(known_explainers.resolve(one), taken) for one in explainers]

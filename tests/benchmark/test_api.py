@@ -103,6 +103,19 @@ def test_errors_are_those_of_a_suite_s_file(changed, error, said):
         small(**changed)
 
 
+@pytest.mark.parametrize(
+    ("changed", "error", "said"),
+    [
+        ({"mitigations": [7]}, TypeError, "mitigation 7: give a name"),
+        ({"device": "tpu"}, ValueError, "device 'tpu' is not known"),
+        ({"controls": ["blurred"]}, BadSuite, "controls"),
+    ],
+)
+def test_values_of_another_type_are_named_too(changed, error, said, shapes_unchecked):
+    with pytest.raises(error, match=said):
+        small(**changed)
+
+
 def test_a_dataset_that_is_not_there_is_named():
     with pytest.raises(UnknownName, match=r"no dataset is called 'decoyy'; did you mean decoy.*no folder"):
         rb.sweep("decoyy")

@@ -193,6 +193,18 @@ def test_what_is_no_network_to_logits_is_refused(model, said):
         evaluate(model, "decoy-digits")
 
 
+@pytest.mark.parametrize("model", ["resnet18", None, 3])
+def test_what_is_no_network_at_all_is_refused(model, shapes_unchecked):
+    with pytest.raises(NotJudged, match="is no network: give"):
+        evaluate(model, "decoy-digits")
+
+
+@pytest.mark.parametrize("data", [None, 3, ["decoy"]])
+def test_what_are_no_data_is_refused(data, shapes_unchecked):
+    with pytest.raises(TypeError, match=r"data is a .*: give a dataset's name"):
+        evaluate(linear(), data)
+
+
 @pytest.mark.parametrize("normalize", [([0.5], [0.0]), ([0.5, 0.5], [1, 1]), "imagenet"])
 def test_a_normalisation_that_does_not_fit_is_refused(normalize):
     with pytest.raises(NotJudged, match="does not fit inputs of 1 channels"):
