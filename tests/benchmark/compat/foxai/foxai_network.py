@@ -46,4 +46,4 @@ def state(network, inputs):
 
 def as_id(value):
     """A value as a test's id: without a tensor's numbers, which may be drawn."""
-    return re.sub(r"(tensor|array)\(\[.*", r"\1", str(value), flags=re.DOTALL)[:80]
+    return re.sub(r"(tensor|array)\(\[.*| at 0x\w+", r"\1", str(value), flags=re.DOTALL)[:80]
