@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from itertools import islice
+from statistics import median
 from typing import Literal
 
 import torch
@@ -133,12 +135,30 @@ class Part:
         batch, seconds = self.first_batch(), []
         self._hits(batch)  # layers that can be stacked with gradients, and not without, raise in the trial
         for _ in range(TRIAL_STEPS):
-            start = time.perf_counter()
-            self.step(batch)
-            if self.strengths.is_cuda:
-                torch.cuda.synchronize()
-            seconds.append(time.perf_counter() - start)
+            seconds.append(self._seconds(lambda: self.step(batch)))
         return min(seconds)
+
+    def seconds_per_epoch(self, patience: float) -> float:
+        """Seconds of an epoch, from its first steps and its pass over the validation inputs. Moves the parameters.
+
+        Args:
+            patience: seconds after which no further step is timed.
+        """
+        took: list[float] = []
+        for index, _ in islice(self._indices(), 1 + TRIAL_STEPS):
+            took.append(self._seconds(lambda index=index: self.step(self.batch(index))))
+            if sum(took) > patience:
+                break
+        steps = -(-len(self.data) // self.training.batch_size)
+        return steps * median(took[1:] or took) + self._seconds(self._validation_accuracy)
+
+    def _seconds(self, function: Callable[[], object]) -> float:
+        """Wall seconds of a call, until the device has done what it was asked for."""
+        start = time.perf_counter()
+        function()
+        if self.strengths.is_cuda:
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
 
     def trace(self) -> int:
         """Traces the program of a full batch; the bytes that a step takes at most."""

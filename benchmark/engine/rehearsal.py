@@ -1,0 +1,177 @@
+"""A rehearsal: the trainings that a mitigation's `fit` asks for, each timed by a few of its steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ...datasets.base import ShortcutDataset, Split
+from ...methods.fitting import CURVES, Fitted, Objective
+from ...methods.network import Parameters
+from ..networks import NetworkRecipe
+from ..suite.training import Training
+from .part import Part, parts_of
+from .places import FIRST_RUN, Place, size_of, whole
+from .plan import COMPILE_FROM, Engine, Plan
+from .runs import Runs
+from .stacking import StackedSplit
+from .trainer import Trainer, places_of
+
+PATIENCE = 0.5
+"""Seconds after which no further step of a training is timed."""
+
+
+class Stage(NamedTuple):
+    """A training of a stack.
+
+    Attributes:
+        epochs: of all its runs together.
+        seconds: that it is expected to take, tracing included.
+    """
+
+    epochs: int
+    seconds: float
+
+
+class Rehearsal(Trainer):
+    """A trainer whose `train` times a few steps and returns the networks as they were initialised.
+
+    Args:
+        draw: of one seed; seeds share their timings. It may be a `sample` of the dataset.
+        strengths: how many.
+        seeds: how many are stacked.
+        scale: what the seconds are multiplied by, such as the inputs of the dataset over those of the sample.
+        stack_below: seconds of all runs' steps, one after another, above which stacking them is not tried.
+
+    Attributes:
+        stages: of the trainings so far, those of `altered` trainers included.
+    """
+
+    def __init__(
+        self,
+        network: NetworkRecipe,
+        draw: ShortcutDataset,
+        training: Training,
+        strengths: tuple[float, ...],
+        *,
+        seeds: int = 1,
+        scale: float = 1.0,
+        device: torch.device | str = "cpu",
+        engine: Engine = "auto",
+        choices: MutableMapping[str, str] | None = None,
+        stack_below: float = 2.0,
+    ) -> None:
+        table = torch.tensor([strengths], dtype=torch.float64)
+        super().__init__(network, [draw], training, table, device=device, engine=engine, choices=choices)
+        self.seeds, self.scale, self.stack_below = seeds, scale, stack_below
+        self.stages: list[Stage] = []
+
+    def train(
+        self,
+        mitigation: Objective,
+        *,
+        masks: Bool[Tensor, "seeds #strengths n *#features"] | None = None,
+        strengths: Float[Tensor, "seeds strengths"] | None = None,
+        given: Mapping[str, Shaped[Tensor, "seeds n *values"]] | None = None,
+        start: Parameters | None = None,
+    ) -> Fitted:
+        """Notes the stage; the result has no curves that say anything."""
+        runs = self.runs(masks=masks, strengths=strengths, given=given, start=start)
+        with sdpa_kernel(SDPBackend.MATH):
+            self.stages.append(self._stage(mitigation, _of_seeds(runs, self.seeds)))
+            part = parts_of(mitigation, runs)(whole(runs.strengths.shape))
+        nothing = runs.strengths.new_full((*runs.strengths.shape, self.training.epochs), torch.nan)
+        return Fitted(
+            parameters={name: value for name, value in part.parameters.items() if name not in part.own},
+            curves=dict.fromkeys(CURVES, nothing),
+            liveness=dict.fromkeys(("start", "middle", "end"), runs.strengths * torch.nan),
+            seconds=torch.zeros_like(runs.strengths),
+        )
+
+    def _stage(self, mitigation: Objective, runs: Runs) -> Stage:
+        begin = time.perf_counter()
+        part = parts_of(mitigation, runs)
+        first = part(FIRST_RUN)
+        count = runs.strengths.numel()
+        untraced = count * first.seconds_per_epoch(0.0)
+        steps = -(-len(runs.data) // runs.training.batch_size)
+        epochs, took = runs.training.epochs, {}
+        if untraced > steps * self.stack_below:  # nothing that is tried for longer says more
+            return Stage(count * epochs, self.scale * epochs * untraced)
+        for plan in self._plans(runs):
+            places = places_of(plan, runs.strengths.shape, part)
+            took[plan] = self._seconds(plan, part, places)
+        if not took:
+            return Stage(count * epochs, self.scale * epochs * untraced)
+        plan = min(took, key=took.__getitem__)
+        if self.engine == "auto" and self.scale * epochs * took[plan] <= COMPILE_FROM:
+            self.choices[self.shape_of(mitigation, runs)] = plan
+        setup = (time.perf_counter() - begin) / 2  # of two plans that are tried here one is traced again
+        return Stage(count * epochs, setup + self.scale * epochs * took[plan])
+
+    def _plans(self, runs: Runs) -> list[Plan]:
+        if self.engine == "single" or not runs.alike:
+            return ["single"]
+        return ["stacked"] if self.engine in ("stacked", "compiled") else ["stacked", "single"]
+
+    def _seconds(self, plan: Plan, part: Callable[[Place], Part], places: list[Place]) -> float:
+        """Seconds of an epoch of all runs under a plan; more than any where the runs cannot be stacked."""
+        first = part(places[0])
+        try:
+            first.trace()
+            return first.seconds_per_epoch(PATIENCE) * sum(map(size_of, places)) / size_of(places[0])
+        except RuntimeError:
+            if plan == "single":
+                raise
+            return float("inf")
+
+
+def _of_seeds(runs: Runs, count: int) -> Runs:
+    """The runs of one seed as those of many."""
+
+    def many(values: Tensor) -> Tensor:
+        return values.expand(count, *values.shape[1:])
+
+    def split(data: StackedSplit) -> StackedSplit:
+        given = {name: many(values) for name, values in data.given.items()}
+        return StackedSplit(*map(many, (data.inputs, data.labels, data.masks, data.shortcuts)), given)
+
+    return replace(
+        runs,
+        draws=[*runs.draws] * count,
+        modules=[*runs.modules] * count,
+        data=split(runs.data),
+        validation=split(runs.validation),
+        strengths=many(runs.strengths),
+        start=None if runs.start is None else {name: many(value) for name, value in runs.start.items()},
+    )
+
+
+def sample(draw: ShortcutDataset, inputs: int) -> tuple[ShortcutDataset, float]:
+    """The first training inputs of a draw, and of its other splits the same share; and one over that share."""
+    share = min(1.0, inputs / len(draw.train))
+    environments = {name: _first(split, share) for name, split in draw.environments.items()}
+    small = replace(
+        draw,
+        train=_first(draw.train, share),
+        validation=_first(draw.validation, share),
+        environments=environments,
+        clean_train=None if draw.clean_train is None else lambda: _first(draw.clean_train(), share),
+    )
+    return small, len(draw.train) / len(small.train)
+
+
+def _first(split: Split, share: float) -> Split:
+    count = max(1, round(share * len(split)))
+    return replace(
+        split,
+        **{name: getattr(split, name)[:count] for name in ("inputs", "labels", "masks", "shortcuts")},
+        known=None if split.known is None else split.known[:count],
+    )
