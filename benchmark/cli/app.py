@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import metadata
+from typing import Annotated
+
 import typer
 
 from . import check, listing, new, running, showing, submit
@@ -9,9 +12,26 @@ from . import check, listing, new, running, showing, submit
 app = typer.Typer(
     help="rrrbench: plants shortcuts in data, trains networks with mitigations, and says which ones work.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_show_locals=False,
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"rrrbench {metadata.version('rrrbench')}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which rrrbench this is, and no more.")
+]
+
+
+@app.callback()
+def _options(version: Version = False) -> None:
+    pass
+
+
 app.command("list")(listing.list_known)
 app.command("run")(running.run)
 app.command("reproduce")(running.reproduce)

@@ -14,7 +14,7 @@ import typer
 from ..store.home import home, results, tell_of_version_0_1
 from ..store.server import tracking_uri
 from . import recall
-from .errors import explained
+from .errors import INTERRUPTED, explained
 from .options import (
     Address,
     DataRoot,
@@ -23,6 +23,7 @@ from .options import (
     Engine,
     EngineOption,
     ExecutorName,
+    Quiet,
     RuleOption,
     SuiteName,
     With,
@@ -32,7 +33,8 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..running.executors import Executor, Settings
-    from ..running.session import Outcome
+    from ..running.forecast import Forecast
+    from ..running.session import Outcome, Session
     from ..store.mirror import Undelivered
     from ..suite.sweep import Suite
 
@@ -47,6 +49,10 @@ def run(
     workers: Workers = None,
     address: Address = None,
     rule: RuleOption = "knee",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be run, how long it takes and what is missing; no more.")
+    ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Runs a suite: trains what is not finished, keeps it, shows it in MLflow, and prints the leaderboard.
 
@@ -56,6 +62,15 @@ def run(
     folder = home()
     tell_of_version_0_1(folder)
     uri = tracking_uri(folder)
+    if dry_run:
+        with explained():
+            from ..suite.loading import load_suite
+
+            load_own(own)
+            where = _executor(executor, workers, address)
+            forecast = _session(load_suite(suite), folder, _settings(device, engine, executor), where).forecast()
+        typer.echo("\n".join(forecast.lines()))
+        return
     if (table := recall.table(suite, folder, uri, rule, own or ())) is not None:
         typer.echo(table)
         return
@@ -66,7 +81,7 @@ def run(
         load_own(own)
         loaded = load_suite(suite)
         where = _executor(executor, workers, address)
-        outcome = _trained(loaded, folder, _settings(device, engine, executor), where)
+        outcome = _trained(_session(loaded, folder, _settings(device, engine, executor), where, quiet=quiet))
         table, unshown = conclude(loaded, folder, uri, rule, away=outcome.undelivered.reason)
     typer.echo(table)
     if _complain(outcome, unshown, suite):
@@ -86,6 +101,7 @@ def reproduce(
     executor: ExecutorName = "processes",
     workers: Workers = None,
     address: Address = None,
+    quiet: Quiet = False,
 ) -> None:
     """Runs a paper's own protocol and prints published beside measured, with a verdict (RULES.md).
 
@@ -110,7 +126,8 @@ def reproduce(
             typer.secho(f"not run: {label}: {reason}", fg="yellow", err=True)
         if there is not None:
             where = _executor(executor, workers, address)
-            outcome = _trained(there, folder, _settings(device, engine, executor), where, max_minutes)
+            settings = _settings(device, engine, executor)
+            outcome = _trained(_session(there, folder, settings, where, max_minutes, quiet))
         runs = flat(list(RecordStore(folder).finished(suite.keys()).values()))
         table = join_runs(published, suite, runs)
         written = write_reproduction(paper, table, suite, runs, results() / "reproduced")
@@ -146,20 +163,30 @@ def log(
     typer.echo(delivered)
 
 
-def _trained(suite: Suite, folder: Path, settings: Settings, executor: Executor, minutes: float = math.inf) -> Outcome:
-    """What a session of the suite did; exits with 130 if it was interrupted."""
+def _session(
+    suite: Suite, folder: Path, settings: Settings, executor: Executor, minutes: float = math.inf, quiet: bool = False
+) -> Session:
     from ..running.session import Session
 
-    session = Session(suite, folder, settings=settings, executor=executor, minutes=minutes)
+    def tell(forecast: Forecast) -> None:
+        if not quiet:
+            typer.echo("\n".join(forecast.lines()), err=True)
+
+    return Session(suite, folder, settings=settings, executor=executor, minutes=minutes, tell=tell, quiet=quiet)
+
+
+def _trained(session: Session) -> Outcome:
+    """What a session did; exits with 130 if it was interrupted."""
     try:
         outcome = session.run()
     except KeyboardInterrupt:
-        have = len(session.store.finished(suite.keys()))
+        runs = session.suite.keys()
+        have = len(session.store.finished(runs))
         typer.secho(
-            f"\ninterrupted: {have} of {len(suite.keys())} runs are recorded; the same command goes on from there",
+            f"\ninterrupted: {have} of {len(runs)} runs are recorded; the same command goes on from there",
             err=True,
         )
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
     if outcome.of_earlier_files:
         typer.secho(
             f"{outcome.of_earlier_files} finished runs are of an earlier content of the weights' file or of --with: "

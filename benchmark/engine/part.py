@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
-from itertools import islice
-from statistics import median
+from itertools import chain, islice, repeat
+from statistics import mean
 from typing import Literal
 
 import torch
@@ -25,6 +25,8 @@ from .stacking import Index, StackedBatch, over_stack
 from .tracing import TracedGradients
 
 TRIAL_STEPS = 5
+MOST_TIMED = 40
+"""Steps from which the seconds of an epoch are told, at the most."""
 Progress = Callable[[int], object]
 """Called with the number of runs' epochs that were just trained."""
 
@@ -142,15 +144,21 @@ class Part:
         """Seconds of an epoch, from its first steps and its pass over the validation inputs. Moves the parameters.
 
         Args:
-            patience: seconds after which no further step is timed.
+            patience: seconds after which no further step is timed; two steps are timed at the least.
         """
+        indices = chain.from_iterable(self._indices() for _ in range(MOST_TIMED))
+        steps = self._mean_seconds((lambda index=index: self.step(self.batch(index)) for index, _ in indices), patience)
+        validation = self._mean_seconds(repeat(self._validation_accuracy, MOST_TIMED), patience / 4)
+        return -(-len(self.data) // self.training.batch_size) * steps + validation
+
+    def _mean_seconds(self, calls: Iterable[Callable[[], object]], patience: float) -> float:
+        """The mean of calls after the first, which has what is done once; a busy machine delays some of them."""
         took: list[float] = []
-        for index, _ in islice(self._indices(), 1 + TRIAL_STEPS):
-            took.append(self._seconds(lambda index=index: self.step(self.batch(index))))
-            if sum(took) > patience:
+        for call in islice(calls, MOST_TIMED):
+            took.append(self._seconds(call))
+            if len(took) > 1 and sum(took[1:]) > patience:
                 break
-        steps = -(-len(self.data) // self.training.batch_size)
-        return steps * median(took[1:] or took) + self._seconds(self._validation_accuracy)
+        return mean(took[1:] or took)
 
     def _seconds(self, function: Callable[[], object]) -> float:
         """Wall seconds of a call, until the device has done what it was asked for."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from jaxtyping import Bool, Float, Shaped
@@ -24,8 +25,10 @@ from .runs import Runs
 from .stacking import StackedSplit
 from .trainer import Trainer, places_of
 
-PATIENCE = 0.5
-"""Seconds after which no further step of a training is timed."""
+QUICKLY, PATIENCE = 0.05, 0.2
+"""Seconds after which no further step is timed: of a run as it is, and of a plan once it is traced."""
+TRACED = 3
+"""How many times faster a traced step may be than the same step as it is."""
 
 
 class Stage(NamedTuple):
@@ -66,12 +69,16 @@ class Rehearsal(Trainer):
         device: torch.device | str = "cpu",
         engine: Engine = "auto",
         choices: MutableMapping[str, str] | None = None,
-        stack_below: float = 2.0,
+        stack_below: float = 0.5,
     ) -> None:
         table = torch.tensor([strengths], dtype=torch.float64)
         super().__init__(network, [draw], training, table, device=device, engine=engine, choices=choices)
         self.seeds, self.scale, self.stack_below = seeds, scale, stack_below
         self.stages: list[Stage] = []
+
+    def altered(self, *, splits: Sequence[Split] | None = None, epochs: int | None = None) -> Rehearsal:
+        """The same stack, which notes its stages here."""
+        return cast("Rehearsal", super().altered(splits=splits, epochs=epochs))
 
     def train(
         self,
@@ -98,39 +105,33 @@ class Rehearsal(Trainer):
     def _stage(self, mitigation: Objective, runs: Runs) -> Stage:
         begin = time.perf_counter()
         part = parts_of(mitigation, runs)
-        first = part(FIRST_RUN)
-        count = runs.strengths.numel()
-        untraced = count * first.seconds_per_epoch(0.0)
+        count, epochs = runs.strengths.numel(), runs.training.epochs
         steps = -(-len(runs.data) // runs.training.batch_size)
-        epochs, took = runs.training.epochs, {}
-        if untraced > steps * self.stack_below:  # nothing that is tried for longer says more
-            return Stage(count * epochs, self.scale * epochs * untraced)
-        for plan in self._plans(runs):
-            places = places_of(plan, runs.strengths.shape, part)
-            took[plan] = self._seconds(plan, part, places)
-        if not took:
-            return Stage(count * epochs, self.scale * epochs * untraced)
+        one_by_one = count * part(FIRST_RUN).seconds_per_epoch(QUICKLY)
+        if one_by_one > steps * self.stack_below:  # a trial of plans would take too long
+            return Stage(count * epochs, self.scale * epochs * one_by_one)
+        took: dict[Plan, float] = {}
+        if self.engine != "single" and runs.alike:
+            took["stacked"] = self._seconds("stacked", part, runs)
+        if self.engine in ("auto", "single") and one_by_one < TRACED * took.get("stacked", math.inf):
+            took["single"] = self._seconds("single", part, runs)
         plan = min(took, key=took.__getitem__)
         if self.engine == "auto" and self.scale * epochs * took[plan] <= COMPILE_FROM:
             self.choices[self.shape_of(mitigation, runs)] = plan
-        setup = (time.perf_counter() - begin) / 2  # of two plans that are tried here one is traced again
+        setup = (time.perf_counter() - begin) / 2  # what is traced here is traced again
         return Stage(count * epochs, setup + self.scale * epochs * took[plan])
 
-    def _plans(self, runs: Runs) -> list[Plan]:
-        if self.engine == "single" or not runs.alike:
-            return ["single"]
-        return ["stacked"] if self.engine in ("stacked", "compiled") else ["stacked", "single"]
-
-    def _seconds(self, plan: Plan, part: Callable[[Place], Part], places: list[Place]) -> float:
-        """Seconds of an epoch of all runs under a plan; more than any where the runs cannot be stacked."""
-        first = part(places[0])
+    def _seconds(self, plan: Plan, part: Callable[[Place], Part], runs: Runs) -> float:
+        """Seconds of an epoch of all runs under a plan; infinite where the runs cannot be stacked."""
         try:
+            places = places_of(plan, runs.strengths.shape, part)
+            first = part(places[0])
             first.trace()
-            return first.seconds_per_epoch(PATIENCE) * sum(map(size_of, places)) / size_of(places[0])
+            return first.seconds_per_epoch(PATIENCE) * runs.strengths.numel() / size_of(places[0])
         except RuntimeError:
             if plan == "single":
                 raise
-            return float("inf")
+            return math.inf
 
 
 def _of_seeds(runs: Runs, count: int) -> Runs:
@@ -141,7 +142,7 @@ def _of_seeds(runs: Runs, count: int) -> Runs:
 
     def split(data: StackedSplit) -> StackedSplit:
         given = {name: many(values) for name, values in data.given.items()}
-        return StackedSplit(*map(many, (data.inputs, data.labels, data.masks, data.shortcuts)), given)
+        return StackedSplit(many(data.inputs), many(data.labels), many(data.masks), many(data.shortcuts), given)
 
     return replace(
         runs,
