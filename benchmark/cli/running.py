@@ -67,8 +67,8 @@ def run(
             from ..suite.loading import load_suite
 
             load_own(own)
-            where = _executor(executor, workers, address)
-            forecast = _session(load_suite(suite), folder, _settings(device, engine, executor), where).forecast()
+            where = executor_of(executor, workers, address)
+            forecast = _session(load_suite(suite), folder, settings_of(device, executor, engine), where).forecast()
         typer.echo("\n".join(forecast.lines()))
         return
     if (table := recall.table(suite, folder, uri, rule, own or ())) is not None:
@@ -80,8 +80,8 @@ def run(
 
         load_own(own)
         loaded = load_suite(suite)
-        where = _executor(executor, workers, address)
-        outcome = _trained(_session(loaded, folder, _settings(device, engine, executor), where, quiet=quiet))
+        where = executor_of(executor, workers, address)
+        outcome = _trained(_session(loaded, folder, settings_of(device, executor, engine), where, quiet=quiet))
         table, unshown = conclude(loaded, folder, uri, rule, away=outcome.undelivered.reason)
     typer.echo(table)
     if _complain(outcome, unshown, suite):
@@ -125,8 +125,8 @@ def reproduce(
         for label, reason in absent.items():
             typer.secho(f"not run: {label}: {reason}", fg="yellow", err=True)
         if there is not None:
-            where = _executor(executor, workers, address)
-            settings = _settings(device, engine, executor)
+            where = executor_of(executor, workers, address)
+            settings = settings_of(device, executor, engine)
             outcome = _trained(_session(there, folder, settings, where, max_minutes, quiet))
         runs = flat(list(RecordStore(folder).finished(suite.keys()).values()))
         table = join_runs(published, suite, runs)
@@ -181,11 +181,7 @@ def _trained(session: Session) -> Outcome:
         outcome = session.run()
     except KeyboardInterrupt:
         runs = session.suite.keys()
-        have = len(session.store.finished(runs))
-        typer.secho(
-            f"\ninterrupted: {have} of {len(runs)} runs are recorded; the same command goes on from there",
-            err=True,
-        )
+        say_interrupted(len(session.store.finished(runs)), len(runs))
         raise typer.Exit(INTERRUPTED) from None
     if outcome.of_earlier_files:
         typer.secho(
@@ -195,6 +191,12 @@ def _trained(session: Session) -> Outcome:
             err=True,
         )
     return outcome
+
+
+def say_interrupted(recorded: int, runs: int) -> None:
+    """Says on the error stream that nothing is lost."""
+    said = f"\ninterrupted: {recorded} of {runs} runs are recorded; the same command goes on from there"
+    typer.secho(said, err=True)
 
 
 def _complain(outcome: Outcome, unshown: str, suite: str) -> bool:
@@ -227,7 +229,12 @@ def _complain_of_mlflow(undelivered: Undelivered, unshown: str, suite: str, comm
     return True
 
 
-def _settings(device: Device, engine: Engine, executor: str) -> Settings:
+def settings_of(device: Device, executor: str, engine: Engine = "auto") -> Settings:
+    """How stacks are trained.
+
+    Raises:
+        ValueError: there is no such device.
+    """
     from ..running.executors import Settings
 
     ray = executor == "ray"  # the cluster's devices are not this machine's
@@ -244,7 +251,12 @@ def _torch_device(device: Device) -> str:
     return device
 
 
-def _executor(name: str, workers: int | None, address: str | None) -> Executor:
+def executor_of(name: str, workers: int | None, address: str | None = None) -> Executor:
+    """Where stacks are trained.
+
+    Raises:
+        UnknownName, BadParameters: as `executors.resolve`.
+    """
     from ..running.executors import executors
 
     given = {"workers": workers, "address": address}
