@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import check, listing, new, running, showing, submit
+from . import check, listing, new, running, showing, submit, ui
 
 app = typer.Typer(
     help="rrrbench: plants shortcuts in data, trains networks with mitigations, and says which ones work.",
@@ -40,5 +40,6 @@ app.command("check")(check.check)
 app.command("records")(showing.records)
 app.command("leaderboard")(showing.leaderboard)
 app.command("report")(showing.report)
+app.command("ui")(ui.ui)
 app.add_typer(new.app, name="new")
 app.add_typer(submit.app, name="submit")

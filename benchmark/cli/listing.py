@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
@@ -33,15 +33,15 @@ def list_known(
 
     for title, (header, *rows) in tables.items():
         typer.secho(title, bold=True)
-        typer.echo(tabulate(rows, header, "simple", disable_numparse=True) + "\n")
+        typer.echo(tabulate(rows, list(map(str, header)), "simple", disable_numparse=True, missingval="-") + "\n")
 
 
-def _as_objects(header: tuple[str, ...], *rows: tuple[str, ...]) -> Iterator[dict[str, str]]:
+def _as_objects(header: tuple[Any, ...], *rows: tuple[Any, ...]) -> Iterator[dict[str, Any]]:
     for row in rows:
         yield dict(zip(header, row, strict=True))
 
 
-def _entries(kind: Kind) -> Iterator[tuple[str, ...]]:
+def _entries(kind: Kind) -> Iterator[tuple[str | float | None, ...]]:
     """A header, then a row an entry."""
     from ...datasets.recipe import datasets
     from ...methods.base import mitigations
@@ -67,8 +67,8 @@ def _entries(kind: Kind) -> Iterator[tuple[str, ...]]:
             yield "name", "data", "runs", "minutes on 2 cores", "what it runs"
             for name in suites.names():
                 suite = load_suite(name)
-                about = f"{minutes[name]:g}" if name in minutes else "-"
-                yield name, _data_of(suite), str(len(suite.keys())), about, _first_line(suite.description)
+                runs, about = len(suite.keys()), minutes.get(name)
+                yield name, _data_of(suite), runs, about, _first_line(suite.description)
         case "metrics":
             yield "id", "better", "range", "chance", "meaning"
             for metric in metrics:
@@ -87,7 +87,7 @@ def _data_of(suite: Suite) -> str:
         dataset = sweep.dataset
         source = next((str(getattr(dataset, name)) for name in ("base", "file", "root") if hasattr(dataset, name)), "")
         if source not in ("", "digits"):
-            named[source] = bool(dataset.files())
+            named[source.removeprefix("npz:")] = bool(dataset.files())
     return ", ".join(source if there else f"{source} (missing)" for source, there in sorted(named.items())) or "-"
 
 
