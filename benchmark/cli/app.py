@@ -16,19 +16,20 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
+def _version(asked: bool | None) -> None:
     if asked:
         typer.echo(f"rrrbench {metadata.version('rrrbench')}")
         raise typer.Exit
 
 
 Version = Annotated[
-    bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which rrrbench this is, and no more.")
+    bool | None,
+    typer.Option("--version", callback=_version, is_eager=True, help="Say which rrrbench this is; no more."),
 ]
 
 
 @app.callback()
-def _options(version: Version = False) -> None:
+def _options(version: Version = None) -> None:
     pass
 
 

@@ -118,7 +118,7 @@ class Forecast:
 def in_words(seconds: float | None) -> str:
     """`about 40 seconds`, `about 12 minutes`, `about 3.5 hours`."""
     if seconds is None:
-        return "a time that only the machines that train know"
+        return "a time that cannot be told before"
     if seconds < 90:
         return f"about {max(1, round(seconds))} seconds"
     return f"about {seconds / 60:.0f} minutes" if seconds < 5400 else f"about {seconds / 3600:.1f} hours"

@@ -26,7 +26,7 @@ from .data_files import DataFiles
 from .earlier_files import of_earlier_files
 from .executors import Executor, Result, Settings, Task, check_digest
 from .executors.here import Here
-from .forecast import Forecast, courses, missing_data, threads
+from .forecast import TIMING_SECONDS, Forecast, courses, missing_data, threads
 from .progress import Pace, progress
 from .suitable import require_suitable
 
@@ -145,6 +145,7 @@ class Session:
             ValueError: a sweep's data, network or batches do not fit.
         """
         torch.set_flush_denormal(True)
+        self.settings = replace(self.settings, choices=dict(self.choices))  # a file of the home is not written
         self.records = self.store.finished(self.suite.keys())
         left = _left(self.suite.stacks(), self.records.keys())
         require_suitable(left)
@@ -154,8 +155,8 @@ class Session:
         missing = missing_data(left)
         workers = self.executor.side_by_side(self.settings.device)
         with threads(1 if workers > 1 else torch.get_num_threads()):
-            patience = {"patience": 0.0} if self.executor.elsewhere else {}
-            expected, inapplicable, guessed = courses(left, self.settings, {own.dataset for own in missing}, **patience)
+            absent = {own.dataset for own in missing}
+            expected, inapplicable, guessed = courses(left, self.settings, absent, self._patience())
         return Forecast(
             suite=self.suite.name,
             runs=len(self.suite.keys()),
@@ -169,6 +170,11 @@ class Session:
             guessed=guessed,
             side_by_side=workers,
         )
+
+    def _patience(self) -> float:
+        """Seconds for timing stacks: none where others train, little where little time was given."""
+        given = max(0.0, self.deadline - time.monotonic())
+        return 0.0 if self.executor.elsewhere else min(TIMING_SECONDS, given / 20)
 
     def _train(self, stacks: list[Stack], due: set[str], expected: Forecast | None = None) -> None:
         total, courses = len(self.suite.keys()), expected.courses if expected else {}
