@@ -76,7 +76,7 @@ reproduce-all: .venv/ready ## every paper, whole: wants a GPU
 ui: .venv/ready ## MLflow's own page on the local database, with a link to each suite's runs
 	$(BIN)/rrrbench ui
 
-suite-minutes: .venv/ready ## what `rrrbench list suites` says of minutes; on two idle cores, with all data in RRRBENCH_DATA
+suite-minutes: .venv/ready ## the minutes of `rrrbench list suites`, with all data in RRRBENCH_DATA
 	OMP_NUM_THREADS=1 $(BIN)/python -m rrrbench.benchmark.running.minutes > minutes.csv
 	mv minutes.csv benchmark/suites/minutes.csv
 

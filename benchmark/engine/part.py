@@ -137,7 +137,7 @@ class Part:
         batch, seconds = self.first_batch(), []
         self._hits(batch)  # layers that can be stacked with gradients, and not without, raise in the trial
         for _ in range(TRIAL_STEPS):
-            seconds.append(self._seconds(lambda: self.step(batch)))
+            seconds.append(seconds_of(lambda: self.step(batch)))
         return min(seconds)
 
     def seconds_per_epoch(self, patience: float) -> float:
@@ -155,18 +155,10 @@ class Part:
         """The mean of calls after the first, which has what is done once; a busy machine delays some of them."""
         took: list[float] = []
         for call in islice(calls, MOST_TIMED):
-            took.append(self._seconds(call))
+            took.append(seconds_of(call))
             if len(took) > 1 and sum(took[1:]) > patience:
                 break
         return mean(took[1:] or took)
-
-    def _seconds(self, function: Callable[[], object]) -> float:
-        """Wall seconds of a call, until the device has done what it was asked for."""
-        start = time.perf_counter()
-        function()
-        if self.strengths.is_cuda:
-            torch.cuda.synchronize()
-        return time.perf_counter() - start
 
     def trace(self) -> int:
         """Traces the program of a full batch; the bytes that a step takes at most."""
@@ -211,6 +203,19 @@ class Part:
             return Terms(hits.sum(), hits.sum())
 
         return over_stack(correct, masks_differ=False)(self.parameters, chunk, self.strengths).right_answer
+
+
+clock = time.perf_counter
+"""What calls are timed by; time.process_time tells what one thread takes on a machine that does other things too."""
+
+
+def seconds_of(function: Callable[[], object]) -> float:
+    """Seconds of a call, until the GPU has done what it was asked for."""
+    start = clock()
+    function()
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return clock() - start
 
 
 def parts_of(

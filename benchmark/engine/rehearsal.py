@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, cast
@@ -18,6 +17,7 @@ from ...methods.fitting import CURVES, Fitted, Objective
 from ...methods.network import Parameters
 from ..networks import NetworkRecipe
 from ..suite.training import Training
+from . import part as engine_part
 from .part import Part, parts_of
 from .places import FIRST_RUN, Place, size_of, whole
 from .plan import COMPILE_FROM, Engine, Plan
@@ -103,7 +103,7 @@ class Rehearsal(Trainer):
         )
 
     def _stage(self, mitigation: Objective, runs: Runs) -> Stage:
-        begin = time.perf_counter()
+        begin = engine_part.clock()
         part = parts_of(mitigation, runs)
         count, epochs = runs.strengths.numel(), runs.training.epochs
         steps = -(-len(runs.data) // runs.training.batch_size)
@@ -118,7 +118,7 @@ class Rehearsal(Trainer):
         plan = min(took, key=took.__getitem__)
         if self.engine == "auto" and self.scale * epochs * took[plan] <= COMPILE_FROM:
             self.choices[self.shape_of(mitigation, runs)] = plan
-        setup = (time.perf_counter() - begin) / 2  # what is traced here is traced again
+        setup = (engine_part.clock() - begin) / 2  # what is traced here is traced again
         return Stage(count * epochs, setup + self.scale * epochs * took[plan])
 
     def _seconds(self, plan: Plan, part: Callable[[Place], Part], runs: Runs) -> float:

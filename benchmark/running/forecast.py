@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -15,6 +15,7 @@ from ...datasets.base import ShortcutDataset
 from ...datasets.recipe import Recipe
 from ...datasets.sources import MissingData
 from ...methods.base import mitigations
+from ..engine.part import seconds_of
 from ..engine.rehearsal import Rehearsal, Stage, sample
 from ..metrics.evaluated import splits
 from ..metrics.evaluating import explained_inputs
@@ -248,10 +249,10 @@ class _Timing:
         device = self.settings.device
         rehearsal = Rehearsal(run.network, small, training, run.strengths, device=device, stack_below=0.0)
         fitted = mitigations.resolve("erm").fit(rehearsal)
-        took = min(_seconds(lambda: list(evaluations(run, rehearsal, fitted, 0.0))) for _ in range(2))
+        took = min(seconds_of(lambda: list(evaluations(run, rehearsal, fitted, 0.0))) for _ in range(2))
         inputs = small.train.batch(slice(0, FEW * 4)).inputs.to(device)
         with torch.no_grad():
-            each = min(_seconds(lambda: rehearsal.modules[0](inputs)) for _ in range(2)) / len(inputs)
+            each = min(seconds_of(lambda: rehearsal.modules[0](inputs)) for _ in range(2)) / len(inputs)
         here, there = (sum(map(len, splits(own).values())) for own in (small, drawn))
         explained = [len(explained_inputs(own, bool(stack.explainers)).labels) for own in (small, drawn)]
         return max(0.0, took - each * here) * explained[1] / explained[0] + each * there
@@ -263,14 +264,6 @@ def _reduced(drawn: ShortcutDataset, training: Training, slow: bool) -> tuple[Sh
         return *sample(drawn, max(SAMPLE, 2 * training.batch_size)), training
     few = training.model_copy(update={"batch_size": min(FEW, training.batch_size)})
     return *sample(drawn, 2 * few.batch_size), few
-
-
-def _seconds(function: Any) -> float:
-    begin = time.perf_counter()
-    function()
-    if torch.cuda.is_initialized():
-        torch.cuda.synchronize()
-    return time.perf_counter() - begin
 
 
 @contextmanager

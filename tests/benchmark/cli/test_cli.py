@@ -302,14 +302,14 @@ def test_version_and_completion(invoke):
 def test_a_second_ctrl_c_ends_at_once_without_a_traceback(invoke, tmp_path):
     command = [Path(sys.executable).parent / "rrrbench", "run", "own.toml", "--device", "cpu"]
     (tmp_path / "own.toml").write_text(SUITE.replace("epochs = 1", "epochs = 10000"))
-    driver = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    assert driver.stderr is not None
-    while "so far" not in (line := driver.stderr.readline()):
-        assert line, "it ended before it trained"
-    driver.send_signal(signal.SIGINT)
-    driver.send_signal(signal.SIGINT)
-    rest = driver.stderr.read()
-    assert driver.wait() == 130
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as driver:
+        assert driver.stderr is not None
+        while "so far" not in (line := driver.stderr.readline()):
+            assert line, "it ended before it trained"
+        driver.send_signal(signal.SIGINT)
+        driver.send_signal(signal.SIGINT)
+        rest = driver.stderr.read()
+    assert driver.returncode == 130
     assert "Traceback" not in rest
     assert "every finished run is kept" in rest or "the same command goes on from there" in rest
 
