@@ -1,6 +1,6 @@
 """The minutes of `rrrbench list suites`: a csv of what `rrrbench run SUITE --executor processes --dry-run` says.
 
-`make suite-minutes` writes benchmark/suites/minutes.csv on a machine with the data of all suites. Steps are timed in the
+`make suite-minutes` writes benchmark/suites/minutes.csv, with the data of all suites. Steps are timed in the
 processor's seconds of one thread, so that what else the machine does changes little.
 """
 
