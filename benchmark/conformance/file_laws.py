@@ -78,8 +78,11 @@ def checked(path: Path) -> Iterator[Checked]:
         yield from held(file)
 
 
-def contents(path: Path) -> Contents:
+def contents(path: Path, importing: Callable[[Path], ModuleType] = imported) -> Contents:
     """Imports a file, unless it is one of the package's own, and lists what it registers.
+
+    Args:
+        importing: how; `own_code.load_module` where the file's runs are trained too.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -88,7 +91,7 @@ def contents(path: Path) -> Contents:
     known = {kind: set(registry.names()) for kind, registry in REGISTRIES.items()}
     module, own = next(iter(_modules_of(path)), None), _of_file(path, known)
     if module is None or not own:
-        module = imported(path)
+        module = importing(path)
         own = [(kind, name) for kind, was in known.items() for name in REGISTRIES[kind].names() if name not in was]
     try:
         return Contents(path, module, [_entry(kind, name) for kind, name in own])

@@ -22,7 +22,7 @@ from ..ranking.rendering import protocols_in_words, render_mitigations
 from ..ranking.selection import RULES
 from ..ranking.sweeps import SWEEP
 from ..suite.protocol import PROTOCOL_VERSION
-from .index import Table, board_columns, board_rows, committed_tables
+from .index import Table, board_columns, board_rows, committed_tables, submitted_board_rows
 from .points import DRAWN
 from .ranked_sweep import RULE, RankedSweep, rank_sweeps
 from .recorded import Recorded
@@ -57,7 +57,7 @@ def write_site(recordings: Sequence[Recorded], out: Path, results: Path) -> None
         if recording.pictures is not None:
             _copy_pictures(recording.pictures, recording.runs["sweep_key"], out / "pictures")
     protocols = protocols_in_words(pd.concat([recording.runs[SWEEP] for recording in recordings]))
-    pages = _Pages(out, list(committed_tables(results)), protocols)
+    pages = _Pages(out, results, list(committed_tables(results)), protocols)
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__, "rrrbench.benchmark.report.trade_off"])
     with ProcessPoolExecutor(2, context, gc.set_threshold, (100_000,)) as beside:  # figures are many objects
@@ -73,8 +73,13 @@ class _Pages:
     """The folder, and what every page of it shows."""
 
     out: Path
+    results: Path
     tables: list[Table]
     protocols: str
+
+    def submitted(self, sweeps: Sequence[RankedSweep]) -> list[dict[str, Any]]:
+        """Rows of submissions for the leaderboard."""
+        return submitted_board_rows(self.results, sweeps)
 
     def write(self, template: str, page: str, **content: Any) -> None:
         """Renders a template to a page, a path from the folder."""
@@ -123,7 +128,7 @@ def _write_pages(recordings: Sequence[Recorded], sweeps: Sequence[RankedSweep], 
     """Writes all pages but those of runs and metrics, and every suite's csv."""
     pages.write(
         "index.html", "index.html", suites=recordings, sweeps=sweeps, columns=board_columns(),
-        rows=[row for own in sweeps for row in board_rows(own)],
+        rows=[*(row for own in sweeps for row in board_rows(own)), *pages.submitted(sweeps)],
         left_out=[row for own in sweeps for row in _left_out(own)], rules=RULES, rule=RULE,
         runs=sum(len(recording.runs) for recording in recordings),
     )  # fmt: skip

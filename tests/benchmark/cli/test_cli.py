@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -280,6 +281,7 @@ def test_list_mitigations_shows_paper_needs_and_stages(invoke):
     ("words", "message"),
     [
         (("run", "benhc"), "did you mean bench"),
+        (("run", "nosuch"), "there is no suite 'nosuch'; known: bench, colored-patch-cifar"),
         (("leaderboard", "own.toml"), "no run of suite 'own'"),
         (("records", "own.toml", "--format", "parquet"), "say where to with --out FILE"),
         (("log", "own.toml"), "no run of suite 'own'"),
@@ -291,6 +293,67 @@ def test_what_cannot_be_done_is_said_in_a_line(invoke, words, message):
     assert result.exit_code == 2
     assert message in result.output
     assert "Traceback" not in result.output
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(invoke, tmp_path, monkeypatch):
+    monkeypatch.setattr(session_module.Session, "run", lambda self: pytest.fail("it trains"))
+    result = invoke("run", "own.toml", "--device", "cpu", "--dry-run")
+    assert result.exit_code == 0
+    first, takes, where = result.stdout.splitlines()
+    assert first == "own: 6 runs: 0 finished, 6 to train"
+    assert re.fullmatch(r"  takes about \d+ (seconds|minutes)", takes)
+    assert where.startswith(f"  written to {tmp_path / 'results/local'}, shown in sqlite:///")
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_log_has_the_forecast_and_no_carriage_return_and_quiet_says_nothing(invoke, tmp_path):
+    told = invoke("run", "own.toml", "--device", "cpu")
+    assert "own: 6 runs: 0 finished, 6 to train" in told.stderr
+    assert "\r" not in told.stderr
+    (tmp_path / "more.toml").write_text(SUITE.replace("epochs = 1", "epochs = 2"))
+    quiet = invoke("run", "more.toml", "--device", "cpu", "--quiet")
+    assert (quiet.exit_code, quiet.stderr) == (0, "")
+    assert "6 of 6 runs recorded" in quiet.stdout
+
+
+def test_records_and_leaderboard_as_json(invoke):
+    invoke("run", "own.toml", "--device", "cpu", "--quiet")
+    rows = json.loads(invoke("records", "own.toml", "--json").stdout)
+    flat = pd.read_csv(io.StringIO(invoke("records", "own.toml").stdout))
+    assert [row["run_key"] for row in rows] == list(flat["run_key"])
+    assert rows[0]["accuracy/random"] == pytest.approx(flat["accuracy/random"][0])
+    board = json.loads(invoke("leaderboard", "own.toml", "--json").stdout)
+    assert {row["mitigation"] for row in board} == {"erm", "rrr"}
+
+
+def test_list_suites_says_data_runs_and_minutes(invoke, monkeypatch, tmp_path):
+    monkeypatch.setenv("RRRBENCH_DATA", str(tmp_path))
+    listed = {row["name"]: row for row in json.loads(invoke("list", "suites", "--json").stdout)["suites"]}
+    assert (listed["bench"]["data"], listed["bench"]["runs"]) == ("-", 130)
+    assert listed["decoy-mnist"]["data"] == "mnist (missing)"
+    timed = {name for name, row in listed.items() if row["minutes on 2 cores"] is not None}
+    assert timed == listed.keys() - {"counterfactuals"}, "`make suite-minutes` says how long a new suite takes"
+
+
+def test_version_and_completion(invoke):
+    assert re.fullmatch(r"rrrbench \d+\.\d+\.\d+\n", invoke("--version").stdout)
+    assert "--install-completion" in invoke("--help").stdout
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_ends_at_once_without_a_traceback(invoke, tmp_path):
+    command = [Path(sys.executable).parent / "rrrbench", "run", "own.toml", "--device", "cpu"]
+    (tmp_path / "own.toml").write_text(SUITE.replace("epochs = 1", "epochs = 10000"))
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as driver:
+        assert driver.stderr is not None
+        while "so far" not in (line := driver.stderr.readline()):
+            assert line, "it ended before it trained"
+        driver.send_signal(signal.SIGINT)
+        driver.send_signal(signal.SIGINT)
+        rest = driver.stderr.read()
+    assert driver.returncode == 130
+    assert "Traceback" not in rest
+    assert "every finished run is kept" in rest or "the same command goes on from there" in rest
 
 
 def test_ctrl_c_says_how_to_go_on(invoke, monkeypatch):
