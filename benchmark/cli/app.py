@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from typing import Annotated
 
 import typer
@@ -18,6 +17,8 @@ app = typer.Typer(
 
 def _version(asked: bool | None) -> None:
     if asked:
+        from importlib import metadata
+
         typer.echo(f"rrrbench {metadata.version('rrrbench')}")
         raise typer.Exit
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -49,6 +48,8 @@ def _links(database: Path, port: int) -> Iterator[tuple[str, str]]:
         FileNotFoundError: there is no database.
         ValueError: the file is no database of MLflow.
     """
+    import sqlite3
+
     if not database.is_file():
         raise FileNotFoundError(f"there is no {database}: `rrrbench run SUITE` makes it, RRRBENCH_HOME names a folder")
     query = "SELECT name, experiment_id FROM experiments WHERE lifecycle_stage = 'active' AND name != 'Default'"

@@ -33,7 +33,7 @@ def main() -> None:
             missing = ", ".join(own.dataset for own in forecast.missing)
             sys.stderr.write(f"{name}: {f'without {missing}' if missing else 'nothing tells how long it takes'}\n")
         else:
-            rows.writerow([name, f"{forecast.seconds / 60:.2g}"])
+            rows.writerow([name, f"{float(f'{forecast.seconds / 60:.2g}'):g}"])
             sys.stdout.flush()
 
 
