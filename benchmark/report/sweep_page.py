@@ -44,7 +44,7 @@ def save_figures(sweep: RankedSweep, out: Path) -> None:
     title = str(sweep.name)
     vectors = (".svg", ".pdf")
     save(trade_off_figure(sweep.runs, board, title), folder / f"{sweep.slug}-trade-off", vectors)
-    save(sweep_figure(sweep.runs, sweep.suite), folder / f"{sweep.slug}-sweep", vectors)
+    save(sweep_figure(sweep.runs, sweep.suite, board), folder / f"{sweep.slug}-sweep", vectors)
     (folder / f"{sweep.slug}.tex").write_text(render_mitigations(board, "tex", unranked_mitigations(sweep.runs, RULE)))
 
 
