@@ -15,7 +15,7 @@ TITLES = {
     "mass_abs_over_chance/input_gradient": "saliency in the mask / chance",
 }
 """The axis of every metric that is drawn over strength. All are shares or ratios, and so without a unit."""
-FLIP_RATE = "flip rate (predictions that change when the shortcut alone does)"
+FLIP_RATE = "flip rate (share of predictions)"
 CORNER = 0.4
 """Chosen points within this share of both axes are in a corner, and have an inset."""
 LABEL_GAP = 0.075

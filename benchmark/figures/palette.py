@@ -30,7 +30,7 @@ ORDER = (
     *("l2", "counterexamples", "ibp_ex+rrr", "avg_ex", "reweighting"),
     *("dfr", "input_gradient_l2", "cdep", "rbr", "jtt"),
 )
-"""Methods with a style of their own: five neighbours differ in colour, five further ones in the marker, too."""
+"""Methods with a style of their own: five neighbours differ in colour and marker, those of one colour in marker."""
 
 
 class Style(NamedTuple):
@@ -45,7 +45,8 @@ def style_of(method: str) -> Style:
     if method == BASELINE:
         return Style(INK, "circle")
     place = ORDER.index(method) if method in ORDER else int(sha256(method.encode()).hexdigest()[:8], 16)
-    return Style(COLOURS[place % len(COLOURS)], MARKERS[place // len(COLOURS) % len(MARKERS)])
+    rows, column = divmod(place, len(COLOURS))
+    return Style(COLOURS[column], MARKERS[(rows + column) % len(MARKERS)])
 
 
 def styles(named: Iterable[str], drawn: Iterable[str]) -> dict[str, Style]:

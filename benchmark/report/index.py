@@ -15,7 +15,7 @@ from ..ranking.selection import SHIFTED
 from .points import leading, shifted_metric
 from .ranked_sweep import RankedSweep
 
-TABLES = ("reproduced/*.csv", "leaderboard/explainers*.csv", "leaderboard/counterfactuals*.csv")
+TABLES = ("leaderboard/explainers*.csv", "leaderboard/counterfactuals*.csv")
 """Committed results beside the leaderboard, each shown as a table as it is."""
 HEADLINE = Column(
     "headline",

@@ -19,11 +19,12 @@ def sweep_pictures(sweep: RankedSweep) -> list[tuple[str, str, str]]:
     measured = trusted(runs).dropna(axis="columns", how="all")
     drawn = [
         ("Accuracy under shift against reliance",
-         "One point a strength, one line a mitigation; the rule chose the larger, ringed point. Up and to the "
-         "left is better.",
+         "One point a strength, one line a mitigation; the rule chose the larger, ringed point, which has its 95 % "
+         "interval. Flip rate: the share of predictions that change when the shortcut alone does. Up and to the left "
+         "is better. ERM and the best five have names; point at a grey line to read its name.",
          interactive.trade_off(runs, board, address) if trade_offs(runs) else None),
         *((f"{DRAWN[metric]} over strength",
-           "Mean over seeds with its 95 % bootstrap interval. ERM and the best are shown; the legend adds others.",
+           "Mean over seeds with its 95 % bootstrap interval. ERM and the best five have names; the others are grey.",
            interactive.sweep(runs, board, metric, address)) for metric in DRAWN if metric in measured),
         ("How many masks are needed",
          "Accuracy under shift where only some training inputs have a mask; each at the strength chosen for it.",
