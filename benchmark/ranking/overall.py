@@ -20,7 +20,7 @@ COLUMNS = (
     *("mitigation", "needs", "sweeps", "of", "rank", "rank:low", "rank:high"),
     *("beaten", "beaten:low", "beaten:high", "gain", "gain:low", "gain:high", "better", "worse"),
 )
-"""The columns of `rank_overall`. `of`: the mean number of methods in its sweeps; `better`, `worse`: counts of sweeps."""
+"""The columns of `rank_overall`. `of`: methods of its sweeps, on average; `better`, `worse`: counts of sweeps."""
 
 
 @dataclass(frozen=True)

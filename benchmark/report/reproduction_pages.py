@@ -119,3 +119,12 @@ def _sources(paper: str) -> dict[str, str]:
     table = pd.read_csv(path, sep="\t")
     own = table[table["paper"] == paper]
     return dict(zip(own["source"], own["address"], strict=True))
+
+
+def count(results: Path) -> str:
+    """How many published numbers of each paper were run again, and how many hold; a line a paper, and one of all."""
+    found = reproductions(results)
+    whole = pd.concat([paper.table for paper in found]) if found else pd.DataFrame(columns=COLUMNS)
+    judged = int(whole["verdict"].isin(list(COLOURS)).sum())
+    lines = [f"{paper.paper}: {paper.summary}" for paper in found]
+    return "\n".join([*lines, f"all: {judged} numbers run again: {verdicts_in_words(whole)}"])

@@ -108,10 +108,10 @@ def _twins(configuration: dict[Any, Any], flips: str, digest: str, foreign: bool
     """The twins on which a run's prediction flips; else the first twins of its data, and why these or none."""
     named = json.loads(flips) if flips else None
     missing = "" if named else "no prediction flips" if named is not None else (
-        "which predictions flip was not recorded with this run")  # fmt: skip
+        "the run was recorded without the list of its flips")  # fmt: skip
     from .twins import twins  # and torch, which the other pages do without
 
     try:
         return twins(configuration, named or None, digest, foreign), missing
     except (LookupError, OSError, ValueError, TypeError) as error:
-        return [], f"{missing}; {error}" if missing else str(error)
+        return [], str(error)
