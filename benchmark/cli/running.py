@@ -94,6 +94,9 @@ def reproduce(
     paper: Annotated[str, typer.Argument(help="Whose numbers: the name of a file in results/published.")],
     seeds: Annotated[int | None, typer.Option(min=1, help="At most so many of each sweep's seeds.")] = None,
     max_minutes: Annotated[float, typer.Option(min=0, help="Begin no further stack after so many.")] = math.inf,
+    only: Annotated[
+        str | None, typer.Option(help="One cell, as the pages name it: its runs alone, and no file.")
+    ] = None,
     own: With = None,
     data_root: DataRoot = None,
     device: DeviceOption = "auto",
@@ -112,6 +115,7 @@ def reproduce(
     folder, begin, outcome = home(), time.monotonic(), None
     tell_of_version_0_1(folder)
     with explained():
+        from ..ranking.cells import rows_of_cell, suite_of_cell
         from ..ranking.join import join_runs, sweeps_left
         from ..ranking.published import available, published_by, suite_of
         from ..report.reproduction import render_reproduction, verdicts_in_words, write_reproduction
@@ -121,6 +125,9 @@ def reproduce(
         load_own(own)
         published = published_by(paper)
         suite = suite_of(paper, seeds)
+        if only is not None:
+            published = rows_of_cell(published, only)
+            suite = suite_of_cell(published[0], suite)
         there, absent = available(suite)
         for label, reason in absent.items():
             typer.secho(f"not run: {label}: {reason}", fg="yellow", err=True)
@@ -130,14 +137,16 @@ def reproduce(
             outcome = _trained(_session(there, folder, settings, where, max_minutes, quiet))
         runs = flat(list(RecordStore(folder).finished(suite.keys()).values()))
         table = join_runs(published, suite, runs)
-        written = write_reproduction(paper, table, suite, runs, results() / "reproduced")
+        written = None if only else write_reproduction(paper, table, suite, runs, results() / "reproduced")
     typer.echo(render_reproduction(table, dim=lambda text: typer.style(text, fg="bright_black")))
     if there is not None and (left := sweeps_left(there, runs)):
         typer.secho(f"runs are left in {', '.join(left)}: the same command goes on with them", fg="yellow", err=True)
     typer.echo(
         f"{verdicts_in_words(table)}; {len(runs)} of {len(suite.keys())} runs recorded, "
-        f"{(time.monotonic() - begin) / 60:.1f} minutes now\nwrote {written} and {written.with_suffix('.md')}"
+        f"{(time.monotonic() - begin) / 60:.1f} minutes now"
     )
+    if written is not None:
+        typer.echo(f"wrote {written} and {written.with_suffix('.md')}")
     if outcome is not None and _complain(outcome, "", f"reproduce/{paper}"):
         raise typer.Exit(1)
 

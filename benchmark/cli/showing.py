@@ -27,7 +27,10 @@ def records(
     out: Out = None,
     own: With = None,
 ) -> None:
-    """Writes the flat rows of a suite: a row a run, with a column a metric; parquet has what `report` needs, too."""
+    """Writes the flat rows of a suite: a row a run, with a column a metric; parquet has what `report` needs, too.
+
+    Beside FILE.parquet, the folder FILE.pictures has the saliency panels.
+    """
     with explained():
         load_own(own)
         if as_json or format == "csv":
@@ -37,9 +40,9 @@ def records(
             return
         if out is None:
             raise ValueError("parquet is not text: say where to with --out FILE")
-        from ..report.recorded import recorded
+        from ..report.recorded import write_recorded
 
-        recorded(suite).runs.to_parquet(out, index=False, compression="zstd")
+        write_recorded(suite, out)
 
 
 def leaderboard(

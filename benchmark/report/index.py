@@ -16,7 +16,7 @@ from .points import leading, shifted_metric
 from .ranked_sweep import RULE, RankedSweep
 from .submissions import LIKE, submitted_rows
 
-TABLES = ("reproduced/*.csv", "leaderboard/explainers*.csv", "leaderboard/counterfactuals*.csv")
+TABLES = ("leaderboard/explainers*.csv", "leaderboard/counterfactuals*.csv")
 """Committed results beside the leaderboard, each shown as a table as it is."""
 HEADLINE = Column(
     "headline",

@@ -27,6 +27,7 @@ from .earlier_files import of_earlier_files
 from .executors import Executor, Result, Settings, Task, check_digest
 from .executors.here import Here
 from .forecast import TIMING_SECONDS, Forecast, courses, missing_data, threads
+from .picture import Panels
 from .progress import Pace, progress
 from .suitable import require_suitable
 
@@ -83,6 +84,7 @@ class Session:
     ) -> None:
         self.suite = suite
         self.store = RecordStore(home)
+        self.panels = Panels(self.store)
         self.mirror = Mirror(uri or tracking_uri(home), suite.name, self.store)
         self.choices = Choices(home / "engine.json")
         self.settings = replace(
@@ -210,7 +212,7 @@ class Session:
                 check_digest(record.dataset, record.seed, record.digest, self.store.digest(record.dataset_key))
         records = [record for record in result.records if record.run_key in due]
         if result.panel is not None and records:
-            self.store.put_picture(records[0], result.panel)
+            self.panels.keep(records[0], result.panel)
         for record in records:
             self.store.put(record, result.models.get(record.run_key))
             self.records[record.run_key] = record

@@ -23,7 +23,7 @@ from ...networks.check import NotTrainable, check
 from ...store.record import Record
 from ...suite.stack import MitigationStack, Stack
 from ..course import Course, Meter, Progress
-from ..picture import picture
+from ..picture import Panel, picture
 from ..records import records
 
 
@@ -88,7 +88,7 @@ class Result:
 
     records: list[Record]
     models: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    panel: bytes | None = None
+    panel: Panel | bytes | None = None
 
 
 def divided(tasks: Iterable[Task], workers: Callable[[], int]) -> Iterator[Task]:
@@ -254,8 +254,7 @@ def _trained(
     models = (
         dict(item for pair in trained for item in _state_dicts(*pair, trainer.modules)) if settings.save_models else {}
     )
-    pictured = task.panel and (stack.mitigation.has_strength or bool(stack.explainers))
-    return Result(recorded, models, picture(stack, trainer, fitted) if pictured else None)
+    return Result(recorded, models, picture(stack, trainer, fitted) if task.panel else None)
 
 
 def draw(recipe: Recipe, seed: int) -> ShortcutDataset:

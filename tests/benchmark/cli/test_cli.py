@@ -421,7 +421,12 @@ def test_reproduce_does_what_it_can_says_what_is_left_and_goes_on(invoke, tmp_pa
     assert "own-part.csv" in part.output  # and the fuller table stays
     assert list(pd.read_csv(tmp_path / "results/reproduced/own-part.csv")["n"]) == [1, 1, 0]
     assert list(pd.read_csv(tmp_path / "results/reproduced/own.csv")["n"]) == [2, 2, 0]
+    only = invoke("reproduce", "own", "--device", "cpu", "--only", "main/rrr/1")
+    assert only.exit_code == 0, only.output
+    assert "2 of 2 runs recorded" in only.stdout
+    assert "wrote" not in only.stdout
     assert invoke("reproduce", "owwn").exit_code == 2
+    assert "main/rrr/1" in invoke("reproduce", "own", "--only", "main/rr/1").stderr
 
     uri = os.environ["MLFLOW_TRACKING_URI"]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from made_up_rows import made_up_recording
 from rrrbench.benchmark.report.site import write_site
-from rrrbench.benchmark.report.twins import _draw, twins
+from rrrbench.benchmark.report.twins import EXAMPLES, _draw, twins
 from rrrbench.datasets.recipe import Recipe, datasets
 from tiny import tiny_suite
 
@@ -69,6 +69,17 @@ def test_a_replaced_file_gives_no_other_pictures(write, change):
         twins(configuration(own), FLIPS, digest)
     assert f"put the older content of {path} back" in str(why.value)
     assert digest[:12] in str(why.value)
+
+
+def test_a_record_without_its_flips_shows_the_first_twins(write):
+    own = recipe(write())
+    shown = twins(configuration(own), None, own.make(0).digest())
+    assert [twin.index for twin in shown] == list(range(len(shown)))
+    assert {twin.predicted for twin in shown} == {None}
+    assert 0 < len(shown) <= EXAMPLES
+    flipped = twins(configuration(own), FLIPS, own.make(0).digest())
+    same = {twin.index: twin for twin in shown}
+    assert all(twin.aligned == same[twin.index].aligned for twin in flipped if twin.index in same)
 
 
 def test_a_record_without_a_digest_gives_no_pictures(write):
