@@ -10,6 +10,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 @pytest.mark.parametrize("page", ["evaluate.md", "python.md"])
 @pytest.mark.filterwarnings("ignore:not in MLflow")
+@pytest.mark.slow
 def test_the_code_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

@@ -122,6 +122,7 @@ def test_a_row_is_repeated_where_every_number_is_within_a_point():
         submission.compare(a_row(), a_row(sha256="1"))
 
 
+@pytest.mark.slow
 def test_a_broken_law_ends_the_check_before_anything_is_trained(sample, invoke, monkeypatch):
     sample.write_text(sample.read_text().replace("strength * right_reason)", "right_reason)"))
     result = invoke("submit", "check", sample.name)

@@ -21,6 +21,7 @@ def draw():
 
 
 @pytest.mark.parametrize("name", ["erm", "jtt", "find_another_explanation", "dfr", "adversarial_debiasing"])
+@pytest.mark.slow
 def test_every_training_of_a_fit_is_a_stage_with_the_epochs_of_its_runs(draw, name):
     mitigation = mitigations.resolve(name)
     strengths = (0.1, 1.0, 10.0) if mitigation.has_strength else (0.0,)
@@ -42,6 +43,7 @@ def test_networks_come_back_as_they_were_initialised(draw):
         assert torch.equal(fitted.parameters[name][0, 1], value)
 
 
+@pytest.mark.slow
 def test_the_plan_that_is_found_is_the_plan_of_the_training(draw):
     choices: dict[str, str] = {}
     mitigations.resolve("rrr").fit(Rehearsal(NETWORK, draw, TRAINING, (0.1, 1.0), seeds=1, choices=choices))

@@ -125,7 +125,8 @@ def build(features, classes):
 """
 
 
-@pytest.mark.parametrize("kind", ["vit", pytest.param("resnet18", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["vit", "resnet18"])
 def test_rrr_trains_it_on_photos_and_evaluate_gives_the_record_s_numbers(photos, tmp_path, monkeypatch, kind):
     from rrrbench.datasets import own_code
 

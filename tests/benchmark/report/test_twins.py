@@ -87,6 +87,7 @@ def test_a_record_without_a_digest_gives_no_pictures(write):
         twins(configuration(recipe(write())), FLIPS, "")
 
 
+@pytest.mark.slow
 def test_the_page_of_a_run_on_an_older_file_says_so(write, tmp_path):
     suite = tiny_suite(seeds=(0,), dataset={"name": "decoy", "base": f"npz:{write()}"})
     digest = suite.sweeps[0].dataset.make(0).digest()

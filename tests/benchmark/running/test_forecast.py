@@ -27,6 +27,7 @@ def test_a_forecast_counts_names_what_cannot_work_and_trains_nothing(session, tm
     assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_forecast_again(session):
     session(tiny_suite()).run()
     forecast = session(tiny_suite()).forecast()
@@ -45,6 +46,7 @@ def test_data_that_are_missing_are_named_with_their_path(session, monkeypatch, t
     assert forecast.seconds is None
 
 
+@pytest.mark.slow
 def test_the_session_tells_the_forecast_and_its_bar_counts_the_seconds_of_what_is_trained(session, monkeypatch):
     from rrrbench.benchmark.running import session as module
 
@@ -62,6 +64,7 @@ def test_the_session_tells_the_forecast_and_its_bar_counts_the_seconds_of_what_i
     assert pace.done == pytest.approx(forecast.work)
 
 
+@pytest.mark.slow
 def test_processes_side_by_side_divide_the_seconds(session):
     forecast = session(tiny_suite(), executor=Processes(workers=2)).forecast()
     assert forecast.side_by_side == 2

@@ -37,6 +37,7 @@ def test_a_panel_has_erms_column_first(results, headings, tmp_path):
     assert headings == [["ERM"], ["ERM", "strength 0.1", "strength 1"]]
 
 
+@pytest.mark.slow
 def test_a_panel_that_was_drawn_before_erm_was_trained_is_drawn_again(results, headings, tmp_path):
     panels = Panels(RecordStore(tmp_path))
     for result in reversed(results):
@@ -44,12 +45,14 @@ def test_a_panel_that_was_drawn_before_erm_was_trained_is_drawn_again(results, h
     assert headings == [["strength 0.1", "strength 1"], ["ERM"], ["ERM", "strength 0.1", "strength 1"]]
 
 
+@pytest.mark.slow
 def test_a_later_session_finds_erms_look(results, headings, tmp_path):
     for result in results:
         keep(Panels(RecordStore(tmp_path)), result)
     assert headings[-1][0] == "ERM"
 
 
+@pytest.mark.slow
 def test_another_draw_of_the_data_has_no_column_of_erm(results, headings, tmp_path):
     panels = Panels(RecordStore(tmp_path))
     keep(panels, results[0])
