@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import re
 import warnings
 
 import pytest
 import torch
-from rrrbench.datasets.base import Batch
+from rrrbench.datasets.base import Batch, as_mask
 from rrrbench.methods import rrr_loss
 from rrrbench.methods.mitigations.rrr import RRR
 from rrrbench.methods.network import Net
@@ -121,8 +122,10 @@ def test_fused_attention_names_the_math_backend():
     [
         ({"strength": -1.0}, "must be finite and not negative"),
         ({"strength": float("nan")}, "must be finite and not negative"),
-        ({"mask": torch.full((5, 1, 3, 4), 255)}, r"such as 255: its two values are 0 and 255: pass mask > 0"),
-        ({"mask": torch.rand(5, 1, 3, 4)}, r"of a heatmap, the pixels above a threshold, e\.g\. mask >= 0\.5"),
+        ({"mask": torch.full((5, 1, 3, 4), 255)}, "such as 255: all 5 masks are 255 everywhere, and a constant mask"),
+        ({"mask": 2 * data()[2].int() - 1}, "its two values are -1 and 1: pass mask > -1 if 1 marks"),
+        ({"mask": 255 * data()[2].int()}, "its two values are 0 and 255: pass mask > 0 if 255 marks"),
+        ({"mask": torch.rand(5, 1, 3, 4)}, r"of a heatmap, the pixels above a threshold, e\.g\. mask > 0\.4"),
         ({"mask": torch.randn(5, 1, 3, 4)}, "of a heatmap"),
         ({"mask": torch.ones(5, 1, 3, 4).numpy()}, r"mask is a ndarray: pass a tensor, e\.g\. torch\.as_tensor"),
         ({"mask": None}, "mask is a NoneType"),
@@ -148,6 +151,19 @@ def test_bad_input_is_named(change, message):
     arguments = {"inputs": x, "labels": y, "mask": mask, "strength": 1.0, **change}
     with warnings.catch_warnings(), pytest.raises(ValueError, match=message):
         rrr_loss(model(), **arguments)
+
+
+@pytest.mark.parametrize(
+    "values", [(-1.0, 1.0), (0.6, 0.9), (0.6, 0.7, 1.0), (-3, -2, -1), (0, 128, 255), (0.1234567, 0.1234568)]
+)
+@pytest.mark.usefixtures("shapes_unchecked")
+def test_the_threshold_that_is_named_separates_the_masks_values(values):
+    mask = torch.tensor(values)
+    with pytest.raises(ValueError, match="mask > ") as error:
+        as_mask(mask, mask.shape)
+    above = mask > float(re.search(r"mask > (\S+)", str(error.value))[1])
+    assert above.any()
+    assert not above.all()
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64])
