@@ -252,9 +252,7 @@ def test_test_images_that_are_training_images_are_named(npz):
 
 
 @pytest.mark.parametrize("part", ["x_train", "x_test"])
-@pytest.mark.parametrize(
-    ("value", "message"), [(0, "every pixel is 0"), (1.0, "every pixel is 255"), (None, "the same")]
-)
+@pytest.mark.parametrize(("value", "message"), [(0, "pixel is 0"), (1.0, "pixel is 255"), (None, "the same")])
 def test_images_that_are_all_the_same_are_refused(npz, part, value, message):
     shape = (60 if part == "x_train" else 20, 12, 12)
     same = np.broadcast_to(noise(12, 12), shape) if value is None else np.full(shape, value, type(value))

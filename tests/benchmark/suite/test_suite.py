@@ -272,12 +272,12 @@ def rows_of(strengths):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        *((rows_of([given]), rf"sweeps.0.mitigations.0.strengths.0: expected a finite number .*\"auto:1\" \(got {said}\)")
+        *((rows_of([given]), rf".*strengths.0: expected a finite number .*\"auto:1\" \(got {said}\)")
           for given, said in ((float("inf"), "inf"), (-1, "-1"), ("auto", "'auto'"))),
-        (rows_of("auto"), r"sweeps.0.mitigations.0.strengths: expected a list, e.g. strengths = \[0.1, 1.0\] \(got 'auto'\)"),
+        (rows_of("auto"), r".*strengths: expected a list, e.g. strengths = \[0.1, 1.0\] \(got 'auto'\)"),
         ({"seeds": 0}, r"seeds: expected a list, e.g. seeds = \[0, 1, 2\] \(got 0\)"),
         ({"sweeps": []}, r"a suite needs \[\[sweeps\]\].*"),
-        ({"sweeps": [{**content()["sweeps"][0], "controls": ["halve"]}]}, r"sweeps.0.controls.0: expected 'true', .*'halve'\)"),
+        ({"sweeps": [{**content()["sweeps"][0], "controls": ["halve"]}]}, r".*controls.0: expected 'true',.*'halve'."),
     ],
 )  # fmt: skip
 def test_a_mistake_is_a_single_line_with_the_way_out(changes, message):
