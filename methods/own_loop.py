@@ -204,7 +204,8 @@ def check_statistics(model: Model) -> None:
         if isinstance(module, _BatchNorm) and module.running_mean is None:
             raise ValueError(
                 f"{names.get(module) or 'the model'} ({type(module).__name__}) keeps no running statistics, so that "
-                "an input's gradient depends on the other inputs of its batch: set track_running_stats=True, or take GroupNorm"
+                "an input's gradient depends on the other inputs of its batch: set track_running_stats=True, or take "
+                "GroupNorm"
             )
 
 
