@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
+import logging
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
+
+log = logging.getLogger(__name__)
 
 
 def require_more_than_black_and_white(name: str, images: Shaped[np.ndarray, "n *shape"]) -> None:
@@ -32,8 +34,8 @@ def warn_of_images_in_both(
     trained = {hash(image.tobytes()) for image in train}
     both = [position for position, image in enumerate(test) if hash(image.tobytes()) in trained]
     if both:
-        warnings.warn(
+        log.warning(
+            "%s",
             f"{name}: {len(both)} of {len(test)} test images are training images too, the first is test image "
             f"{both[0]}: accuracy on them is not that on unseen images; remove them from x_test",
-            stacklevel=2,
         )
