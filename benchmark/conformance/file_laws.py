@@ -79,7 +79,7 @@ def checked(path: Path) -> Iterator[Checked]:
 
 
 def contents(path: Path, importing: Callable[[Path], ModuleType] = imported) -> Contents:
-    """Imports a file, unless it is one of the package's own, and lists what it registers.
+    """Lists the entries that a file registers. The file is imported, unless it is a file of this package.
 
     Args:
         importing: how; `own_code.load_module` where the file's runs are trained too.

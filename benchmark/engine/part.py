@@ -152,7 +152,7 @@ class Part:
         return -(-len(self.data) // self.training.batch_size) * steps + validation
 
     def _mean_seconds(self, calls: Iterable[Callable[[], object]], patience: float) -> float:
-        """The mean of calls after the first, which has what is done once; a busy machine delays some of them."""
+        """The mean seconds of a call. The first call is left out: it includes work that is done once."""
         took: list[float] = []
         for call in islice(calls, MOST_TIMED):
             took.append(seconds_of(call))
@@ -206,7 +206,7 @@ class Part:
 
 
 clock = time.perf_counter
-"""What calls are timed by; time.process_time tells what one thread takes on a machine that does other things too."""
+"""The clock for timing calls. On a busy machine, `time.process_time` gives the seconds of this process alone."""
 
 
 def seconds_of(function: Callable[[], object]) -> float:

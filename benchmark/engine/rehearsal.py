@@ -50,7 +50,7 @@ class Rehearsal(Trainer):
         draw: of one seed; seeds share their timings. It may be a `sample` of the dataset.
         strengths: how many.
         seeds: how many are stacked.
-        scale: what the seconds are multiplied by, such as the inputs of the dataset over those of the sample.
+        scale: a factor of all seconds: the dataset's number of inputs over the sample's.
         stack_below: seconds of all runs' steps, one after another, above which stacking them is not tried.
 
     Attributes:

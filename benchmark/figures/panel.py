@@ -67,5 +67,5 @@ def small(png: bytes) -> bytes:
     return packed.getvalue()
 
 
-def _named(which: int, classes: Sequence[str]) -> str:
-    return classes[which] if which < len(classes) else str(which)
+def _named(label: int, classes: Sequence[str]) -> str:
+    return classes[label] if label < len(classes) else str(label)

@@ -21,6 +21,7 @@ from ..ranking.leaderboard import unranked_mitigations
 from ..ranking.rendering import protocols_in_words, render_mitigations
 from ..ranking.selection import RULES
 from ..ranking.sweeps import SWEEP
+from ..running.main_module import main_module_left_alone
 from ..suite.protocol import PROTOCOL_VERSION
 from .index import Table, board_columns, board_rows, committed_tables, submitted_board_rows
 from .overall import overall
@@ -63,7 +64,8 @@ def write_site(recordings: Sequence[Recorded], out: Path, results: Path) -> None
     pages = _Pages(out, results, list(committed_tables(results)), bool(papers), protocols)
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__, "rrrbench.benchmark.report.trade_off"])
-    with ProcessPoolExecutor(2, context, gc.set_threshold, (100_000,)) as beside:  # figures are many objects
+    workers = ProcessPoolExecutor(2, context, gc.set_threshold, (100_000,))  # figures are many objects
+    with main_module_left_alone(), workers as beside:
         sweeps = rank_sweeps(recordings, beside)
         parts = _begin(sweeps, pages, papers, beside)
         _write_pages(recordings, sweeps, pages)

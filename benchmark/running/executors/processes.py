@@ -24,6 +24,7 @@ from pydantic import PositiveInt
 from ....datasets.own_code import restore
 from ...suite.stack import Stack
 from ..course import Progress
+from ..main_module import main_module_left_alone
 from .base import Result, Settings, Task, divided, failed, run_stack
 from .executor import Executor, executors
 
@@ -116,7 +117,8 @@ class _Worker:
         before = os.environ.get("OMP_NUM_THREADS")
         os.environ["OMP_NUM_THREADS"] = "1"  # read by BLAS libraries when they are imported
         try:
-            self.process.start()
+            with main_module_left_alone():
+                self.process.start()
         finally:
             theirs.close()
             del os.environ["OMP_NUM_THREADS"]
