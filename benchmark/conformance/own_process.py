@@ -61,7 +61,7 @@ def events_of(
     with TemporaryDirectory() as folder:
         events = Path(folder) / "events"
         events.touch()
-        with _child([module, str(path.absolute()), str(events), *words], env) as child:
+        with _child([module, str(path), str(events), *words], env) as child:
             yield _until_the_end(child, events, path, limit)
 
 
