@@ -17,6 +17,9 @@ GOOD = HEAD + HOLDS["explainer"]
 RUN = "from rrrbench.benchmark.cli import app; app()"
 
 
+SLOW = pytest.mark.slow
+
+
 @pytest.fixture
 def check(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -48,7 +51,7 @@ def explaining(statement: str) -> str:
         (explaining("import os; os._exit(0)"), "with status 0 before it was checked, in law \"1 attributions have the"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was killed by signal 9"),
         ("raise KeyboardInterrupt", "raises KeyboardInterrupt"),
-        ("import os, sys; sys.stdout.close(); os._exit(3)", "ended its process with status 3"),
+        pytest.param("import os, sys; sys.stdout.close(); os._exit(3)", "ended its process with status 3", marks=SLOW),
     ],
 )  # fmt: skip
 def test_a_file_that_ends_its_process_is_refused_with_how_and_where(check, content, reason):
@@ -99,7 +102,7 @@ def test_what_a_file_leaves_behind_does_not_hold_up_its_check(check, left):
     ("content", "place"),
     [
         ("import threading as t\none = t.Thread(target=lambda: 1 / 0)\none.start()\none.join()", "a thread"),
-        ("class Odd:\n    def __del__(self): 1 / 0\nOdd()", "Odd.__del__"),
+        pytest.param("class Odd:\n    def __del__(self): 1 / 0\nOdd()", "Odd.__del__", marks=SLOW),
     ],
 )  # fmt: skip
 def test_errors_that_python_only_prints_are_warnings_with_their_line(tmp_path, content, place):
