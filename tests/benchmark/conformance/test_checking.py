@@ -72,6 +72,24 @@ def test_a_file_that_hangs_is_refused_after_the_limit(check, content):
 
 
 @pytest.mark.slow
+def test_a_check_that_is_killed_leaves_no_process(tmp_path):
+    file, told = tmp_path / "own.py", tmp_path / "pid"
+    file.write_text(f"import os, pathlib\npathlib.Path({str(told)!r}).write_text(str(os.getpid()))\nwhile True: pass")
+    command = subprocess.Popen([sys.executable, "-c", RUN, "check", str(file)])
+    wait_until(lambda: told.is_file() and told.read_text(), 60)
+    command.kill()
+    command.wait()
+    wait_until(lambda: not Path(f"/proc/{told.read_text()}").exists(), 30)
+
+
+def wait_until(holds, seconds):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
 def test_a_law_that_hangs_is_named(check):
     content = explaining("if len(inputs) == 1:\n            while True: pass\n        return inputs * 1")
     said = refused(check(content, "--max-seconds", "20"))
