@@ -51,7 +51,7 @@ app.command(
     "evaluate",
     epilog=examples(
         "evaluate my_net.py:build --dataset decoy-digits",
-        "evaluate my_net.py:build --weights weights.pt --dataset decoy-digits --figure looks.png",
+        "evaluate my_net.py:build --weights w.pt --dataset decoy-digits --name trained --figure looks.png",
     ),
 )(evaluate.evaluate)
 app.command("check", epilog=examples("check my_net.py"))(check.check)

@@ -63,7 +63,7 @@ def test_every_example_does_what_it_says(tmp_path, uri, monkeypatch):
     monkeypatch.setattr(os, "execve", lambda program, words, env: pages.append(words))
     for name, text in FILES.items():
         Path(name).write_text(text)
-    torch.save(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).state_dict(), "weights.pt")
+    torch.save(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).state_dict(), "w.pt")
     for command, line in examples():
         assert line.startswith(command)
         with own_code.temporary():
