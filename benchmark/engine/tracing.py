@@ -9,8 +9,9 @@ from __future__ import annotations
 import copy
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from torch._ops import OpOverload
 from torch.func import grad
 from torch.fx import Graph, GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.overrides import TorchFunctionMode
 
 from ...methods.fitting import Terms
 from ...methods.network import Parameters
@@ -31,11 +33,24 @@ _VIEWS = {_ATEN.view.default, _ATEN._unsafe_view.default, _ATEN.expand.default, 
 _ZEROS = {_ATEN.zeros.default, _ATEN.zeros_like.default, _ATEN.new_zeros.default}
 _PRODUCTS = {_ATEN.mul.Tensor, _ATEN.mul.Scalar, _ATEN.mm.default, _ATEN.bmm.default}
 _INDEXED = {_ATEN.index.Tensor, _ATEN.index_put.default, _ATEN.index_put_.default}
-_VALUES = {torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output}
+_VALUES = {torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output, torch.Tag.nondeterministic_seeded}
+_READS = {Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.data_ptr, Tensor.__dlpack__}
+"""By which Python sees a tensor's numbers without an operation: a program would have the numbers that it saw."""
 OPTIMIZER_COPIES = 4
 """Tensors of a parameter's size that a run keeps: itself, its gradient, Adam's two moments."""
 TRACE_AFTER = 20
 """Calls before a program is traced, which takes about as long as they do: short trainings go without."""
+
+
+class NoReads(TorchFunctionMode):
+    """Raises RuntimeError where Python reads the numbers of a tensor."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: object, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if func in _READS:
+            raise RuntimeError(f"{func.__name__} reads a tensor")
+        return func(*args, **(kwargs or {}))
 
 
 class TracedGradients:
@@ -68,7 +83,8 @@ class TracedGradients:
     def trace(self, parameters: Parameters, batch: StackedBatch, strengths: Tensor) -> int:
         """Traces the program for these shapes; the bytes that it and the optimiser hold at most."""
         with suppress(RuntimeError):  # torch's, of a branch; what is wrong in itself raises untraced too
-            program = make_fx(self.untraced)(parameters, batch, strengths)
+            with NoReads():
+                program = make_fx(self.untraced)(parameters, batch, strengths)
             if not any(map(_depends_on_values, program.graph.nodes)):
                 return self._keep(program, parameters, batch, strengths)
         self.programs[self._shape(batch, strengths)] = self.untraced
@@ -85,7 +101,7 @@ class TracedGradients:
 
 
 def _depends_on_values(node: Node) -> bool:
-    """Whether the shape of what a node makes, or the node itself, depends on the values of tensors."""
+    """Whether the shape of what a node makes, or the node itself, depends on the values of tensors, or on chance."""
     if not isinstance(node.target, OpOverload):
         return False
     if node.target in _INDEXED:  # by numbers it has the numbers' shape, by a mask as many rows as the mask has

@@ -84,7 +84,7 @@ class Trainer:
         self.clock = Clock()
         self.train_data = StackedSplit.of([draw.train for draw in draws], self.device)
         self.validation_data = StackedSplit.of([draw.validation for draw in draws], self.device)
-        check(network, draws[0])
+        check(network, draws[0], training.batch_size)
         self.modules = [network.build(draw, draw.seed).to(self.device, dtype) for draw in draws]
         self.alike = alike(self.modules, self.train_data.batch(slice(0, 4), dtype).inputs[0])
         if training.batch_size > len(self.train_data):

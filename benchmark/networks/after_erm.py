@@ -50,6 +50,9 @@ class AfterERM(NetworkRecipe):
     def shown(self) -> dict[str, Any]:
         return {**super().shown(), "network": self.network.id}
 
+    def gives_probabilities(self) -> bool:
+        return self.network.gives_probabilities()
+
     def untrained(self, dataset: ShortcutDataset, seed: int) -> Network:
         return self.network.untrained(dataset, seed)
 
@@ -78,7 +81,7 @@ def _checkpoint(recipe: AfterERM, draw: _Draw, seed: int) -> Network:
         NotTrainable: as `check` says of the inner network.
     """
     dataset = draw.dataset
-    check(recipe.network, dataset)
+    check(recipe.network, dataset, recipe.batch_size)
     network = recipe.network.build(dataset, seed)
     optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], recipe.learning_rate)
     order = torch.Generator().manual_seed(int(generator(seed, "after_erm/order").integers(2**63)))

@@ -44,6 +44,10 @@ class NetworkRecipe(Named):
         """
         raise NotImplementedError
 
+    def gives_probabilities(self) -> bool:
+        """Whether it ends in a softmax on purpose; another network that does is refused."""
+        return False
+
     def files(self) -> tuple[Path, ...]:
         """The files that the network is made from, as far as they are there: weights, the user's own code."""
         return ()

@@ -6,7 +6,8 @@ compute the same. A module is therefore asked, on a few random inputs, before it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -15,6 +16,7 @@ from torch.func import grad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
+from torch.overrides import TorchFunctionMode
 
 from ...datasets.base import ShortcutDataset
 from ...methods.explainers.base import evaluating
@@ -28,7 +30,7 @@ class NotTrainable(ValueError):
 
 
 INPUTS, MANY, NUMBERS = 3, 16, 2**18
-"""Inputs of a question, and further inputs of a large batch, fewer where they have many numbers."""
+"""Inputs of a question, further inputs of another, and numbers that the inputs of a large batch have at most."""
 TOLERANCE = 1e-3
 """Of the largest logit, or of a parameter's largest gradient; rounding in float32 is a hundred times smaller."""
 
@@ -36,18 +38,22 @@ ROUNDING = 1e-5
 """Of the largest gradient of all parameters: a bias before a normalisation has a gradient of nothing but rounding."""
 
 
-_PASSED: set[tuple[NetworkRecipe, tuple[int, ...], int]] = set()
+_CLIPPED = ", as clipped weights do: compute with a clipped copy, by torch.nn.utils.parametrize"
+_PASSED: set[tuple[NetworkRecipe, tuple[int, ...], int, int]] = set()
 
 
-def check(recipe: NetworkRecipe, dataset: ShortcutDataset) -> None:
+def check(recipe: NetworkRecipe, dataset: ShortcutDataset, batch_size: int = MANY) -> None:
     """Asks the recipe's network for this dataset, once in a process, whether it can be trained as the network it is.
+
+    Args:
+        batch_size: of the training; a network may compute otherwise from so many inputs.
 
     Raises:
         NotTrainable: it cannot; names the layer, the reason, and the way out.
     """
-    asked = recipe, dataset.features, dataset.classes
+    asked = recipe, dataset.features, dataset.classes, batch_size
     if asked not in _PASSED:
-        _ask(recipe, _built(recipe, dataset), dataset)
+        _ask(recipe, _built(recipe, dataset), dataset, batch_size)
         _PASSED.add(asked)
 
 
@@ -61,7 +67,7 @@ def _built(recipe: NetworkRecipe, dataset: ShortcutDataset) -> Network:
         ) from error
 
 
-def _ask(recipe: NetworkRecipe, module: Network, dataset: ShortcutDataset) -> None:
+def _ask(recipe: NetworkRecipe, module: Network, dataset: ShortcutDataset, batch_size: int) -> None:
     features, classes = dataset.features, dataset.classes
     if lazy := next((name for name, value in module.named_parameters() if is_lazy(value)), ""):
         _refuse(recipe, f"parameter {lazy} has no shape before the first input: give its layer's sizes in `layers`")
@@ -71,6 +77,9 @@ def _ask(recipe: NetworkRecipe, module: Network, dataset: ShortcutDataset) -> No
         if value.is_complex():
             _refuse(recipe, f"{name} is complex, and the engine computes in real numbers: keep its real and its "
                             "imaginary part, and make the complex tensor in `forward`")  # fmt: skip
+        if value._backward_hooks or getattr(value, "_post_accumulate_grad_hooks", None):
+            _refuse(recipe, f"{name} has a hook on its gradient, which the engine does not run: take it away, or "
+                            "compute what it does by an autograd.Function in `forward`")  # fmt: skip
         if not bool(torch.isfinite(value).all()):
             _refuse(recipe, f"{name} is not finite as it is initialised: initialise it")
     inputs = torch.rand(INPUTS, *features, generator=torch.Generator().manual_seed(0))
@@ -87,17 +96,23 @@ def _ask(recipe: NetworkRecipe, module: Network, dataset: ShortcutDataset) -> No
         if not isinstance(logits, Tensor) or logits.shape != (INPUTS, classes):
             shape = f"of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
             _refuse(recipe, f"gives {shape} for {INPUTS} inputs: `head` must give logits ({INPUTS}, {classes})")
-        _each_input_alone(recipe, module, inputs, _of(dataset))
+        if not recipe.gives_probabilities() and _are_probabilities(logits):
+            _refuse(recipe, "gives probabilities, and the loss takes another softmax: leave its softmax out")
+        _each_input_alone(recipe, module, inputs, _of(dataset, MANY))
+        _without_side_effects(recipe, module, _of(dataset, batch_size))
         with evaluating(module):
             if _differ(module(inputs), logits):
                 _refuse(recipe, "gives other logits in evaluation mode, and it is trained and measured in one mode: "
                                 f"let `forward` not depend on `training`{_of_two_modes(module)}")  # fmt: skip
     try:
         _bound_as_changed(recipe, module, inputs)
-        _used_by_every_input(recipe, module, torch.cat([inputs, _of(dataset)]))
+        _used_by_every_input(recipe, module, torch.cat([inputs, _of(dataset, MANY)]))
+        _differentiated_twice(recipe, module, inputs[:1])
     except NotTrainable:
         raise
     except Exception as error:
+        if "in-place operation" in str(error):
+            _refuse(recipe, f"its forward pass writes into a parameter or a constant{_CLIPPED}")
         raise NotTrainable(
             f"network {recipe.id} cannot be trained as it is: its gradient cannot be computed by torch.func, as the "
             f"engine does ({_words(error).splitlines()[0]}). An autograd.Function needs a `setup_context` and "
@@ -133,6 +148,7 @@ def _without_side_effects(recipe: NetworkRecipe, module: Network, inputs: Tensor
     before = {name: value.clone() for name, value in (*module.named_parameters(), *module.named_buffers())}
     with noticed() as drawn:
         first = module(inputs)
+        kept = _attributes(module)  # after a pass that may have filled a cache
         second = module(inputs)
     if drawn:
         _refuse(recipe, f"{_drawing(module)} draws random numbers (of {', '.join(drawn)}) in every forward pass, which "
@@ -142,7 +158,26 @@ def _without_side_effects(recipe: NetworkRecipe, module: Network, inputs: Tensor
             _refuse(recipe, f"its forward pass writes into {name}{_because(module)}")
     if isinstance(first, Tensor) and isinstance(second, Tensor) and not torch.equal(first, second):
         _refuse(recipe, "two forward passes of the same inputs differ: it keeps something from pass to pass")
+    now = _attributes(module)
+    if moved := [name for name, value in now.items() if kept.get(name) != value]:
+        _refuse(recipe, f"every forward pass changes {moved[0]}, and a stack's passes are not a plain loop's: keep "
+                        "nothing between passes")  # fmt: skip
     return first
+
+
+def _attributes(module: nn.Module) -> dict[str, str]:
+    """What every part of a module keeps beside parameters and buffers, in words that change with it."""
+    usual = vars(nn.Module()).keys()
+    return {
+        f"{name or 'the module'}.{key}": repr((value.sum().item(), value.shape) if isinstance(value, Tensor) else value)
+        for name, part in module.named_modules()
+        for key, value in vars(part).items()
+        if key not in usual
+    }
+
+
+def _are_probabilities(logits: Tensor) -> bool:
+    return bool((logits >= 0).all()) and torch.allclose(logits.sum(1), torch.ones_like(logits[:, 0]), atol=1e-4)
 
 
 def _bound_as_changed(recipe: NetworkRecipe, module: Network, inputs: Tensor) -> None:
@@ -160,7 +195,14 @@ def _bound_as_changed(recipe: NetworkRecipe, module: Network, inputs: Tensor) ->
 
     with sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
         _set(module, moved)
-        loss, changed = total(module)
+        given = {name: value.detach().clone() for name, value in module.named_parameters()}
+        with HooksOnTensors() as hooked:
+            loss, changed = total(module)
+        if hooked.any:
+            _refuse(recipe, "its `forward` registers a hook on a tensor, which would see the gradients of a whole "
+                            "stack: compute what it does by an autograd.Function")  # fmt: skip
+        if written := [name for name, value in module.named_parameters() if not torch.equal(value, given[name])]:
+            _refuse(recipe, f"its forward pass writes into {written[0]}{_CLIPPED}")
         trained = {name: value for name, value in module.named_parameters() if value.requires_grad}
         plain = torch.autograd.grad(loss, [*trained.values()], allow_unused=True)
         _set(module, before)
@@ -177,9 +219,52 @@ def _bound_as_changed(recipe: NetworkRecipe, module: Network, inputs: Tensor) ->
                             "or parameters that share memory")  # fmt: skip
 
 
-def _of(dataset: ShortcutDataset) -> Tensor:
+class HooksOnTensors(TorchFunctionMode):
+    """Notices `tensor.register_hook`."""
+
+    any = False
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: object, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        self.any |= func is Tensor.register_hook
+        return func(*args, **(kwargs or {}))
+
+
+def _differentiated_twice(recipe: NetworkRecipe, module: Network, inputs: Tensor) -> None:
+    """Refuses a network whose second derivative, which RRR asks for, is not that of plain PyTorch."""
+    named = {name: value for name, value in module.named_parameters() if value.requires_grad}
+
+    def size(network: Callable[[Tensor], Tensor], leaf: Tensor) -> Tensor:
+        return network(leaf).log_softmax(1)[:, 0].sum()
+
+    def of_gradient(parameters: Parameters) -> Tensor:
+        return grad(lambda leaf: size(Net(module, parameters), leaf))(inputs).square().sum()
+
+    leaf = inputs.clone().requires_grad_()
+    with sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
+        try:
+            (gradient,) = torch.autograd.grad(size(module, leaf), leaf, create_graph=True)
+            gradient.square().sum().backward()  # `grad` would leave out nodes that only raise
+            plain = [value.grad for value in named.values()]
+        except RuntimeError as error:
+            if "once_differentiable" in str(error):
+                _refuse(recipe, "a function of it is `once_differentiable`, and RRR asks for its second derivative: "
+                                "write its `backward` in operations that PyTorch differentiates")  # fmt: skip
+            return  # by no plain loop either
+        finally:
+            module.zero_grad()
+        engine = grad(of_gradient)({name: value.detach() for name, value in named.items()})
+    rounding = 10 * ROUNDING * max((float(value.abs().max()) for value in plain if value is not None), default=0.0)
+    for name, expected in zip(named, plain, strict=True):
+        if _differ(engine[name], torch.zeros_like(engine[name]) if expected is None else expected, rounding):
+            _refuse(recipe, f"the second derivative by {name}, which RRR asks for, is not that of plain PyTorch: look "
+                            "for an autograd.Function whose `backward` is not differentiable")  # fmt: skip
+
+
+def _of(dataset: ShortcutDataset, most: int) -> Tensor:
     """The first training inputs, fewer where they are large."""
-    many = max(1, min(MANY, NUMBERS // max(1, dataset.train.inputs.shape[1:].numel())))
+    many = max(1, min(most, NUMBERS // max(1, dataset.train.inputs.shape[1:].numel())))
     return dataset.train.batch(slice(0, many)).inputs
 
 

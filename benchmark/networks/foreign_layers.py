@@ -57,9 +57,12 @@ def twice_differentiable(module: nn.Module) -> nn.Module:
 
 
 def out_of_place(module: nn.Module) -> nn.Module:
-    """Lets activations write into tensors of their own, which a second derivative needs; returns the module."""
+    """Lets activations write into tensors of their own, which a second derivative needs; returns the module.
+
+    Layers of torch and torchvision alone: what `inplace` means in another layer is not known.
+    """
     for part in module.modules():
-        if getattr(part, "inplace", False) is True:
+        if type(part).__module__.startswith(("torch.nn.", "torchvision.")) and getattr(part, "inplace", False) is True:
             part.inplace = False  # pyrefly: ignore
     return module
 
@@ -82,8 +85,8 @@ def replaced(module: nn.Module, other: Callable[[nn.Module], nn.Module | None]) 
     """The module with every part for which `other` gives a module replaced by that module."""
     if (new := other(module)) is not None:
         return new
-    for name, child in module.named_children():
-        if (new := replaced(child, other)) is not child:
+    for name, child in module._modules.items():  # `named_children` names a module in two places once
+        if child is not None and (new := replaced(child, other)) is not child:
             setattr(module, name, new)
     return module
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -106,23 +106,34 @@ def built(function: Callable[..., Any], features: tuple[int, ...], classes: int)
 
 
 def split(whole: nn.Module, inputs: Tensor) -> Layers:
-    """Splits a module into layers and a head that compute the same; a module without a last linear layer is one layer.
+    """Splits a module into layers and a head that compute the same, with the same gradients; else it is one layer.
 
     A Sequential, or `features` (a Sequential) and `head`, is split layer by layer; of any other module only the linear
     layer whose output is the module's.
     """
+    trained = [parameter for parameter in whole.parameters() if parameter.requires_grad]
+    computed = _computed(whole, trained, inputs)
+
+    def is_split_into(layers: OrderedDict[str, nn.Module], head: nn.Module) -> bool:
+        return _equal(_computed(nn.Sequential(*layers.values(), head), trained, inputs), computed)
+
     children = OrderedDict(whole.named_children())
-    if _observed(whole) or len(children) < len(whole._modules):  # hooks, or one module in several places
-        return _without_last_linear(whole, inputs)
-    if children.keys() == {"features", "head"} and isinstance(whole.features, nn.Sequential):
-        candidate = OrderedDict(whole.features.named_children()), children["head"]
-        if _same(whole, candidate, inputs):
-            return candidate
-    if type(whole) is nn.Sequential and len(children) > 1 and isinstance([*children.values()][-1], nn.Linear):
-        _, head = children.popitem()
-        if _same(whole, (children, head), inputs):
-            return children, head
-    return _without_last_linear(whole, inputs)
+    if not _observed(whole) and len(children) == len(whole._modules):  # no hooks, no module in several places
+        if children.keys() == {"features", "head"} and isinstance(whole.features, nn.Sequential):
+            layers = OrderedDict(whole.features.named_children())
+            if is_split_into(layers, children["head"]):
+                return layers, children["head"]
+        if type(whole) is nn.Sequential and len(children) > 1 and isinstance([*children.values()][-1], nn.Linear):
+            _, head = children.popitem()
+            if is_split_into(children, head):
+                return children, head
+    for name, linear in _last_linear(whole, inputs):
+        parent, _, own = name.rpartition(".")
+        setattr(whole.get_submodule(parent), own, nn.Identity())
+        if is_split_into(layers := OrderedDict[str, nn.Module](whole=whole), linear):
+            return layers, linear
+        setattr(whole.get_submodule(parent), own, linear)
+    return OrderedDict[str, nn.Module](whole=whole), nn.Identity()
 
 
 def _observed(module: nn.Module) -> bool:
@@ -131,7 +142,8 @@ def _observed(module: nn.Module) -> bool:
     return any(hooks) or "forward" in vars(module)
 
 
-def _without_last_linear(whole: nn.Module, inputs: Tensor) -> Layers:
+def _last_linear(whole: nn.Module, inputs: Tensor) -> list[tuple[str, nn.Linear]]:
+    """The linear layers whose output is the module's, by name."""
     outputs: dict[str, Tensor] = {}
     linear = {name: part for name, part in whole.named_modules() if isinstance(part, nn.Linear) and name}
     handles = [part.register_forward_hook(lambda _, __, output, name=name: outputs.update({name: output}))
@@ -142,26 +154,28 @@ def _without_last_linear(whole: nn.Module, inputs: Tensor) -> Layers:
     finally:
         for handle in handles:
             handle.remove()
-    for name in [name for name, output in outputs.items() if output is logits]:
-        parent, _, own = name.rpartition(".")
-        setattr(whole.get_submodule(parent), own, nn.Identity())
-        candidate = OrderedDict[str, nn.Module](whole=whole), linear[name]
-        if _computes(logits, candidate, inputs):
-            return candidate
-        setattr(whole.get_submodule(parent), own, linear[name])
-    return OrderedDict[str, nn.Module](whole=whole), nn.Identity()
+    return [(name, linear[name]) for name, output in outputs.items() if output is logits]
 
 
-def _same(whole: nn.Module, layers: Layers, inputs: Tensor) -> bool:
-    with evaluating(whole), torch.no_grad():
-        logits = whole(inputs)
-    return isinstance(logits, Tensor) and _computes(logits, layers, inputs)
+def _computed(network: nn.Module, trained: Sequence[Tensor], inputs: Tensor) -> tuple[Tensor | None, ...]:
+    """The output, and the gradients of a sum of it by the inputs and the parameters; empty where that fails."""
+    leaf = inputs.clone().requires_grad_()
+    try:
+        with evaluating(network), torch.enable_grad():
+            output = network(leaf)
+            total = (output * torch.linspace(1, 2, output.numel()).view_as(output)).sum()
+            return output.detach(), *torch.autograd.grad(total, [leaf, *trained], allow_unused=True)
+    except Exception:  # of a part that asks for another part that was taken out, or has no gradient
+        return ()
 
 
-def _computes(logits: Tensor, layers: Layers, inputs: Tensor) -> bool:
-    network = nn.Sequential(*layers[0].values(), layers[1])
-    with evaluating(network), torch.no_grad():
-        return torch.equal(network(inputs), logits)
+def _equal(one: tuple[Tensor | None, ...], other: tuple[Tensor | None, ...]) -> bool:
+    """Whether all that was computed is equal, bit for bit; not where it could not be computed."""
+
+    def same(a: Tensor | None, b: Tensor | None) -> bool:
+        return a is b if a is None or b is None else torch.equal(a, b)
+
+    return len(one) == len(other) > 0 and all(map(same, one, other))
 
 
 def _source_of(module: str, function: str) -> str:

@@ -32,6 +32,9 @@ class SoftmaxMLP(MLP):
 
     name: ClassVar[str] = "softmax_mlp"
 
+    def gives_probabilities(self) -> bool:
+        return True
+
     def layers(self, features: tuple[int, ...], classes: int) -> tuple[OrderedDict[str, nn.Module], nn.Module]:
         layers, head = super().layers(features, classes)
         return layers, SoftmaxHead(head)

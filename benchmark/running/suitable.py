@@ -42,7 +42,7 @@ def _(stack: MitigationStack) -> None:
         drawn = draw(stack.dataset.with_masks(), stack.seeds[0])
     except MissingData:
         return
-    check(stack.network, drawn)
+    check(stack.network, drawn, stack.training.batch_size)
     require_a_batch(stack, drawn)
     require_inputs_to_annotate(stack.dataset.annotated, len(drawn.train))
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 import pytest
 import torch
 from rrrbench.benchmark.conformance.network_laws import a_plain_loop_trains_the_same
+from rrrbench.benchmark.engine import tracing
 from rrrbench.benchmark.engine.trainer import Trainer
 from rrrbench.benchmark.networks.base import NetworkRecipe
 from rrrbench.benchmark.suite.training import Training
@@ -287,6 +288,41 @@ def test_what_a_network_computes_does_not_depend_on_how_often_it_was_called():
     draws, strengths = [small_dataset(0)], torch.zeros(1, 1, dtype=torch.float64)
     fitted = ERM().fit(Trainer(network, draws, long, strengths, engine="single", dtype=torch.float64))
     assert torch.isfinite(fitted.curves["right_answer"]).all()
+
+
+class Listed(nn.Module):
+    """Shifts its inputs by numbers that Python reads from them."""
+
+    def forward(self, hidden):
+        return hidden + hidden.new_tensor([sum(row) for row in hidden.detach().tolist()])[:, None]
+
+
+class RandomFeatures(nn.Module):
+    """Draws the same numbers in every pass, from a seed of its own."""
+
+    def forward(self, hidden):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(3)
+            return torch.cos(hidden @ torch.randn(WIDTH, WIDTH).to(hidden))
+
+
+class OwnGenerator(nn.Module):
+    def forward(self, hidden):
+        drawn = torch.randn(WIDTH, WIDTH, generator=torch.Generator().manual_seed(3))
+        return torch.cos(hidden @ drawn.to(hidden))
+
+
+@pytest.mark.parametrize("layer", [Listed(), RandomFeatures(), OwnGenerator()], ids=lambda layer: type(layer).__name__)
+def test_what_python_reads_or_draws_is_not_frozen_into_a_program(layer, monkeypatch):
+    draws, strengths = [small_dataset(0)], torch.tensor([[0.1]], dtype=torch.float64)
+    fitted = []
+    for trace_after in (1, 10**9):
+        monkeypatch.setattr(tracing, "TRACE_AFTER", trace_after)
+        network = recipe(lambda: dense(layer))
+        trainer = Trainer(network, draws, TRAINING, strengths, engine="single", dtype=torch.float64)
+        fitted.append(RRR().fit(trainer).parameters)
+    for name, value in fitted[0].items():
+        torch.testing.assert_close(value, fitted[1][name], rtol=1e-9, atol=1e-12)
 
 
 def test_a_frozen_layer_stays_as_it_was_with_weight_decay_too():

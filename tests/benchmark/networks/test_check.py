@@ -15,6 +15,7 @@ from rrrbench.benchmark.networks.check import check
 from rrrbench.datasets.recipe import make
 from small import small_dataset, small_trainer
 from torch import nn
+from torch.autograd.function import once_differentiable
 from torch.nn.utils.parametrizations import spectral_norm
 
 FEATURES, WIDTH = 36, 6
@@ -140,6 +141,73 @@ class LargeBatches(nn.Module):
         return hidden - hidden.mean(0) if len(hidden) > 8 else hidden
 
 
+class Counting(nn.Module):
+    """Turns after a hundred passes into another network."""
+
+    passes = 0
+
+    def forward(self, hidden):
+        self.passes += 1
+        return hidden if self.passes < 100 else -hidden
+
+
+class Momentum(nn.Module):
+    """Keeps a mean of its batches, where they are as large as in training."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(WIDTH))
+
+    def forward(self, hidden):
+        if len(hidden) >= 8:
+            self.mean.mul_(0.9).add_(0.1 * hidden.detach().mean(0))
+        return hidden + self.mean
+
+
+class Clipped(nn.Linear):
+    def forward(self, hidden):
+        self.weight.data.clamp_(-0.42, 0.42)  # they begin within 1 / sqrt(6)
+        return super().forward(hidden)
+
+
+class Hooked(nn.Linear):
+    """Halves a gradient on its way back."""
+
+    def forward(self, hidden):
+        hidden = super().forward(hidden)
+        if hidden.requires_grad:
+            hidden.register_hook(lambda gradient: gradient / 2)
+        return hidden
+
+
+class Square(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(values):
+        return values**2
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        return 2 * ctx.saved_tensors[0] * gradient
+
+
+class Squared(nn.Linear):
+    def forward(self, hidden):
+        return Square.apply(super().forward(hidden))
+
+
+def with_a_hook(register):
+    layer = nn.Linear(WIDTH, WIDTH)
+    getattr(layer.weight, register)(lambda *_: None)
+    return layer
+
+
 def undefined():
     layer = nn.Linear(WIDTH, WIDTH)
     nn.init.constant_(layer.weight, torch.nan)
@@ -197,6 +265,16 @@ REFUSED = {
     "two modes": (lambda: dense(OfTwoModes(WIDTH, WIDTH)), "other logits in evaluation mode.*`training`"),
     "an old autograd.Function": (lambda: dense(Reversing(WIDTH, WIDTH)), "torch.func.*needs a `setup_context`"),
     "a large batch's mean": (lambda: dense(LargeBatches()), "depend on the other inputs"),
+    "a counter of passes": (lambda: dense(Counting()), r"changes features\.layer3\.passes.*keep nothing"),
+    "a mean of large batches": (lambda: dense(Momentum()), r"writes into features\.layer3\.mean"),
+    "clipped weights": (lambda: dense(Clipped(WIDTH, WIDTH)), "writes into .*clipped copy, by torch"),
+    "a hook on a tensor": (lambda: dense(Hooked(WIDTH, WIDTH)), "registers a hook on a tensor.*autograd.Function"),
+    "a hook on a parameter": (lambda: dense(with_a_hook("register_hook")), r"layer3\.weight has a hook"),
+    "a hook after the gradient": (
+        lambda: dense(with_a_hook("register_post_accumulate_grad_hook")), r"layer3\.weight has a hook",
+    ),
+    "no second derivative": (lambda: dense(Squared(WIDTH, WIDTH)), "`once_differentiable`.*write its `backward`"),
+    "a softmax": (lambda: dense(head=nn.Sequential(nn.Linear(WIDTH, 3), nn.Softmax(1))), "gives probabilities"),
     "NaN at the start": (lambda: dense(undefined()), r"layer3\.weight is not finite as it is initialised"),
     "a counter": (lambda: dense(Remembering()), "two forward passes of the same inputs differ"),
     "a parameter's second name": (lambda: dense(Keeping()), "do not follow from its parameters alone.*in `forward`"),

@@ -151,6 +151,56 @@ def hooked(kind):
     return network
 
 
+class Frozen(nn.Module):
+    """Trains the head of `features` alone, by what `between` does with gradients on their way back."""
+
+    def __init__(self, between):
+        super().__init__()
+        self.features, self.head, self.between = nn.Sequential(nn.Linear(4, 4), nn.Tanh()), nn.Linear(4, 3), between
+
+    def forward(self, x):
+        return self.head(self.between(self.features(x)))
+
+
+class Halved(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(values):
+        return values.clone()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient / 2
+
+
+class WithoutGradients(nn.Sequential):
+    def forward(self, x):
+        with torch.no_grad():
+            return super().forward(x)
+
+
+class Tied(nn.Module):
+    """Reads the weight of its head."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.head = nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.head(self.inner(x) * self.head.weight.square().mean())
+
+
+def without_gradients():
+    network = Frozen(nn.Identity())
+    network.features = WithoutGradients(*network.features)
+    return network
+
+
 def with_one_in_two_places(layer):
     return nn.Sequential(nn.Linear(4, 4), layer, nn.Linear(4, 4), layer, nn.Linear(4, 3))
 
@@ -162,6 +212,10 @@ SPLITS = {
     "a hook before": (lambda: hooked("before"), nn.Linear),
     "a hook after": (lambda: hooked("after"), nn.Identity),
     "a patched forward": (lambda: hooked("instead"), nn.Identity),
+    "a detached head": (lambda: Frozen(torch.detach), nn.Linear),
+    "a scaled gradient": (lambda: Frozen(Halved.apply), nn.Linear),
+    "features without gradients": (without_gradients, nn.Linear),
+    "a head whose weight is read": (Tied, nn.Identity),
     "one activation in two places": (lambda: with_one_in_two_places(nn.ReLU()), nn.Linear),
     "one linear layer in two places": (lambda: with_one_in_two_places(nn.Linear(4, 4)), nn.Linear),
 }
@@ -170,10 +224,16 @@ SPLITS = {
 @pytest.mark.parametrize(("make", "head"), SPLITS.values(), ids=SPLITS)
 def test_a_split_computes_what_the_module_computes(make, head):
     module, inputs = make(), torch.rand(2, 4)
-    expected = module(inputs)
+    trained = [*module.parameters()]
+
+    def computed(network):
+        logits = network(inputs)
+        return logits, *torch.autograd.grad(logits.square().sum(), trained, materialize_grads=True)
+
+    expected = computed(module)
     layers, found = split(module, inputs)
     assert type(found) is head
-    torch.testing.assert_close(found(nn.Sequential(*layers.values())(inputs)), expected)
+    torch.testing.assert_close(computed(nn.Sequential(*layers.values(), found)), expected)
 
 
 @pytest.mark.parametrize(
