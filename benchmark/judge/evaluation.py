@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ...datasets.base import MADE_UP, Environment, ShortcutDataset, Split
+from ...datasets.base import MADE_UP, Batch, Environment, ShortcutDataset, Split
 from ...datasets.image_folder import recipe_of
 from ...datasets.made_up import grown, made_up
 from ...datasets.recipe import Recipe
@@ -73,7 +73,8 @@ def evaluate(
         kind = type(data).__name__
         raise TypeError(f"data is a {kind}: give a dataset's name, a recipe, a draw, or a folder of images")
     draw = recipe.make(seed) if isinstance(recipe, Recipe) else recipe
-    taken = judged(model, explained_inputs(draw).inputs[:PROBED], draw.classes, normalize)
+    explained = explained_inputs(draw)
+    taken = judged(model, explained.inputs[:PROBED], draw.classes, normalize)
     ranked = [_able(known_explainers.resolve(one), taken) for one in explainers]
     names = list(draw.environments) if "observed" in draw.environments else None
     with ExitStack() as stack:
@@ -84,6 +85,7 @@ def evaluate(
             draw,
             taken.device,
             taken.dtype,
+            explained=explained,
             ranked=ranked,
             names=names,
             batch_size=batch_size,
@@ -91,7 +93,7 @@ def evaluate(
         )
         measured = {name: float(value) for name, value in metrics.measure(found).items()}
         twins, counted = Twins.of(found), _counted(draw, found.splits)
-        wider = _with_wider_masks(found, taken, batch_size)
+        wider = _with_wider_masks(found, taken, explained, batch_size)
         return Report(
             identity_of(model, name, recipe if isinstance(recipe, Recipe) else None, draw, found),
             known := {name: value for name, value in measured.items() if not math.isnan(value)},
@@ -161,7 +163,7 @@ def _warnings(
     return said
 
 
-def _with_wider_masks(found: Evaluated, taken: Judged, batch_size: int | None) -> dict[str, float]:
+def _with_wider_masks(found: Evaluated, taken: Judged, explained: Batch, batch_size: int | None) -> dict[str, float]:
     """Reliance on twins that are made up of wider masks: if flips rise, the masks may be too small. Empty without."""
     draw = found.draw
     if "exchanged" not in draw.environments:
@@ -170,7 +172,16 @@ def _with_wider_masks(found: Evaluated, taken: Judged, batch_size: int | None) -
     valued = bool((torch.cat([draw.train.shortcuts, observed.shortcuts]) >= 0).any())
     wider = made_up(grown(observed, WIDER), draw.seed, valued)
     other = replace(draw, environments={"observed": observed, **{name: wider[name] for name in CONTROLLED}})
-    again = evaluated([taken.network], other, taken.device, taken.dtype, names=CONTROLLED, batch_size=batch_size)
+    again = evaluated(
+        [taken.network],
+        other,
+        taken.device,
+        taken.dtype,
+        explained=explained,
+        names=CONTROLLED,
+        batch_size=batch_size,
+        saliency=False,
+    )
     logits = {"observed": found.logits["observed"], **{name: again.logits[name] for name in CONTROLLED}}
     measured = reliance_on_twins(Evaluated(other, logits, networks=[taken.network]))
     return {name: float(value) for name, value in measured.items()}

@@ -346,6 +346,5 @@ def test_few_photos_are_in_memory_at_once(photos, monkeypatch):
     once, again = ([inputs[rows] for rows in torch.arange(42).split(10)] for _ in range(2))
     assert torch.equal(torch.cat(once), torch.cat(again))
     reader = sys.modules["rrrbench.datasets.image_folder"]._photos(recipe, recipe.stamps())
-    kept = [*reader._images.values(), *reader._masks.values()]
-    assert sum(tensor.nbytes for tensor in kept) <= module.KEPT_BYTES
-    assert 0 < len(reader._images) == 2 * 42 - len(reads)
+    assert reader._images.block.nbytes + reader._masks.block.nbytes <= module.KEPT_BYTES
+    assert 0 < len(reader._images.places) == 2 * 42 - len(reads)
