@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from ...datasets.base import MADE_UP, Batch, Environment, ShortcutDataset, Split
 from ...datasets.image_folder import recipe_of
@@ -20,8 +21,8 @@ from ...methods.explainers.base import Explainer, ForwardFunction, evaluating, u
 from ...methods.explainers.base import explainers as known_explainers
 from ..figures.evaluation import Pictured
 from ..metrics.base import metrics
-from ..metrics.evaluated import Evaluated
-from ..metrics.evaluating import can_explain, evaluated, explained_inputs
+from ..metrics.evaluated import Evaluated, Lazy
+from ..metrics.evaluating import EXPLAINERS, can_explain, evaluated, explained_inputs
 from ..metrics.made_up import FEW_TWINS, cautions, reliance_on_twins, require_twins
 from ..ranking.leaderboard import untrained
 from ..ranking.statistics import share_interval
@@ -36,6 +37,7 @@ DRAWN = ("input_gradient", "integrated_gradients", "gradcam")
 """Explainers of a figure, as far as they can look into the network."""
 WIDER = 2
 """Pixels by which masks are made wider, to see whether they are too small."""
+BAR = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
 CONTROLLED: tuple[Environment, ...] = ("exchanged", "elsewhere")
 
 
@@ -80,6 +82,7 @@ def evaluate(
     with ExitStack() as stack:
         for context in (evaluating(taken.network), undisturbed_draws(taken.device)):
             stack.enter_context(context)
+        bar = stack.enter_context(tqdm(desc="evaluating", bar_format=BAR, leave=False, delay=2, disable=None))
         found = evaluated(
             [taken.network],
             draw,
@@ -90,10 +93,14 @@ def evaluate(
             names=names,
             batch_size=batch_size,
             saliency=taken.differentiable,
+            passed=bar.update,
         )
+        costs = _costs_of_explaining(found, ranked)
+        bar.total = _predictions(found) + sum(costs.values())
+        found = _shown_while_explained(found, costs, bar)
         measured = {name: float(value) for name, value in metrics.measure(found).items()}
         twins, counted = Twins.of(found), _counted(draw, found.splits)
-        wider = _with_wider_masks(found, taken, explained, batch_size)
+        wider = _with_wider_masks(found, taken, explained, batch_size, bar)
         return Report(
             identity_of(model, name, recipe if isinstance(recipe, Recipe) else None, draw, found),
             known := {name: value for name, value in measured.items() if not math.isnan(value)},
@@ -103,6 +110,31 @@ def evaluate(
             twins.flips if twins else [],
             _pictured(found, taken, twins),
         )
+
+
+def _predictions(found: Evaluated) -> int:
+    """How many inputs are predicted, the pictured ones aside."""
+    again = len(CONTROLLED) * len(found.draw.test("observed")) if "exchanged" in found.draw.environments else 0
+    return again + sum(map(len, found.splits.values()))
+
+
+def _costs_of_explaining(found: Evaluated, ranked: Sequence[Explainer]) -> dict[str, int]:
+    """By explainer, as many predictions as take about as long: a step forward and back is three."""
+    steps = {one.id: getattr(one, "n_steps", 1) for one in (*map(known_explainers.resolve, EXPLAINERS), *ranked)}
+    return {name: 3 * steps[name] * len(found.explained.labels) for name in found.attributions if found.explained}
+
+
+def _shown_while_explained(found: Evaluated, costs: Mapping[str, int], bar: tqdm) -> Evaluated:
+    """The same, with a bar that goes on with every explainer."""
+
+    def attributions(name: str) -> Tensor:
+        bar.set_description(f"evaluating, {name}")
+        attributed = found.attributions[name]
+        bar.update(costs[name])
+        bar.set_description("evaluating", refresh=False)
+        return attributed
+
+    return replace(found, attributions=Lazy(list(found.attributions), attributions))
 
 
 def _able(explainer: Explainer, taken: Judged) -> Explainer:
@@ -163,7 +195,9 @@ def _warnings(
     return said
 
 
-def _with_wider_masks(found: Evaluated, taken: Judged, explained: Batch, batch_size: int | None) -> dict[str, float]:
+def _with_wider_masks(
+    found: Evaluated, taken: Judged, explained: Batch, batch_size: int | None, bar: tqdm
+) -> dict[str, float]:
     """Reliance on twins that are made up of wider masks: if flips rise, the masks may be too small. Empty without."""
     draw = found.draw
     if "exchanged" not in draw.environments:
@@ -181,6 +215,7 @@ def _with_wider_masks(found: Evaluated, taken: Judged, explained: Batch, batch_s
         names=CONTROLLED,
         batch_size=batch_size,
         saliency=False,
+        passed=bar.update,
     )
     logits = {"observed": found.logits["observed"], **{name: again.logits[name] for name in CONTROLLED}}
     measured = reliance_on_twins(Evaluated(other, logits, networks=[taken.network]))

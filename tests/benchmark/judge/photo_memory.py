@@ -24,16 +24,18 @@ unit = 1 if sys.platform == "darwin" else 1024  # bytes
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 convolutions = nn.Conv2d(3, 8, 5, stride=4), nn.ReLU(), nn.Conv2d(8, 16, 5, stride=4), nn.ReLU()
 network = nn.Sequential(*convolutions, nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(256, 2))
-rb.evaluate(network, sys.argv[1])
+rb.evaluate(network, rb.image_folder(sys.argv[1], test=float(sys.argv[2])))
 print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 """
 
 
-def peak(photos: int) -> tuple[int, int]:
+def peak(photos: int, test: float = 0.2) -> tuple[int, int]:
     """Bytes that a process has held at most, after its imports and after it has evaluated a network."""
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), photos)
-        told = subprocess.run([sys.executable, "-c", CHILD, folder], capture_output=True, text=True, check=True)
+        told = subprocess.run(
+            [sys.executable, "-c", CHILD, folder, str(test)], capture_output=True, text=True, check=True
+        )
     before, after = map(int, told.stdout.split()[-2:])
     return before, after
 

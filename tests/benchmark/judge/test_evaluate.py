@@ -1,6 +1,7 @@
 """A network that somebody trained has the numbers that it would have as a run, and is left as it was."""
 
 import copy
+import importlib
 import json
 import tomllib
 
@@ -266,3 +267,22 @@ def test_records_of_evaluations_are_validated_like_others(swept):
     record = evaluate(linear(), "decoy-digits", seed=1).record
     assert json.loads(record.model_dump_json())["status"] == "evaluated"
     assert type(record).model_validate_json(record.model_dump_json()) == record
+
+
+def test_a_bar_counts_every_pass_and_is_shown_on_terminals_after_two_seconds(monkeypatch, capsys):
+    from tqdm import tqdm
+
+    module, bars, given = importlib.import_module("rrrbench.benchmark.judge.evaluation"), [], []
+
+    def shown(**options):
+        given.append((options["delay"], options["disable"]))
+        bars.append(tqdm(**{**options, "delay": 0, "disable": False, "mininterval": 0}))
+        return bars[-1]
+
+    evaluate(linear(), small_draw())
+    assert capsys.readouterr().err == ""  # no terminal
+    monkeypatch.setattr(module, "tqdm", shown)
+    evaluate(linear(), small_draw(), explainers=["smooth_gradient"])
+    assert given == [(2, None)]
+    assert bars[0].n == bars[0].total > 100
+    assert "evaluating, integrated_gradients" in capsys.readouterr().err
