@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from ...datasets.base import MADE_UP, Batch, Environment, ShortcutDataset, Split
 from ...datasets.image_folder import recipe_of
+from ...datasets.keywords import knowing_its_keywords
 from ...datasets.made_up import grown, made_up
 from ...datasets.recipe import Recipe
 from ...methods.explainers.base import Explainer, ForwardFunction, evaluating, undisturbed_draws
@@ -41,6 +42,7 @@ BAR = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
 CONTROLLED: tuple[Environment, ...] = ("exchanged", "elsewhere")
 
 
+@knowing_its_keywords()
 def evaluate(
     model: ForwardFunction,
     data: str | Path | Recipe | ShortcutDataset,
@@ -70,10 +72,8 @@ def evaluate(
         UnknownName: there is no such dataset or explainer.
         MissingData: its files are not there.
     """
+    _require_arguments(model, data, seed, explainers, batch_size)
     recipe = recipe_of(data) if isinstance(data, str | Path) else data
-    if not isinstance(recipe, Recipe | ShortcutDataset):
-        kind = type(data).__name__
-        raise TypeError(f"data is a {kind}: give a dataset's name, a recipe, a draw, or a folder of images")
     draw = recipe.make(seed) if isinstance(recipe, Recipe) else recipe
     explained = explained_inputs(draw)
     taken = judged(model, explained.inputs[:PROBED], draw.classes, normalize)
@@ -110,6 +110,23 @@ def evaluate(
             twins.flips if twins else [],
             _pictured(found, taken, twins),
         )
+
+
+def _require_arguments(model: object, data: object, seed: object, explainers: object, batch_size: object) -> None:
+    """Refuses values of another kind, which would fail later and less plainly."""
+    if not isinstance(data, str | Path | Recipe | ShortcutDataset):
+        raise TypeError(
+            f"data is a {type(data).__name__}: give a dataset's name, a recipe, a draw, or a folder of images "
+            "(rrrbench.image_folder): where the shortcut is must be known of each input"
+        )
+    if isinstance(model, type):
+        raise NotJudged(f"{model.__name__} is a class: give a network, {model.__name__}(...)")
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise ValueError(f"seed = {seed!r}: give a whole number from 0, of the draw of the dataset")
+    if isinstance(explainers, str) or not isinstance(explainers, Sequence):
+        raise TypeError(f"explainers = {explainers!r} is no list: give names in a list, such as ['smooth_gradient']")
+    if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+        raise ValueError(f"batch_size = {batch_size!r}: give a whole number from 1, or leave it out")
 
 
 def _predictions(found: Evaluated) -> int:

@@ -224,14 +224,32 @@ def test_what_is_no_network_at_all_is_refused(model, shapes_unchecked):
         evaluate(model, "decoy-digits")
 
 
-@pytest.mark.parametrize("data", [None, 3, ["decoy"]])
+LOADER = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.zeros(4, 1, 28, 28)))
+
+
+@pytest.mark.parametrize("data", [None, 3, ["decoy"], LOADER, torch.zeros(4, 1, 28, 28)])
 def test_what_are_no_data_is_refused(data, shapes_unchecked):
     with pytest.raises(TypeError, match=r"data is a .*: give a dataset's name"):
         evaluate(linear(), data)
 
 
-@pytest.mark.parametrize("normalize", [([0.5], [0.0]), ([0.5, 0.5], [1, 1]), "imagenet"])
-def test_a_normalisation_that_does_not_fit_is_refused(normalize):
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        ({"seed": 1.5}, ValueError, "seed = 1.5: give a whole number from 0"),
+        ({"batch_size": 0}, ValueError, "batch_size = 0: give a whole number from 1"),
+        ({"explainers": "smooth_gradient"}, TypeError, "explainers = 'smooth_gradient' is no list: give names in a"),
+        ({"normalise": "imagenet"}, TypeError, r"evaluate\(..., normalise='imagenet'\).*did you mean normalize"),
+        ({"model": nn.Identity}, NotJudged, r"Identity is a class: give a network, Identity\(...\)"),
+    ],
+)
+def test_what_it_cannot_take_is_named_with_the_way_out(given, error, said, shapes_unchecked):
+    with pytest.raises(error, match=said):
+        evaluate(**{"model": linear(), "data": "decoy-digits"} | given)
+
+
+@pytest.mark.parametrize("normalize", [([0.5], [0.0]), ([0.5, 0.5], [1, 1]), "imagenet", "imagnet", 0.5])
+def test_a_normalisation_that_does_not_fit_is_refused(normalize, shapes_unchecked):
     with pytest.raises(NotJudged, match="does not fit inputs of 1 channels"):
         evaluate(linear(), "decoy-digits", normalize=normalize)
 
