@@ -27,7 +27,11 @@ def evaluate(
         ),
     ],
     dataset: Annotated[
-        str, typer.Option(help="A dataset with its base, such as decoy-mnist, or a folder of images (see docs/data).")
+        str,
+        typer.Option(
+            help="A dataset with its base, such as decoy-mnist; a folder of photos; or a folder with parameters, such as "
+            "'image-folder[root=photos,mask_root=masks,size=64]' (docs/data.md has all)."
+        ),
     ],
     weights: Annotated[
         Path | None, typer.Option(help="A state dict, of the module or kept by a suite; read with weights_only.")

@@ -95,6 +95,7 @@ class Report:
             disable_numparse=True,
             colalign=self._ALIGNED,
             maxcolwidths=[None] * 5 + [36],
+            break_long_words=False,
         )
         return "\n".join([head, "", table, *(f"\nwarning: {warning}" for warning in self.warnings)])
 
