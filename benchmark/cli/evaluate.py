@@ -29,8 +29,9 @@ def evaluate(
     dataset: Annotated[
         str,
         typer.Option(
-            help="A dataset with its base, such as decoy-mnist; a folder of photos; or a folder with parameters, such as "
-            "'image-folder[root=photos,mask_root=masks,size=64]' (docs/data.md has all)."
+            help="A dataset with its base, such as decoy-mnist; a folder of photos; or a folder with parameters, "
+            # a bracket without a backslash is markup of the help
+            "such as 'image-folder\\[root=photos,mask_root=masks,size=64]' (docs/data.md has all)."
         ),
     ],
     weights: Annotated[
