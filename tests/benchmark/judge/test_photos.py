@@ -85,8 +85,8 @@ def test_a_folder_may_be_named_by_its_path_alone(photos):
     assert recipe_of(str(photos)) == recipe_of(photos) == rb.image_folder(photos)
 
 
-def test_a_folder_may_be_named_by_an_id_with_its_size_and_masks_and_is_kept(photos, tmp_path, monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+def test_a_folder_may_be_named_by_an_id_with_its_size_and_masks_and_is_kept(photos, tmp_path, monkeypatch, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     written = f"image-folder[root={photos}/images,mask_root={photos}/masks,size={SIZE}]"
     assert recipe_of(written) == rb.image_folder(photos / "images", masks=photos / "masks", size=SIZE)
     network = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, 2))
