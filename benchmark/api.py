@@ -14,6 +14,7 @@ import pandas as pd
 
 from ..datasets import own_code
 from ..datasets.image_folder import recipe_of
+from ..datasets.keywords import knowing_its_keywords
 from ..datasets.masks import Corruption
 from ..datasets.recipe import Recipe
 from ..methods.base import mitigations as known
@@ -93,6 +94,7 @@ class Runs:
         return f"<pre>{self}</pre>"
 
 
+@knowing_its_keywords()
 def run(
     suite: str | Path | Suite,
     *,
@@ -119,6 +121,8 @@ def run(
         BadSuite: a suite that cannot be run; the message says where and why.
         MissingData: files of a dataset are not there.
     """
+    if not isinstance(suite, str | Path | Suite):
+        raise TypeError(f"suite = {suite!r}: give a suite's name, such as 'bench', or the path of its TOML file")
     own_code.load(_paths(own))
     loaded = suite if isinstance(suite, Suite) else load_suite(str(suite))
     folder = usual_home() if home is None else Path(home).expanduser().absolute()
@@ -138,6 +142,7 @@ def run(
     return runs
 
 
+@knowing_its_keywords(run)
 def sweep(
     dataset: str | Path | Recipe | Mapping[str, Any],
     network: str | NetworkRecipe | Mapping[str, Any] = "mlp",
@@ -165,18 +170,19 @@ def sweep(
     Raises:
         UnknownName, BadSuite, MissingData: as in `run`.
     """
-    if isinstance(mitigations, str):
-        raise TypeError(f"mitigations = {mitigations!r} is a text: give a list, [{mitigations!r}]")
+    _require_list("mitigations", mitigations, "['erm', ('rrr', [0.1, 1.0])]")
+    _require_list("controls", controls, "['wrong', 25]")
+    if training is not None and not isinstance(training, Mapping):
+        raise TypeError(f"training = {training!r}: give a dict of settings, such as {{'epochs': 20}}")
     own_code.load(_paths(options.get("own", ())))
     content = {
         "dataset": recipe_of(dataset) if isinstance(dataset, str | Path) else dataset,
-        "network": network,
+        "network": _network(network),
         "training": dict(training or {}),
         "mitigations": [_mitigation(one) for one in mitigations],
         "controls": list(controls),
     }
-    numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
-    return run(parse_suite({"name": name, "seeds": numbers, "sweeps": [content]}, "rrrbench.sweep"), **options)
+    return run(parse_suite({"name": name, "seeds": _seeds(seeds), "sweeps": [content]}, "rrrbench.sweep"), **options)
 
 
 @contextmanager
@@ -190,7 +196,37 @@ def _environment_as_it_was() -> Iterator[None]:
             del os.environ[name]
 
 
+def _require_list(name: str, given: object, example: str) -> None:
+    """Raises TypeError for a text, a table, or a single value in place of a list."""
+    if isinstance(given, str):
+        raise TypeError(f"{name} = {given!r} is a text: give a list, [{given!r}]")
+    if isinstance(given, Mapping) or not isinstance(given, Iterable):
+        raise TypeError(f"{name} = {given!r} is no list: give a list, such as {example}")
+
+
+def _seeds(given: int | Sequence[int]) -> list[int]:
+    if isinstance(given, int) and not isinstance(given, bool):
+        return list(range(given))
+    if isinstance(given, str | bool | Mapping) or not isinstance(given, Iterable):
+        raise TypeError(f"seeds = {given!r}: give how many, such as 5, or a list of them, such as [0, 1, 2]")
+    return list(given)
+
+
+def _network(given: Any) -> Any:
+    """What a suite takes as a network; a module is none, because every run trains a network of its own."""
+    if not callable(given):
+        return given
+    kind = getattr(given, "__name__", type(given).__name__)
+    raise TypeError(
+        f"network = {kind}: every run trains a network of its own, so give a name, such as 'mlp', or a function that "
+        "makes the network: own='my_net.py', network={'name': 'module', 'build': 'my_net:build'}. A network that is "
+        "trained already is judged by rrrbench.evaluate"
+    )
+
+
 def _paths(given: str | Path | Iterable[str | Path]) -> list[Path]:
+    if not isinstance(given, str | Path | Iterable):
+        raise TypeError(f"own = {given!r}: give the path of a Python file, such as 'my_net.py', or a list of paths")
     return [Path(given)] if isinstance(given, str | Path) else [Path(path) for path in given]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,8 +23,8 @@ ENVIRONMENTS: tuple[Environment, ...] = get_args(_Known)
 """Of a dataset with a known rule, which can render an input with any shortcut value."""
 MADE_UP: tuple[Environment, ...] = get_args(_MadeUp)
 """Of images that somebody took: as they are (`observed`), and their twins, made up from masks (`made_up`)."""
-CHUNK = 512
-"""Rows that are read at once from tensors on disk."""
+CHUNK, NUMBERS_IN_A_CHUNK = 512, 2**22
+"""Rows that are read at once from tensors on disk, and fewer where rows are large (83 masks of 224 x 224)."""
 
 
 class Batch(NamedTuple):
@@ -91,7 +92,7 @@ class Split:
     @cached_property
     def shown(self) -> Bool[Tensor, "n"]:
         """Which inputs have a mask, and so a shortcut to show."""
-        parts = [self.masks[rows] for rows in torch.arange(len(self)).split(CHUNK)]
+        parts = [self.masks[rows] for rows in chunks(self.masks)]
         return torch.cat([part.flatten(1).any(1) for part in parts])
 
     def in_memory(self) -> Split:
@@ -176,6 +177,12 @@ class ShortcutDataset:
             if split.known is not None:
                 sha.update(_bytes(split.known))
         return sha.hexdigest()
+
+
+def chunks(tensor: Shaped[Tensor, "n *features"] | OnDisk) -> tuple[Int[Tensor, "rows"], ...]:
+    """The rows of a tensor, as many together as may be read at once."""
+    rows = max(1, min(CHUNK, NUMBERS_IN_A_CHUNK // max(1, math.prod(tensor.shape[1:]))))
+    return torch.arange(len(tensor)).split(rows)
 
 
 def generator(seed: int, stream: str) -> np.random.Generator:

@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
-from .base import CHUNK, Environment, Split, generator
+from .base import Environment, Split, chunks, generator
 from .fill import harmonic_fill
 from .on_disk import OnDisk
 
@@ -87,9 +87,8 @@ class Twins:
     @cached_property
     def boxes(self) -> Int[np.ndarray, "n 4"]:
         """The bounding box of each mask; zeros where it is empty."""
-        return np.concatenate(
-            [bounding_boxes(self.observed.masks[rows].any(1)) for rows in torch.arange(len(self.observed)).split(CHUNK)]
-        )
+        masks = self.observed.masks
+        return np.concatenate([bounding_boxes(masks[rows].any(1)) for rows in chunks(masks)])
 
     @cached_property
     def places(self) -> Int[np.ndarray, "n 2"]:

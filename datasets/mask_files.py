@@ -63,10 +63,18 @@ class MaskFiles:
         others = [other for other in self.photos[place, photo.stem] if other != photo]
         if others and (place, photo.name) not in self.masks:
             raise ValueError(
-                f"{found[0]} could be the mask of {photo} and of {others[0]}: rename one of the photos, or call the "
-                f"masks {photo.name}.png and {others[0].name}.png"
+                f"{found[0]} could be the mask of {photo} and of {others[0]}: {self._apart(photo, others)}"
             )
         return found[0]
+
+    def _apart(self, photo: Path, others: Sequence[Path]) -> str:
+        """How masks of photos with one stem are told apart: by their whole names, or else by their folders."""
+        if all(other.name != photo.name for other in others):
+            return f"rename one of the photos, or call the masks {photo.name}.png and {others[0].name}.png"
+        own, other = (
+            self.folder / each.parent.relative_to(self.root) / f"{each.stem}.png" for each in (photo, others[0])
+        )
+        return f"put all masks into folders as the photos are, such as {own} and {other}"
 
     def _place(self, file: Path, folder: Path) -> str:
         """The folder of a file within the folder of all; nothing where masks are not in folders."""

@@ -19,6 +19,8 @@ from .registry import nearest
 
 NUMBERED: dict[float, Part] = {0: "train", 1: "validation", 2: "test"}
 """Parts as WILDS, Waterbirds and CelebA number them."""
+MISSING = ("nan", "<na>", "null")
+"""What programs write for a value that is not there, in lower case."""
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
 
 
@@ -77,13 +79,18 @@ class PhotoTable:
 
     def _photo(self, at: int, row: Mapping[str, str]) -> Photo:
         label = row[self.columns.label].strip()
-        if not label:
-            raise ValueError(f"{self._at(at, 'label')} is empty: give the photo's class, or remove the row")
+        if label.lower() in ("", *MISSING):
+            said = f"is {label!r}, which stands for no value" if label else "is empty"
+            raise ValueError(f"{self._at(at, 'label')} {said}: give the photo's class, or remove the row")
         file = self._within(at, "path", row[self.columns.path].strip(), self.root)
         mask, boxes = self._mask(at, row), self._boxes(at, row)
         if mask is not None and boxes:
             raise ValueError(f"{self._at(at, 'boxes')} and mask both say where the shortcut is: empty one of them")
         shortcut = row.get(self.columns.shortcut, "").strip()
+        if shortcut.lower() in MISSING:
+            raise ValueError(
+                f"{self._at(at, 'shortcut')} is {shortcut!r}: leave the cell empty where the value is not known"
+            )
         return Photo(file, label, self._part(at, row), mask or None, () if mask == () else boxes, shortcut or None)
 
     def _mask(self, at: int, row: Mapping[str, str]) -> Path | tuple[()] | None:

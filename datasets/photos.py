@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Int, Shaped, UInt8
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -19,7 +19,7 @@ from .photo_files import Photo, content_of
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Whatever a file is called, nothing else is decoded: PIL runs other programs for some formats."""
-KEPT_BYTES = 2**28
+KEPT_BYTES = 2**27
 """Decoded pixels that are kept in memory; photos beyond are decoded anew each time they are asked for."""
 ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)
 """The tag of EXIF, and its values where width and height change places."""
@@ -39,8 +39,9 @@ class Photos:
 
     def __init__(self, photos: Sequence[Photo], size: int, threshold: int | None, inverted: bool) -> None:
         self.photos, self.size, self.threshold, self.inverted = photos, size, threshold, inverted
-        self._images: dict[int, UInt8[Tensor, "3 size size"]] = {}
-        self._masks: dict[int, Bool[Tensor, "1 size size"]] = {}
+        room = min(len(photos), KEPT_BYTES // (4 * size**2))
+        self._images = _Kept(torch.empty(room, 3, size, size, dtype=torch.uint8))
+        self._masks = _Kept(torch.empty(room, 1, size, size, dtype=torch.bool))
 
     def images(self, rows: Int[np.ndarray, "n"]) -> OnDisk:
         """The photos at these places."""
@@ -67,31 +68,22 @@ class Photos:
         return content_of(stamp_of(photo.mask)) if photo.mask else f"{photo.boxes} of {photo.file.name}"
 
     def _image(self, row: int) -> UInt8[Tensor, "3 size size"]:
-        if row in self._images:
-            return self._images[row]
+        if (kept := self._images.get(row)) is not None:
+            return kept
         file = self.photos[row].file
         colours = _rgb(decoded(file), file)
         pixels = np.asarray(fitted(colours, self.size, Image.Resampling.BILINEAR))
-        image = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
-        if self._room():
-            self._images[row] = image
-        return image
+        return self._images.put(row, torch.from_numpy(pixels.transpose(2, 0, 1).copy()))
 
     def _mask(self, row: int) -> Bool[Tensor, "1 size size"]:
         photo = self.photos[row]
         if not photo.known:
             return torch.zeros(1, self.size, self.size, dtype=torch.bool)
-        if row in self._masks:
-            return self._masks[row]
+        if (kept := self._masks.get(row)) is not None:
+            return kept
         drawn, shown = self._drawn(photo)
         drawn = fitted(drawn, self.size, Image.Resampling.NEAREST, shown)
-        mask = torch.from_numpy((np.asarray(drawn) > 0) != self.inverted)[None]
-        if self._room():
-            self._masks[row] = mask
-        return mask
-
-    def _room(self) -> bool:
-        return (3 * len(self._images) + len(self._masks) + 3) * self.size**2 <= KEPT_BYTES
+        return self._masks.put(row, torch.from_numpy((np.asarray(drawn) > 0) != self.inverted)[None])
 
     def _drawn(self, photo: Photo) -> tuple[Image.Image, tuple[int, int]]:
         """The mask of a photo, 0 and 255, in its own size; and the photo's width and height.
@@ -131,6 +123,27 @@ class Photos:
                 "pixel belongs to the mask, e.g. mask_threshold = 128"
             )
         return Image.fromarray(((levels > 0) * 255).astype(np.uint8))
+
+
+class _Kept:
+    """The first tensors that are put in, by row, as long as there is room.
+
+    They lie in one block: as thousands of small ones they would leave holes between what is freed around them.
+    """
+
+    def __init__(self, block: Shaped[Tensor, "room *features"]) -> None:
+        self.block = block
+        self.places: dict[int, int] = {}
+
+    def get(self, row: int) -> Shaped[Tensor, "*features"] | None:
+        return self.block[self.places[row]] if row in self.places else None
+
+    def put(self, row: int, value: Shaped[Tensor, "*features"]) -> Shaped[Tensor, "*features"]:
+        """Returns the value."""
+        if len(self.places) < len(self.block):
+            place = self.places.setdefault(row, len(self.places))
+            self.block[place] = value
+        return value
 
 
 def decoded(file: Path) -> Image.Image:

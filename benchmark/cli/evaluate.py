@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,12 +20,23 @@ DEVICES = "Where the network computes, as torch names it: cpu, cuda, cuda:1."
 
 def evaluate(
     network: Annotated[
-        str, typer.Argument(help="FILE.py:NAME, a function without arguments that builds the network. The file is run.")
+        str,
+        typer.Argument(
+            help="FILE.py:NAME, a function that builds the network; it may take features (an input's shape) and "
+            "classes. The file is run."
+        ),
     ],
     dataset: Annotated[
-        str, typer.Option(help="A dataset with its base, such as decoy-mnist, or a folder of images (see docs/data).")
+        str,
+        typer.Option(
+            help="A dataset with its base, such as decoy-mnist; a folder of photos; or a folder with parameters, "
+            # a bracket without a backslash is markup of the help
+            "such as 'image-folder\\[root=photos,mask_root=masks,size=64]' (docs/data.md has all)."
+        ),
     ],
-    weights: Annotated[Path | None, typer.Option(help="A state dict; read by torch.load with weights_only.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="A state dict, of the module or kept by a suite; read with weights_only.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Of the network, in tables; else the function's.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the draw of the dataset.")] = 0,
     normalize: Annotated[str | None, typer.Option(help="imagenet, if the network expects such inputs.")] = None,
@@ -41,7 +54,7 @@ def evaluate(
 
         if normalize not in (None, "imagenet"):
             raise ValueError(f"--normalize {normalize!r}: imagenet is known; from Python, give (mean, std) by channel")
-        built = _built(network, weights, _available(device))
+        built = _built(network, weights, dataset, seed, _available(device))
         report = judge(
             built,
             dataset,
@@ -78,22 +91,34 @@ def _available(device: str) -> str:
     return device
 
 
-def _built(spec: str, weights: Path | None, device: str) -> ForwardFunction:
-    """The network of FILE.py:NAME with its weights, on the device."""
+def _built(spec: str, weights: Path | None, dataset: str, seed: int, device: str) -> ForwardFunction:
+    """The network of FILE.py:NAME for this dataset with its weights, on the device."""
     import torch
 
+    from ...datasets.image_folder import recipe_of
     from ...datasets.own_code import Refused, function
-    from ..networks.weights import fill, read
+    from ..networks.module import built, with_weights
+    from ..networks.weights import read
 
     build = function(spec)
+    told = _parameters(build) & {"features", "classes"}
+    draw = recipe_of(dataset).make(seed) if told or weights is not None else None
     try:
-        network = build()
+        network = built(build, draw.features, draw.classes) if told and draw else build()
     except TypeError as error:
-        raise Refused(f"{spec} cannot be called without arguments: {error}") from error
+        raise Refused(f"{spec} cannot be called without arguments, or with features and classes: {error}") from error
     if not callable(network):
         raise Refused(f"{spec} gives a {type(network).__name__}, no network: let it return an nn.Module")
-    if weights is not None:
+    if weights is not None and draw is not None:
         if not isinstance(network, torch.nn.Module):
             raise Refused(f"{spec} gives a function, which takes no --weights: let it return an nn.Module")
-        fill([network.state_dict()], read(str(weights), ""), torch.nn.Module(), str(weights))
+        network = with_weights(network, read(str(weights), ""), draw.train.batch(slice(2)).inputs, str(weights))
     return network.to(device) if isinstance(network, torch.nn.Module) else network
+
+
+def _parameters(build: Callable[..., Any]) -> set[str]:
+    """The names of a function's parameters; none of a function whose parameters nobody knows."""
+    try:
+        return set(inspect.signature(build).parameters)
+    except ValueError:
+        return set()

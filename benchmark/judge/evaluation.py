@@ -11,17 +11,19 @@ from pathlib import Path
 import pandas as pd
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
-from ...datasets.base import MADE_UP, Environment, ShortcutDataset, Split
+from ...datasets.base import MADE_UP, Batch, Environment, ShortcutDataset, Split
 from ...datasets.image_folder import recipe_of
+from ...datasets.keywords import knowing_its_keywords
 from ...datasets.made_up import grown, made_up
 from ...datasets.recipe import Recipe
 from ...methods.explainers.base import Explainer, ForwardFunction, evaluating, undisturbed_draws
 from ...methods.explainers.base import explainers as known_explainers
 from ..figures.evaluation import Pictured
 from ..metrics.base import metrics
-from ..metrics.evaluated import Evaluated
-from ..metrics.evaluating import can_explain, evaluated, explained_inputs
+from ..metrics.evaluated import Evaluated, Lazy
+from ..metrics.evaluating import EXPLAINERS, can_explain, evaluated, explained_inputs
 from ..metrics.made_up import FEW_TWINS, cautions, reliance_on_twins, require_twins
 from ..ranking.leaderboard import untrained
 from ..ranking.statistics import share_interval
@@ -36,9 +38,11 @@ DRAWN = ("input_gradient", "integrated_gradients", "gradcam")
 """Explainers of a figure, as far as they can look into the network."""
 WIDER = 2
 """Pixels by which masks are made wider, to see whether they are too small."""
+BAR = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
 CONTROLLED: tuple[Environment, ...] = ("exchanged", "elsewhere")
 
 
+@knowing_its_keywords()
 def evaluate(
     model: ForwardFunction,
     data: str | Path | Recipe | ShortcutDataset,
@@ -68,30 +72,35 @@ def evaluate(
         UnknownName: there is no such dataset or explainer.
         MissingData: its files are not there.
     """
+    _require_arguments(model, data, seed, explainers, batch_size)
     recipe = recipe_of(data) if isinstance(data, str | Path) else data
-    if not isinstance(recipe, Recipe | ShortcutDataset):
-        kind = type(data).__name__
-        raise TypeError(f"data is a {kind}: give a dataset's name, a recipe, a draw, or a folder of images")
     draw = recipe.make(seed) if isinstance(recipe, Recipe) else recipe
-    taken = judged(model, explained_inputs(draw).inputs[:PROBED], draw.classes, normalize)
+    explained = explained_inputs(draw)
+    taken = judged(model, explained.inputs[:PROBED], draw.classes, normalize)
     ranked = [_able(known_explainers.resolve(one), taken) for one in explainers]
     names = list(draw.environments) if "observed" in draw.environments else None
     with ExitStack() as stack:
         for context in (evaluating(taken.network), undisturbed_draws(taken.device)):
             stack.enter_context(context)
+        bar = stack.enter_context(tqdm(desc="evaluating", bar_format=BAR, leave=False, delay=2, disable=None))
         found = evaluated(
             [taken.network],
             draw,
             taken.device,
             taken.dtype,
+            explained=explained,
             ranked=ranked,
             names=names,
             batch_size=batch_size,
             saliency=taken.differentiable,
+            passed=bar.update,
         )
+        costs = _costs_of_explaining(found, ranked)
+        bar.total = _predictions(found) + sum(costs.values())
+        found = _shown_while_explained(found, costs, bar)
         measured = {name: float(value) for name, value in metrics.measure(found).items()}
         twins, counted = Twins.of(found), _counted(draw, found.splits)
-        wider = _with_wider_masks(found, taken, batch_size)
+        wider = _with_wider_masks(found, taken, explained, batch_size, bar)
         return Report(
             identity_of(model, name, recipe if isinstance(recipe, Recipe) else None, draw, found),
             known := {name: value for name, value in measured.items() if not math.isnan(value)},
@@ -101,6 +110,48 @@ def evaluate(
             twins.flips if twins else [],
             _pictured(found, taken, twins),
         )
+
+
+def _require_arguments(model: object, data: object, seed: object, explainers: object, batch_size: object) -> None:
+    """Refuses values of another kind, which would fail later and less plainly."""
+    if not isinstance(data, str | Path | Recipe | ShortcutDataset):
+        raise TypeError(
+            f"data is a {type(data).__name__}: give a dataset's name, a recipe, a draw, or a folder of images "
+            "(rrrbench.image_folder): where the shortcut is must be known of each input"
+        )
+    if isinstance(model, type):
+        raise NotJudged(f"{model.__name__} is a class: give a network, {model.__name__}(...)")
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise ValueError(f"seed = {seed!r}: give a whole number from 0, of the draw of the dataset")
+    if isinstance(explainers, str) or not isinstance(explainers, Sequence):
+        raise TypeError(f"explainers = {explainers!r} is no list: give names in a list, such as ['smooth_gradient']")
+    if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+        raise ValueError(f"batch_size = {batch_size!r}: give a whole number from 1, or leave it out")
+
+
+def _predictions(found: Evaluated) -> int:
+    """How many inputs are predicted, the pictured ones aside."""
+    again = len(CONTROLLED) * len(found.draw.test("observed")) if "exchanged" in found.draw.environments else 0
+    return again + sum(map(len, found.splits.values()))
+
+
+def _costs_of_explaining(found: Evaluated, ranked: Sequence[Explainer]) -> dict[str, int]:
+    """By explainer, as many predictions as take about as long: a step forward and back is three."""
+    steps = {one.id: getattr(one, "n_steps", 1) for one in (*map(known_explainers.resolve, EXPLAINERS), *ranked)}
+    return {name: 3 * steps[name] * len(found.explained.labels) for name in found.attributions if found.explained}
+
+
+def _shown_while_explained(found: Evaluated, costs: Mapping[str, int], bar: tqdm) -> Evaluated:
+    """The same, with a bar that goes on with every explainer."""
+
+    def attributions(name: str) -> Tensor:
+        bar.set_description(f"evaluating, {name}")
+        attributed = found.attributions[name]
+        bar.update(costs[name])
+        bar.set_description("evaluating", refresh=False)
+        return attributed
+
+    return replace(found, attributions=Lazy(list(found.attributions), attributions))
 
 
 def _able(explainer: Explainer, taken: Judged) -> Explainer:
@@ -161,7 +212,9 @@ def _warnings(
     return said
 
 
-def _with_wider_masks(found: Evaluated, taken: Judged, batch_size: int | None) -> dict[str, float]:
+def _with_wider_masks(
+    found: Evaluated, taken: Judged, explained: Batch, batch_size: int | None, bar: tqdm
+) -> dict[str, float]:
     """Reliance on twins that are made up of wider masks: if flips rise, the masks may be too small. Empty without."""
     draw = found.draw
     if "exchanged" not in draw.environments:
@@ -170,7 +223,17 @@ def _with_wider_masks(found: Evaluated, taken: Judged, batch_size: int | None) -
     valued = bool((torch.cat([draw.train.shortcuts, observed.shortcuts]) >= 0).any())
     wider = made_up(grown(observed, WIDER), draw.seed, valued)
     other = replace(draw, environments={"observed": observed, **{name: wider[name] for name in CONTROLLED}})
-    again = evaluated([taken.network], other, taken.device, taken.dtype, names=CONTROLLED, batch_size=batch_size)
+    again = evaluated(
+        [taken.network],
+        other,
+        taken.device,
+        taken.dtype,
+        explained=explained,
+        names=CONTROLLED,
+        batch_size=batch_size,
+        saliency=False,
+        passed=bar.update,
+    )
     logits = {"observed": found.logits["observed"], **{name: again.logits[name] for name in CONTROLLED}}
     measured = reliance_on_twins(Evaluated(other, logits, networks=[taken.network]))
     return {name: float(value) for name, value in measured.items()}

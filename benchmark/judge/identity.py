@@ -13,12 +13,9 @@ from ...datasets.base import ShortcutDataset
 from ...datasets.recipe import Recipe
 from ...methods.explainers.base import ForwardFunction
 from ..metrics.evaluated import Evaluated
-from ..store.record import Record
+from ..store.record import ELSEWHERE, Record
 from ..suite.protocol import PROTOCOL_VERSION
 from ..suite.stack import dataset_key, sha256
-
-ELSEWHERE = "trained elsewhere"
-"""What stands in a table in place of a mitigation."""
 
 
 @dataclass(frozen=True)

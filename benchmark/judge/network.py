@@ -54,15 +54,17 @@ class Normalize(nn.Module):
 
     def __init__(self, normalization: Normalization, channels: int, device: torch.device, dtype: torch.dtype) -> None:
         super().__init__()
-        mean, std = (
-            torch.as_tensor(values, dtype=dtype, device=device)
-            for values in (IMAGENET if normalization == "imagenet" else normalization)
-        )
-        if {mean.shape, std.shape} != {(channels,)} or not bool((std > 0).all()):
-            raise NotJudged(
-                f"normalize = {normalization!r} does not fit inputs of {channels} channels: give mean and standard "
-                f"deviation, {channels} numbers each, the deviations above 0"
+        wrong = f"normalize = {normalization!r} does not fit inputs of {channels} channels: give mean and standard "
+        wrong += f"deviation, {channels} numbers each, the deviations above 0, or 'imagenet' for 3 channels"
+        try:
+            mean, std = (
+                torch.as_tensor(values, dtype=dtype, device=device)
+                for values in (IMAGENET if normalization == "imagenet" else normalization)
             )
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise NotJudged(wrong) from error
+        if {mean.shape, std.shape} != {(channels,)} or not bool((std > 0).all()):
+            raise NotJudged(wrong)
         self.mean, self.std = mean[:, None, None], std[:, None, None]
 
     def forward(self, inputs: Float[Tensor, "batch channels rows columns"]) -> Tensor:

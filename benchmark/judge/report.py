@@ -15,6 +15,7 @@ from tabulate import tabulate
 from ..figures.evaluation import Pictured, evaluation_figure
 from ..metrics.base import metric
 from ..metrics.evaluation import FLIPS
+from ..ranking.rendering import wrapped
 from ..store.home import home
 from ..store.mirror import Mirror
 from ..store.record import Record
@@ -89,12 +90,11 @@ class Report:
     def __str__(self) -> str:
         head = f"{self.identity.name} on {self.identity.dataset_id}, seed {self.identity.seed}"
         table = tabulate(
-            self._rows(),
+            [(*row[:-1], wrapped(row[-1], 36)) for row in self._rows()],
             self._HEADER,
             "simple",
             disable_numparse=True,
             colalign=self._ALIGNED,
-            maxcolwidths=[None] * 5 + [36],
         )
         return "\n".join([head, "", table, *(f"\nwarning: {warning}" for warning in self.warnings)])
 

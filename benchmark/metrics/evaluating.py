@@ -34,6 +34,7 @@ def evaluated(
     names: Sequence[str] | None = None,
     batch_size: int | None = None,
     saliency: bool = True,
+    passed: Callable[[int], object] = lambda inputs: None,
 ) -> Evaluated:
     """Networks on a draw, as metrics see them; all is computed when a metric asks for it.
 
@@ -45,13 +46,14 @@ def evaluated(
         names: the splits to look at; all of them if not given.
         batch_size: inputs in a forward pass; by their size if not given.
         saliency: whether attributions are measured.
+        passed: is called after every forward pass of a split with the number of its inputs.
     """
     known = splits(draw, names)
     explained = explained or explained_inputs(draw)
     most = batch_size or max(1, min(MOST_INPUTS, NUMBERS_IN_A_PASS // max(1, explained.inputs[0].numel())))
 
     def logits(name: str) -> Float[Tensor, "strengths n classes"]:
-        return _logits(networks, known[name], device, dtype, most)
+        return _logits(networks, known[name], device, dtype, most, passed)
 
     predicted = Evaluated(draw=draw, logits=Lazy(list(known), logits), splits=known, networks=networks)
     if not saliency:
@@ -126,10 +128,16 @@ def can_explain(explainer: Explainer, network: ForwardFunction) -> bool:
 
 @torch.no_grad()
 def _logits(
-    networks: Sequence[ForwardFunction], split: Split, device: torch.device, dtype: torch.dtype, batch_size: int
+    networks: Sequence[ForwardFunction],
+    split: Split,
+    device: torch.device,
+    dtype: torch.dtype,
+    batch_size: int,
+    passed: Callable[[int], object],
 ) -> Float[Tensor, "strengths n classes"]:
     of_chunks = []
     for rows in torch.arange(len(split)).split(batch_size):
         inputs = split.batch(rows).inputs.to(device, dtype)
         of_chunks.append(torch.stack([network(inputs) for network in networks]))
+        passed(len(rows))
     return torch.cat(of_chunks, 1)

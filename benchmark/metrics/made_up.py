@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from ...datasets.base import CHUNK, Environment, ShortcutDataset, Split
+from ...datasets.base import Environment, ShortcutDataset, Split, chunks
 from .base import Metric, Values, metrics
 from .column import Column
 from .evaluated import Evaluated
@@ -198,9 +198,7 @@ def _known(split: Split) -> Bool[Tensor, "n"]:
 
 def _area(split: Split) -> float:
     """The mean share of an input that a mask covers, of inputs that have one."""
-    parts = [
-        split.masks[rows].flatten(1).mean(1, dtype=torch.float64) for rows in torch.arange(len(split)).split(CHUNK)
-    ]
+    parts = [split.masks[rows].flatten(1).mean(1, dtype=torch.float64) for rows in chunks(split.masks)]
     return float(torch.cat(parts)[split.shown].mean())
 
 

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ...datasets.base import chunks
 from .base import Metric, Values, metrics
 from .column import Column
 from .evaluated import Evaluated
@@ -26,13 +27,26 @@ Score = Callable[[Float[Tensor, "n *features"], Bool[Tensor, "n *#features"]], F
 SCORES: dict[str, Score] = {}
 
 
-def _scores(chance: str, high: float = 1, columns: tuple[Column, ...] = ()) -> Callable[[Score], Score]:
-    """Adds a score as a metric; the first line of its docstring is the metric's meaning."""
+def _few_at_once(score: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """The score of each input, with as many inputs at once as may be read at once."""
+    return lambda attributions, masks: torch.cat(
+        [score(attributions[rows], masks[rows]) for rows in chunks(attributions)]
+    )
+
+
+def _scores(
+    chance: str, high: float = 1, columns: tuple[Column, ...] = (), together: bool = False
+) -> Callable[[Score], Score]:
+    """Adds a score as a metric; the first line of its docstring is the metric's meaning.
+
+    Args:
+        together: an input's score depends on the other inputs; else few large inputs are scored at once.
+    """
 
     def add(score: Score) -> Score:
         name, meaning = score.__name__, (score.__doc__ or "").splitlines()[0]
         described = Metric(f"{name}/{{explainer}}", "lower", 0, high, chance, meaning, columns)
-        metrics.measured_by(described)(_MeanScore(name, score))
+        metrics.measured_by(described)(_MeanScore(name, score if together else _few_at_once(score)))
         SCORES[name] = score
         return score
 
@@ -132,7 +146,7 @@ def rule_score_abs(
     return _where(scored, (active & mask).sum(1) / active.sum(1))
 
 
-@_scores(chance="100 times the share of all pixels that is above the threshold", high=100)
+@_scores(chance="100 times the share of all pixels that is above the threshold", high=100, together=True)
 def wrong_reason_pos(
     attributions: Float[Tensor, "n *features"], masks: Bool[Tensor, "n *#features"]
 ) -> Float[Tensor, "n"]:
@@ -175,7 +189,10 @@ def unattributed(evaluated: Evaluated) -> Values:
     """By explainer."""
 
     def count(attributions: Tensor, masks: Tensor) -> Tensor:
-        return (~_flat(attributions, masks).scored & masks.flatten(1).any(1)).sum()
+        return _few_at_once(left_out)(attributions, masks).sum()
+
+    def left_out(attributions: Tensor, masks: Tensor) -> Bool[Tensor, "n"]:
+        return ~_flat(attributions, masks).scored & masks.flatten(1).any(1)
 
     return _by_explainer(evaluated, "unattributed", count)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import sys
 from collections import OrderedDict
@@ -13,12 +14,15 @@ from typing import Annotated, Any, ClassVar
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...datasets.files import sha256, stamp_of
 from ...datasets.own_code import Refused, defined, digest_of, loaded
 from ...methods.explainers.base import evaluating
-from .base import networks
+from .base import Network, networks
 from .fine_tuned import FineTuned, Layers, Sha256
+from .foreign_layers import settle_batch_norm, twice_differentiable
+from .weights import fill
 
 BUILDERS = "rrrbench.benchmark.networks.build"
 """Entry points of installed packages: modules whose functions suites may name."""
@@ -103,6 +107,39 @@ def built(function: Callable[..., Any], features: tuple[int, ...], classes: int)
     if not isinstance(module, nn.Module):
         raise ValueError(f"{name} returns a {type(module).__name__}, not an nn.Module: return the network")
     return module
+
+
+def with_weights(module: nn.Module, state: Mapping[str, Tensor], inputs: Tensor, origin: str) -> nn.Module:
+    """The module with given weights: its own state dict, or that of the network that a suite made of it and trained.
+
+    Weights of a suite's `batch_norm = "group"` need GroupNorm, which then takes the place of the module's BatchNorm.
+
+    Args:
+        inputs: two of the network's inputs or more, by which a suite finds the head.
+        origin: what the weights are of, for errors.
+
+    Raises:
+        BadWeights: they are of another network; see `fill`.
+    """
+    own = len(module.state_dict().keys() & state.keys())
+    network = _as_trained(copy.deepcopy(module), state)
+    by_author = network.state_dict(keep_vars=True)
+    ours = Network(*split(twice_differentiable(network), inputs)).state_dict(keep_vars=True)
+    if own >= len(ours.keys() & state.keys()):
+        fill([module.state_dict()], state, nn.Module(), origin)
+        return module
+    fill([ours], state, nn.Module(), origin)
+    filled = _as_trained(module, state)
+    filled.load_state_dict(by_author)
+    return filled
+
+
+def _as_trained(module: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+    """With GroupNorm for BatchNorm where weights have no running statistics."""
+    of_group = any(isinstance(part, _BatchNorm) for part in module.modules()) and not any(
+        name.endswith("running_mean") for name in state
+    )
+    return settle_batch_norm(module, "group") if of_group else module
 
 
 def split(whole: nn.Module, inputs: Tensor) -> Layers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal, get_args
@@ -11,6 +12,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from ..metrics.column import Column
+from ..store.record import ELSEWHERE
 from .inert import csv, json_rows, markdown, one_line
 from .selection import SHIFTED, rule_named
 from .statistics import with_interval
@@ -19,6 +21,8 @@ from .sweeps import SWEEP, SweepName, sweep_names
 Format = Literal["table", "csv", "json", "md", "tex"]
 
 WIDTH = 150
+WORDS = re.compile(r"[^\s,=@_+/()\[\]-]+[\s,=@_+/()\[\]-]*|[\s,=@_+/()\[\]-]+")
+"""A word with the punctuation after it."""
 STYLES = {"table": "simple", "md": "pipe", "tex": "latex_booktabs"}
 """What tabulate calls the formats."""
 HEADINGS = {"md": "### ", "tex": "% "}
@@ -77,14 +81,21 @@ def inert(text: str, format: Format) -> str:
 def tabulated(cells: pd.DataFrame, format: Format, names: int, room: int | None = None) -> str:
     """A table with the first `names` columns to the left and at most `room` wide, and numbers to the right."""
     numbers = len(cells.columns) - names
-    return tabulate(
-        [[inert(str(value), format) for value in row] for row in cells.to_numpy().tolist()],
-        list(map(str, cells.columns)),
-        STYLES[format],
-        disable_numparse=True,
-        colalign=["left"] * names + ["right"] * numbers,
-        maxcolwidths=[room] * names + [None] * numbers,
-    )
+    rows = [[inert(str(value), format) for value in row] for row in cells.to_numpy().tolist()]
+    if room is not None:
+        rows = [[*(wrapped(name, room) for name in row[:names]), *row[names:]] for row in rows]
+    alignment = ["left"] * names + ["right"] * numbers
+    return tabulate(rows, list(map(str, cells.columns)), STYLES[format], disable_numparse=True, colalign=alignment)
+
+
+def wrapped(text: str, room: int) -> str:
+    """The text in lines of at most `room`, broken at blanks and punctuation; a longer word has a line of its own."""
+    lines = [""]
+    for part in WORDS.findall(text):
+        if lines[-1] and len((lines[-1] + part).rstrip()) > room:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def protocols_in_words(rows: pd.DataFrame) -> str:
@@ -103,7 +114,8 @@ def _block(dataset: str, rows: pd.DataFrame, names: Mapping[str, SweepName], net
     told = [name for name, usual in (("masks", "true"), ("note", "")) if (rows[name] != usual).any()]
     differences = ["difference"] if (rows["difference"] != "").any() else []
     texts = rows[[*(["network"] if networks else []), *differences, "mitigation", "needs", *told]]
-    cells = texts.assign(strength=rows["strength"].map("{:.3g}".format), seeds=rows["seeds"].map(str))
+    strengths = rows["strength"].map("{:.3g}".format).mask(rows["mitigation"] == ELSEWHERE, "-")
+    cells = texts.assign(strength=strengths, seeds=rows["seeds"].map(str))
     for shown in _present_columns(rows):
         ends = rows[[shown.id, f"{shown.id}:low", f"{shown.id}:high"]]
         cells[shown.title] = [cell(shown, *numbers) for numbers in ends.itertuples(index=False)]

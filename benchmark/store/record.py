@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, field_validat
 from ..suite.stack import Stack
 from .provenance import provenance
 
+ELSEWHERE = "trained elsewhere"
+"""What stands in a table in place of a mitigation; such a network has no strength."""
 Status = Literal["finished", "diverged", "inert", "inapplicable", "failed", "evaluated"]
 Key = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256: it names files, so it is nothing else."""

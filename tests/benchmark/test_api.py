@@ -14,6 +14,7 @@ import rrrbench as rb
 from rrrbench.benchmark import api
 from rrrbench.benchmark.suite.loading import BadSuite, load_suite
 from rrrbench.datasets.registry import UnknownName
+from torch import nn
 
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "notebook.ipynb"
 SUITE = """
@@ -45,8 +46,8 @@ def home(tmp_path, monkeypatch):
 
 
 def small(**changed):
-    given = {"mitigations": ["erm", ("rrr", [0.1, 1.0])], "seeds": 2, "training": {"epochs": 2}, "log": False}
-    return rb.sweep("decoy-digits", "mlp", **(given | changed))
+    given = {"network": "mlp", "mitigations": ["erm", ("rrr", [0.1, 1.0])], "seeds": 2, "training": {"epochs": 2}}
+    return rb.sweep("decoy-digits", **(given | {"log": False} | changed))
 
 
 @pytest.mark.slow
@@ -123,6 +124,18 @@ def test_errors_are_those_of_a_suite_s_file(changed, error, said):
         ({"mitigations": [7]}, TypeError, "mitigation 7: give a name"),
         ({"mitigations": [("rrr", 0.1)]}, TypeError, r"mitigation \('rrr', 0.1\): give a name, \(name, strengths\)"),
         ({"mitigations": "rrr"}, TypeError, r"mitigations = 'rrr' is a text: give a list, \['rrr'\]"),
+        ({"mitigations": None}, TypeError, r"mitigations = None is no list: give a list, such as \['erm'"),
+        ({"mitigations": {"mitigation": "erm"}}, TypeError, "mitigations = {'mitigation': 'erm'} is no list"),
+        ({"seeds": 1.5}, TypeError, r"seeds = 1.5: give how many, such as 5, or a list of them, such as \[0, 1, 2\]"),
+        ({"seeds": "3"}, TypeError, "seeds = '3': give how many"),
+        ({"seeds": True}, TypeError, "seeds = True: give how many"),
+        ({"devise": "cpu"}, TypeError, r"sweep\(..., devise='cpu'\): no such argument; did you mean device"),
+        ({"network": nn.Linear(2, 2)}, TypeError, "network = Linear: every run trains a network of its own.*my_net.*"),
+        ({"network": nn.Linear}, TypeError, "network = Linear: .*is judged by rrrbench.evaluate"),
+        ({"training": "fast"}, TypeError, "training = 'fast': give a dict of settings, such as {'epochs': 20}"),
+        ({"controls": "wrong"}, TypeError, r"controls = 'wrong' is a text: give a list, \['wrong'\]"),
+        ({"controls": 25}, TypeError, "controls = 25 is no list"),
+        ({"own": 3}, TypeError, "own = 3: give the path of a Python file"),
         ({"own": "no_such_net.py"}, FileNotFoundError, "there is no file no_such_net.py"),
         ({"device": "tpu"}, ValueError, "device 'tpu' is not known"),
         ({"controls": ["blurred"]}, BadSuite, "controls"),
@@ -131,6 +144,19 @@ def test_errors_are_those_of_a_suite_s_file(changed, error, said):
 def test_values_of_another_type_are_named_too(changed, error, said, shapes_unchecked):
     with pytest.raises(error, match=said):
         small(**changed)
+
+
+def test_a_run_names_what_it_cannot_take(shapes_unchecked):
+    with pytest.raises(TypeError, match=r"run\(..., devise='cpu'\): no such argument; did you mean device"):
+        rb.run("bench", devise="cpu")
+    with pytest.raises(TypeError, match="suite = 3: give a suite's name, such as 'bench', or the path"):
+        rb.run(3)
+
+
+@pytest.mark.parametrize("dataset", [3, None, nn.Linear(2, 2)])
+def test_what_is_no_dataset_is_named(dataset, shapes_unchecked):
+    with pytest.raises(BadSuite, match=r"dataset = .*neither a name nor a table"):
+        rb.sweep(dataset, log=False)
 
 
 def test_a_dataset_that_is_not_there_is_named():

@@ -346,6 +346,17 @@ def test_few_photos_are_in_memory_at_once(photos, monkeypatch):
     once, again = ([inputs[rows] for rows in torch.arange(42).split(10)] for _ in range(2))
     assert torch.equal(torch.cat(once), torch.cat(again))
     reader = sys.modules["rrrbench.datasets.image_folder"]._photos(recipe, recipe.stamps())
-    kept = [*reader._images.values(), *reader._masks.values()]
-    assert sum(tensor.nbytes for tensor in kept) <= module.KEPT_BYTES
-    assert 0 < len(reader._images) == 2 * 42 - len(reads)
+    assert reader._images.block.nbytes + reader._masks.block.nbytes <= module.KEPT_BYTES
+    assert 0 < len(reader._images.places) == 2 * 42 - len(reads)
+
+
+def test_masks_of_equal_stems_in_one_folder_are_refused_with_advice_that_works(tmp_path):
+    write_photos(tmp_path, masks="nested", classes=("cat", "dog"))
+    for mask in sorted((tmp_path / "nested").rglob("*.png")):
+        save(tmp_path / "flat" / mask.name, np.asarray(Image.open(mask)))
+    says = "put all masks into folders as the photos are, such as .*flat/cat/00.png and .*flat/dog/00.png"
+    with pytest.raises(ValueError, match=says):
+        image_folder(tmp_path / "images", masks=tmp_path / "flat", size=16).make(0)
+    (tmp_path / "flat").rename(tmp_path / "before")
+    (tmp_path / "nested").rename(tmp_path / "flat")
+    assert image_folder(tmp_path / "images", masks=tmp_path / "flat", size=16).make(0).test("observed").shown.all()

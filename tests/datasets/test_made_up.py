@@ -6,6 +6,7 @@ import torch
 from rrrbench.datasets.base import Split
 from rrrbench.datasets.fill import harmonic_fill
 from rrrbench.datasets.made_up import bounding_boxes, grown, made_up, moved_region
+from rrrbench.datasets.on_disk import OnDisk
 from rrrbench.datasets.recipe import make
 
 
@@ -172,3 +173,22 @@ def test_twins_of_a_dataset_of_ours_are_its_own_twins_up_to_the_draw():
     assert (inside == inside[:, :1]).all()
     assert torch.equal(inside[:, 0].long(), 255 - 25 * twin.shortcuts[few])
     assert (twin.shortcuts != aligned.labels).all()
+
+
+def test_few_large_masks_are_read_at_once():
+    """Of 200 photos of 224 x 224, 83: 2**22 pixels."""
+    asked = []
+
+    def read(rows):
+        asked.append(len(rows))
+        masks = torch.zeros(len(rows), 1, 224, 224, dtype=torch.bool)
+        masks[:, :, :9, :9] = True
+        return masks
+
+    photos = OnDisk((200, 3, 224, 224), torch.uint8, lambda rows: torch.zeros(len(rows), 3, 224, 224).byte(), "photos")
+    masks = OnDisk((200, 1, 224, 224), torch.bool, read, "masks")
+    observed = Split(photos, torch.arange(200) % 2, masks, torch.full((200,), -1))
+    for split in (observed, grown(observed, 2)):
+        assert split.shown.all()
+        assert "exchanged" in made_up(split, 0)
+    assert max(asked) == 2**22 // 224**2

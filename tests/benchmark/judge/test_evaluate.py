@@ -1,6 +1,7 @@
 """A network that somebody trained has the numbers that it would have as a run, and is left as it was."""
 
 import copy
+import importlib
 import json
 import tomllib
 
@@ -236,14 +237,32 @@ def test_what_is_no_network_at_all_is_refused(model, shapes_unchecked):
         evaluate(model, "decoy-digits")
 
 
-@pytest.mark.parametrize("data", [None, 3, ["decoy"]])
+LOADER = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.zeros(4, 1, 28, 28)))
+
+
+@pytest.mark.parametrize("data", [None, 3, ["decoy"], LOADER, torch.zeros(4, 1, 28, 28)])
 def test_what_are_no_data_is_refused(data, shapes_unchecked):
     with pytest.raises(TypeError, match=r"data is a .*: give a dataset's name"):
         evaluate(linear(), data)
 
 
-@pytest.mark.parametrize("normalize", [([0.5], [0.0]), ([0.5, 0.5], [1, 1]), "imagenet"])
-def test_a_normalisation_that_does_not_fit_is_refused(normalize):
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        ({"seed": 1.5}, ValueError, "seed = 1.5: give a whole number from 0"),
+        ({"batch_size": 0}, ValueError, "batch_size = 0: give a whole number from 1"),
+        ({"explainers": "smooth_gradient"}, TypeError, "explainers = 'smooth_gradient' is no list: give names in a"),
+        ({"normalise": "imagenet"}, TypeError, r"evaluate\(..., normalise='imagenet'\).*did you mean normalize"),
+        ({"model": nn.Identity}, NotJudged, r"Identity is a class: give a network, Identity\(...\)"),
+    ],
+)
+def test_what_it_cannot_take_is_named_with_the_way_out(given, error, said, shapes_unchecked):
+    with pytest.raises(error, match=said):
+        evaluate(**{"model": linear(), "data": "decoy-digits"} | given)
+
+
+@pytest.mark.parametrize("normalize", [([0.5], [0.0]), ([0.5, 0.5], [1, 1]), "imagenet", "imagnet", 0.5])
+def test_a_normalisation_that_does_not_fit_is_refused(normalize, shapes_unchecked):
     with pytest.raises(NotJudged, match="does not fit inputs of 1 channels"):
         evaluate(linear(), "decoy-digits", normalize=normalize)
 
@@ -279,3 +298,22 @@ def test_records_of_evaluations_are_validated_like_others(swept):
     record = evaluate(linear(), "decoy-digits", seed=1).record
     assert json.loads(record.model_dump_json())["status"] == "evaluated"
     assert type(record).model_validate_json(record.model_dump_json()) == record
+
+
+def test_a_bar_counts_every_pass_and_is_shown_on_terminals_after_two_seconds(monkeypatch, capsys):
+    from tqdm import tqdm
+
+    module, bars, given = importlib.import_module("rrrbench.benchmark.judge.evaluation"), [], []
+
+    def shown(**options):
+        given.append((options["delay"], options["disable"]))
+        bars.append(tqdm(**{**options, "delay": 0, "disable": False, "mininterval": 0}))
+        return bars[-1]
+
+    evaluate(linear(), small_draw())
+    assert capsys.readouterr().err == ""  # no terminal
+    monkeypatch.setattr(module, "tqdm", shown)
+    evaluate(linear(), small_draw(), explainers=["smooth_gradient"])
+    assert given == [(2, None)]
+    assert bars[0].n == bars[0].total > 100
+    assert "evaluating, integrated_gradients" in capsys.readouterr().err

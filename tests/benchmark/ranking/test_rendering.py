@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 from ranked_runs import METRICS, a_sweep, by_hand, records, with_controls
 from rrrbench.benchmark.ranking.leaderboard import rank_mitigations, unranked_mitigations
-from rrrbench.benchmark.ranking.rendering import render_mitigations
+from rrrbench.benchmark.ranking.rendering import render_mitigations, wrapped
 from rrrbench.benchmark.ranking.selection import RULES, UnknownRule
 
 TABLE = """\
@@ -184,3 +185,26 @@ def test_two_trainings_of_a_dataset_and_network_say_in_which_setting_they_differ
         "epochs=50, batch_size=256"
     ] * 3
     assert "not ranked: dfr on decoy-digits, mlp, epochs=2, batch_size=64: 3 inapplicable runs" in text
+
+
+def test_no_word_is_broken():
+    networks = ("mlp[sizes=(512,256,128)]", "lenet[model=mobilenet_v3_small,weights=untrained@0123abcd]")
+    runs = pd.concat([records(network=network) for network in networks]).replace({"masks": "groups+masks"})
+    text = render_mitigations(rank_mitigations(runs, "knee"))
+    assert max(map(len, text.splitlines())) < 150
+    words = set(re.findall(r"\w+", text.replace("_", " ")))
+    assert {"explanation", "another", "mobilenet", "lenet", "weights", "untrained", "0123abcd"} <= words
+
+
+def test_text_is_wrapped_at_blanks_and_punctuation():
+    assert wrapped("not to be trusted, untrained", 9).split("\n") == ["not to be", "trusted,", "untrained"]
+    assert wrapped("untrained", 8) == "untrained"
+    assert wrapped("find_another_explanation", 13).split("\n") == ["find_another_", "explanation"]
+    assert wrapped("", 8) == ""
+
+
+def test_a_network_that_was_trained_elsewhere_has_no_strength():
+    theirs = a_sweep("trained elsewhere", [0], network="theirs", status="evaluated")
+    rows = render_mitigations(rank_mitigations(pd.concat([records(), theirs]), "val_iid")).splitlines()
+    (row,) = (row for row in rows if row.startswith("theirs"))
+    assert row.split()[:4] == ["theirs", "trained", "-", "3"]  # `elsewhere` is in the line below
