@@ -135,9 +135,8 @@ def _backend() -> torch.library.Library:
     return library
 
 
-@pytest.fixture
-def pretend(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The device's name; `make_fx` traces its tensors while the test runs."""
+def registered(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The device's name; `make_fx` traces its tensors until the patch is undone."""
     if MISSING:
         pytest.skip(f"the pretend device needs private parts of torch that this version lacks: {MISSING}")
     _backend()
