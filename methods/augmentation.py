@@ -44,7 +44,7 @@ class Augmentation(Mitigation):
 
 def uniform(batch: Batch, generator: torch.Generator) -> Float[Tensor, "batch *features"]:
     """An independent number from U(0, 1) for each feature."""
-    return torch.rand(batch.inputs.shape, generator=generator).to(batch.inputs)
+    return torch.rand(batch.inputs.shape, generator=generator).to(batch.inputs, non_blocking=True)
 
 
 def donors(count: int, generator: torch.Generator) -> Tensor:

@@ -71,7 +71,7 @@ class OnDevice(Tensor):
             raise RuntimeError(f"{name}: a generator of the host for a tensor of the device")
         reads = name in COPYING and torch.device(kwargs.get("device") or NAME).type == "cpu"
         reads |= name == "copy_" and not isinstance(args[0], OnDevice)
-        if reads or name in WAITING or _indexes_by_mask(name, args):
+        if reads or name in WAITING or _waits_for_a_copy(name, args, kwargs) or _indexes_by_mask(name, args):
             _waits[name] += 1
         _refuse_mixed(func, name, tensors, args)
         if name == "as_strided_":
@@ -87,6 +87,15 @@ class OnDevice(Tensor):
             return result
         # an operation in place returns the tensor that it wrote to
         return tree_map_only(Tensor, lambda tensor: own[id(tensor)] if id(tensor) in own else OnDevice(tensor), result)
+
+
+def _waits_for_a_copy(name: str, args: Any, kwargs: Any) -> bool:
+    """Whether the host waits until its tensor is on the device; a copy waits for all that was asked for before."""
+    if name in INDEXING:
+        return any(isinstance(index, Tensor) and not isinstance(index, OnDevice) for index in args[1])
+    source = args[1] if name == "copy_" else args[0]
+    comes_from_host = name in COPYING and isinstance(source, Tensor) and not isinstance(source, OnDevice)
+    return comes_from_host and not (kwargs.get("non_blocking") or (name == "copy_" and args[2:] == (True,)))
 
 
 def _indexes_by_mask(name: str, args: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Everything that computes, on a device that is not the CPU: no mix of devices, the CPU's numbers, no wait in a step."""
+"""Everything that computes, on a device beside the CPU: no mix of devices, the CPU's numbers, no wait in a step."""
 
 from __future__ import annotations
 

@@ -46,5 +46,5 @@ class AvgEx(Mitigation):
         )
 
     def augment(self, batch: Batch, classes: int, generator: torch.Generator) -> Batch:
-        noise = torch.randn(batch.inputs.shape, generator=generator).to(batch.inputs)
+        noise = torch.randn(batch.inputs.shape, generator=generator).to(batch.inputs, non_blocking=True)
         return batch._replace(draws={**batch.draws, "noise": noise})

@@ -58,5 +58,5 @@ class RandR4(Mitigation):
 
     def augment(self, batch: Batch, classes: int, generator: torch.Generator) -> Batch:
         shape = (len(batch.labels), self.samples, *batch.inputs.shape[1:])
-        fractions = torch.rand(shape, generator=generator).to(batch.inputs)
+        fractions = torch.rand(shape, generator=generator).to(batch.inputs, non_blocking=True)
         return batch._replace(draws={**batch.draws, "fractions": fractions})

@@ -52,4 +52,4 @@ class RRR(Mitigation):
         if self.target != "random_projection":
             return batch
         coins = torch.randint(0, 2, (len(batch.labels), classes), generator=generator)
-        return batch._replace(draws={"signs": (2 * coins - 1).to(batch.inputs)})
+        return batch._replace(draws={"signs": (2 * coins - 1).to(batch.inputs, non_blocking=True)})

@@ -49,5 +49,5 @@ class SmoothRRR(Mitigation):
 
     def augment(self, batch: Batch, classes: int, generator: torch.Generator) -> Batch:
         shape = (len(batch.labels), self.samples, *batch.inputs.shape[1:])
-        noise = torch.randn(shape, generator=generator).to(batch.inputs)
+        noise = torch.randn(shape, generator=generator).to(batch.inputs, non_blocking=True)
         return batch._replace(draws={**batch.draws, "noise": noise})

@@ -1,0 +1,38 @@
+"""Random choices made where the candidates are: the numbers are drawn on the CPU, and the CPU reads nothing back.
+
+A read would make the CPU wait, in every step, until a GPU has done all that it was given before.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+
+def choose_candidates(
+    candidates: Bool[Tensor, "rows n"], count: int, generator: torch.Generator
+) -> Int[Tensor, "rows count"]:
+    """Chooses `count` candidates of each row uniformly, with replacement; the choices of `torch.multinomial` on a CPU.
+
+    Args:
+        candidates: at least one in each row.
+        generator: of the CPU.
+    """
+    fractions = torch.rand(len(candidates), count, dtype=torch.float64, generator=generator)
+    cumulative = candidates.float().cumsum(1)
+    cumulative = (cumulative / cumulative[:, -1:]).double()
+    return torch.searchsorted(cumulative, fractions.to(candidates.device, non_blocking=True))
+
+
+def choose_candidate(candidates: Bool[Tensor, "rows n"], generator: torch.Generator) -> Int[Tensor, "rows"]:
+    """Chooses one candidate of each row uniformly; the choice of `torch.multinomial` without replacement on a CPU.
+
+    Of exponential waiting times, one for each candidate, the shortest decides.
+
+    Args:
+        candidates: at least one in each row.
+        generator: of the CPU.
+    """
+    waiting = torch.empty(candidates.shape).exponential_(generator=generator)
+    return (candidates / waiting.to(candidates.device, non_blocking=True)).argmax(1)
