@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..datasets.base import Batch
@@ -54,3 +54,19 @@ def donors(count: int, generator: torch.Generator) -> Tensor:
     """
     order = torch.randperm(count, generator=generator)
     return torch.empty_like(order).index_copy_(0, order, order.roll(1))
+
+
+def donors_among(chosen: Bool[Tensor, "n"], generator: torch.Generator) -> Int[Tensor, "n"]:
+    """Draws a donor for each chosen input: a random cycle through the chosen inputs, where they are.
+
+    `donors` of all inputs if all are chosen. The donor of an input that is not chosen is any input. The CPU does not
+    read how many are chosen, for which it would wait until a GPU has done all that it was given before.
+
+    Args:
+        generator: of the CPU.
+    """
+    order = torch.randperm(len(chosen), generator=generator).to(chosen.device, non_blocking=True)
+    cycle = order[(~chosen[order]).to(torch.uint8).argsort(stable=True)]  # the chosen first, in the drawn order
+    before = torch.arange(len(chosen), device=chosen.device) - 1
+    before = torch.where(before < 0, chosen.sum().clamp(min=1) - 1, before)
+    return torch.empty_like(cycle).index_copy(0, cycle, cycle[before])

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...datasets.base import Batch
-from ..augmentation import Augmentation, donors
+from ..augmentation import Augmentation, donors_among
 from ..base import annotated, mitigations
 from .shortcut_masking import mean_where
 
@@ -36,7 +36,5 @@ class BackgroundSwap(Augmentation):
     )
 
     def filling(self, batch: Batch, generator: torch.Generator) -> Float[Tensor, "batch *features"]:
-        rows = annotated(batch).nonzero()[:, 0]
         backgrounds = torch.where(batch.masks, batch.inputs, mean_where(batch.inputs, batch.masks))
-        order = donors(len(rows), generator).to(rows.device)
-        return batch.inputs.index_copy(0, rows, backgrounds[rows[order]])
+        return backgrounds[donors_among(annotated(batch) > 0, generator)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from masked_copies import colour_batch, copies, flat_batch, generator
-from rrrbench.methods.augmentation import donors
+from pretend_device import to_host, waits
+from rrrbench.methods.augmentation import donors, donors_among
 from rrrbench.methods.mitigations.background_swap import BackgroundSwap
 from rrrbench.methods.mitigations.counterexamples import Counterexamples
 from rrrbench.methods.mitigations.shortcut_masking import ShortcutMasking
@@ -78,3 +79,30 @@ def test_nobody_is_its_own_donor_and_everybody_is_somebodys(count):
 def test_one_input_alone_is_its_own_donor_and_none_have_none():
     assert donors(1, generator()).tolist() == [0]
     assert donors(0, generator()).tolist() == []
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 9, 12])
+def test_the_chosen_give_to_each_other_in_one_cycle(count):
+    for seed in range(20):
+        chosen = torch.randperm(12, generator=generator(seed)) < count
+        donor = donors_among(chosen, generator(seed))
+        place, passed = int(chosen.long().argmax()), []
+        for _ in range(count):
+            place = int(donor[place])
+            passed.append(place)
+        assert sorted(passed) == chosen.nonzero()[:, 0].tolist()
+
+
+def test_donors_among_all_are_the_donors_of_all():
+    for seed in range(20):
+        every = donors_among(torch.ones(10, dtype=torch.bool), generator(seed))
+        assert torch.equal(every, donors(10, generator(seed)))
+
+
+def test_donors_among_a_devices_inputs_are_not_waited_for(pretend):
+    chosen = torch.tensor([True, False, True, True])
+    there = chosen.to(pretend)
+    with waits() as waited:
+        found = donors_among(there, generator())
+    assert not waited
+    assert torch.equal(to_host(found), donors_among(chosen, generator()))
