@@ -15,6 +15,7 @@ from torch.func import grad
 from ...datasets.base import Batch
 from ...methods.fitting import CURVES, Fitted, Objective, Terms
 from ...methods.network import Net, Parameters
+from .device import synchronize
 from .memory import how_many_fit
 from .optimizer import optimizer
 from .places import Place
@@ -135,8 +136,7 @@ class Part:
         for _ in range(TRIAL_STEPS):
             start = time.perf_counter()
             self.step(batch)
-            if self.strengths.is_cuda:
-                torch.cuda.synchronize()
+            synchronize(self.strengths.device)
             seconds.append(time.perf_counter() - start)
         return min(seconds)
 
@@ -165,13 +165,15 @@ class Part:
         n, size = len(self.data), self.training.batch_size
         if self.training.shuffle:
             order = torch.stack([torch.randperm(n, generator=generator) for generator in self.orders])
-            yield from ((index, index.shape[1]) for index in order.to(self.strengths.device).split(size, dim=1))
+            order = order.to(self.strengths.device, non_blocking=True)
+            yield from ((index, index.shape[1]) for index in order.split(size, dim=1))
         else:
             yield from ((slice(start, start + size), min(size, n - start)) for start in range(0, n, size))
 
     def _validation_accuracy(self) -> Float[Tensor, "seeds strengths"]:
         split = self.runs.validation
-        return torch.stack([*map(self._hits, split.chunks(self.strengths.dtype))]).sum(0) / len(split)
+        chunks = split.chunks(self.strengths.dtype, self.strengths.numel())
+        return torch.stack([*map(self._hits, chunks)]).sum(0) / len(split)
 
     @torch.no_grad()
     def _hits(self, chunk: StackedBatch) -> Float[Tensor, "seeds strengths"]:

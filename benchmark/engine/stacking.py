@@ -16,7 +16,7 @@ from ...methods.fitting import Terms
 from ...methods.network import Parameters
 
 CHUNK = 4096
-"""Inputs in one forward pass outside training."""
+"""Inputs in one forward pass outside training, of all runs together."""
 
 Index = slice | Int[Tensor, "seeds batch"]
 RunTerms = Callable[[Parameters, Batch, Float[Tensor, ""]], Terms]
@@ -113,10 +113,11 @@ class StackedSplit:
         given = {name: values[rows, index] for name, values in self.given.items()}
         return StackedBatch(as_float(inputs).to(dtype), labels, masks, shortcuts, given)
 
-    def chunks(self, dtype: torch.dtype) -> Iterator[StackedBatch]:
-        """All inputs in order, `CHUNK` at a time."""
-        for start in range(0, len(self), CHUNK):
-            yield self.batch(slice(start, start + CHUNK), dtype)
+    def chunks(self, dtype: torch.dtype, runs: int = 1) -> Iterator[StackedBatch]:
+        """All inputs in order, so many at a time that `runs` networks together take `CHUNK` inputs, each at least 1."""
+        size = max(1, CHUNK // runs)
+        for start in range(0, len(self), size):
+            yield self.batch(slice(start, start + size), dtype)
 
     def touched(self) -> Int[Tensor, "positions"] | None:
         """Flattened positions of an input that some mask covers; None where they are more than half of all."""

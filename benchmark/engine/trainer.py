@@ -23,6 +23,7 @@ from ...methods.network import Net, Parameters
 from ..networks import NetworkRecipe
 from ..networks.check import alike, check
 from ..suite.training import Training
+from .device import float32_products
 from .part import Part, Progress, parts_of
 from .places import FIRST_RUN, Place, joined, split, trained, whole
 from .plan import PLANS, Engine, Plan, fastest, run_by_run
@@ -119,7 +120,8 @@ class Trainer:
         A part that does not fit into memory after all is halved and begun again.
         """
         begin, runs = time.perf_counter(), self.runs(masks=masks, strengths=strengths, given=given, start=start)
-        with sdpa_kernel(SDPBackend.MATH):  # the other kernels of attention have no second derivative
+        attention = sdpa_kernel(SDPBackend.MATH)  # the other kernels of attention have no second derivative
+        with attention, float32_products(self.training.precision):
             parts = {plan: parts_of(mitigation, runs, self.progress, compiled=plan == "compiled") for plan in PLANS}
             plan = self._plan(mitigation, runs, parts)
             part, shape = parts[plan], runs.strengths.shape
@@ -162,6 +164,7 @@ class Trainer:
         )
 
     @torch.no_grad()
+    @float32_products()
     def per_input_of_run(
         self, fitted: Fitted, row: int, column: int, function: Callable[[Net, Batch], Shaped[Tensor, "batch *result"]]
     ) -> Shaped[Tensor, "n *result"]:

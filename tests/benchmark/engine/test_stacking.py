@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from rrrbench.benchmark.engine import stacking
 from rrrbench.benchmark.engine.stacking import StackedBatch, StackedSplit, over_stack
 from rrrbench.methods.base import Terms
 from small import small_dataset, small_split
@@ -60,3 +61,12 @@ def test_touched_positions_are_those_that_some_mask_covers_unless_they_are_most(
     assert data.touched().tolist() == corners.flatten().nonzero()[:, 0].tolist()
     everywhere = StackedSplit(data.inputs, data.labels, torch.ones_like(data.masks), data.shortcuts)
     assert everywhere.touched() is None
+
+
+@pytest.mark.parametrize(("runs", "sizes"), [(1, [16, 8]), (4, [4] * 6), (64, [1] * 24)])
+def test_more_runs_take_fewer_inputs_at_a_time(monkeypatch, runs, sizes):
+    monkeypatch.setattr(stacking, "CHUNK", 16)
+    split = StackedSplit.of([small_dataset(seed).train for seed in (0, 1)], torch.device("cpu"))
+    chunks = [*split.chunks(torch.float32, runs)]
+    assert [chunk.labels.shape[1] for chunk in chunks] == sizes
+    assert torch.equal(torch.cat([chunk.labels for chunk in chunks], 1), split.labels)

@@ -1,0 +1,38 @@
+"""What the engine asks of a GPU beside arithmetic: to be done, and to compute as exactly as the settings say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from ..suite.training import Precision
+
+PRODUCTS = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
+"""Kinds of kernels that may round float32 factors to TF32, each with its own setting."""
+
+
+def synchronize(device: torch.device) -> None:
+    """Waits until the device has done all that it was given, so that a clock reads its work; a CPU always has.
+
+    The device is named, because torch would take the process's current GPU, which need not be the one that trains.
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@contextmanager
+def float32_products(precision: Precision = "float32") -> Iterator[None]:
+    """Products and convolutions of float32 tensors on a GPU: with all 23 bits of the mantissa, or `tf32` with 10 bits.
+
+    torch's default is 10 bits for convolutions and 23 for products. Afterwards the process's settings are as before.
+    """
+    before = [kind.fp32_precision for kind in PRODUCTS]
+    try:
+        for kind in PRODUCTS:
+            kind.fp32_precision = "ieee" if precision == "float32" else "tf32"
+        yield
+    finally:
+        for kind, value in zip(PRODUCTS, before, strict=True):
+            kind.fp32_precision = value
