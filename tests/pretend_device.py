@@ -59,6 +59,15 @@ class OnDevice(Tensor):
     def __init__(self, host: Tensor) -> None:
         self.host = host
 
+    @property
+    def data(self) -> Tensor:
+        return self.detach()
+
+    @data.setter
+    def data(self, value: OnDevice) -> None:
+        self.host = value.host.detach()
+        Tensor.data.__set__(self, value)  # pyrefly: ignore
+
     def tolist(self) -> Any:
         _waits["tolist"] += 1
         return self.host.tolist()
