@@ -108,7 +108,7 @@ class StackedSplit:
             rows, masks = slice(None), self.masks[:, :, index]
         else:
             rows = torch.arange(len(index), device=index.device)[:, None]
-            masks = self.masks[rows, :, index].movedim(2, 1)
+            masks = self.masks[rows, :, index].movedim(2, 1).contiguous()  # laid out as a slice, whose program may run
         inputs, labels, shortcuts = (values[rows, index] for values in (self.inputs, self.labels, self.shortcuts))
         given = {name: values[rows, index] for name, values in self.given.items()}
         return StackedBatch(as_float(inputs).to(dtype), labels, masks, shortcuts, given)

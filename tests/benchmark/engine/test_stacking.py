@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from rrrbench.benchmark.engine import stacking
@@ -70,3 +72,12 @@ def test_more_runs_take_fewer_inputs_at_a_time(monkeypatch, runs, sizes):
     chunks = [*split.chunks(torch.float32, runs)]
     assert [chunk.labels.shape[1] for chunk in chunks] == sizes
     assert torch.equal(torch.cat([chunk.labels for chunk in chunks], 1), split.labels)
+
+
+def test_a_batch_by_index_is_laid_out_as_a_batch_by_slice_whose_program_it_may_run():
+    split = StackedSplit.of([small_dataset(seed).train for seed in (0, 1)], torch.device("cpu"))
+    split = replace(split, masks=split.masks.repeat(1, 3, 1, 1, 1, 1))
+    index = torch.arange(8).expand(2, 8)
+    first, second = (split.batch(at, torch.float32).masks for at in (slice(0, 8), index))
+    assert torch.equal(first, second)
+    assert first.contiguous().stride() == second.stride()
