@@ -10,7 +10,8 @@ import torch
 
 from ..suite.training import Precision
 
-PRODUCTS: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
+_CUDNN: Any = torch.backends.cudnn
+PRODUCTS: tuple[Any, ...] = (torch.backends.cuda.matmul, _CUDNN.conv, _CUDNN.rnn)
 """Kinds of kernels that may round float32 factors to TF32, each with its own setting."""
 
 
