@@ -4,19 +4,31 @@ BIN := .venv/bin
 # Containers often switch bytecode off: each of a test's processes would compile torch and MLflow anew.
 export PYTHONDONTWRITEBYTECODE :=
 # --system-certs: uv trusts what the machine's own pip and browser trust, a company's proxy included.
+# The lock's versions and hashes are constraints, so that one lock serves every choice of extras.
+INSTALL := $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python
+LOCKED := $(INSTALL) --constraint requirements.lock -r pyproject.toml
+# TORCH=cpu, cu130, ...: the builds of torch for that device, by uv's own switch; the lock has no hashes of these.
+TORCH ?=
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test test-slow test-faults test-browser docs speed lint types leaderboard reproduce reproduce-all ui lock clean
+.PHONY: help setup bench test test-slow test-faults test-browser docs speed lint types leaderboard reproduce reproduce-all ui suite-minutes lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-setup: .venv/ready ## the environment, from requirements.lock
+setup: .venv/ready ## the environment, from requirements.lock; TORCH=cpu: without CUDA, a quarter of the disk
 
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.11'
-	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --require-hashes -r requirements.lock
-	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --no-deps --editable .
+ifneq ($(TORCH),)
+	$(INSTALL) --torch-backend $(TORCH) $$(grep -oE '^(torch|torchvision)==[^ ]+' requirements.lock)
+endif
+	$(LOCKED) --extra dev --extra postgres
+	$(INSTALL) --no-deps --editable .
+	@touch $@
+
+.venv/with-%: .venv/ready
+	$(LOCKED) --extra $*
 	@touch $@
 
 bench: .venv/ready ## the main job on embedded data: a leaderboard and a picture, in minutes
@@ -25,18 +37,18 @@ bench: .venv/ready ## the main job on embedded data: a leaderboard and a picture
 test: .venv/ready ## the fast tests, in two processes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-slow: .venv/ready ## the tests that take minutes: killed processes, a cluster, servers
+test-slow: .venv/with-ray ## the tests that take minutes: killed processes, a cluster, servers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow and not gpu' -rs
 
-FAULTS := running store cli conformance
-test-faults: .venv/ready ## of the slow ones those with killed processes, lost servers, and drivers that meet
+FAULTS := running store cli conformance judge
+test-faults: .venv/with-ray ## of the slow ones those with killed processes, lost servers, and drivers that meet
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow and not gpu' -k 'not same_records and not thousand' -rs \
 		$(FAULTS:%=tests/benchmark/%)
 
-test-browser: .venv/ready ## the leaderboard's pages in Chromium (Debian: apt-get install chromium)
+test-browser: .venv/with-browser ## the leaderboard's pages in Chromium (Debian: apt-get install chromium)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser -rs tests/browser
 
-docs: .venv/ready ## the site, in results/docs: guides, a page a method, the API; a broken link fails
+docs: .venv/with-docs ## the site, in results/docs: guides, a page a method, the API; a broken link fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 speed: .venv/ready ## the engine against plain loops, as a table
@@ -61,8 +73,12 @@ reproduce-all: .venv/ready ## every paper, whole: wants a GPU
 	$(BIN)/rrrbench run reproduce/ghitu2025-tuning
 	$(BIN)/rrrbench run reproduce/ghitu2025-as-meant
 
-ui: .venv/ready ## MLflow's own page on the local database
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///results/local/mlflow.db
+ui: .venv/ready ## MLflow's own page on the local database, with a link to each suite's runs
+	$(BIN)/rrrbench ui
+
+suite-minutes: .venv/ready ## the minutes of `rrrbench list suites`, with all data in RRRBENCH_DATA
+	OMP_NUM_THREADS=1 $(BIN)/python -m rrrbench.benchmark.running.minutes > minutes.csv
+	mv minutes.csv benchmark/suites/minutes.csv
 
 lock: .venv/ready ## requirements.lock anew
 	$(BIN)/uv pip compile --quiet --system-certs --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \

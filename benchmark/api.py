@@ -100,7 +100,7 @@ def run(
     engine: Engine = "auto",
     executor: str | Mapping[str, Any] | Executor = "here",
     home: str | Path | None = None,
-    own: Iterable[str | Path] = (),
+    own: str | Path | Iterable[str | Path] = (),
     log: bool = True,
 ) -> Runs:
     """Trains what is not finished of a suite; interrupt it as you like, the same call goes on where it was.
@@ -119,7 +119,7 @@ def run(
         BadSuite: a suite that cannot be run; the message says where and why.
         MissingData: files of a dataset are not there.
     """
-    own_code.load(map(Path, own))
+    own_code.load(_paths(own))
     loaded = suite if isinstance(suite, Suite) else load_suite(str(suite))
     folder = usual_home() if home is None else Path(home).expanduser().absolute()
     uri = tracking_uri(folder)
@@ -165,7 +165,9 @@ def sweep(
     Raises:
         UnknownName, BadSuite, MissingData: as in `run`.
     """
-    own_code.load(map(Path, options.get("own", ())))
+    if isinstance(mitigations, str):
+        raise TypeError(f"mitigations = {mitigations!r} is a text: give a list, [{mitigations!r}]")
+    own_code.load(_paths(options.get("own", ())))
     content = {
         "dataset": recipe_of(dataset) if isinstance(dataset, str | Path) else dataset,
         "network": network,
@@ -188,12 +190,16 @@ def _environment_as_it_was() -> Iterator[None]:
             del os.environ[name]
 
 
+def _paths(given: str | Path | Iterable[str | Path]) -> list[Path]:
+    return [Path(given)] if isinstance(given, str | Path) else [Path(path) for path in given]
+
+
 def _mitigation(given: Mitigated) -> Mapping[str, Any]:
     """The table of a mitigation, as a suite's file has it."""
     match given:
         case str():
             return {"mitigation": given} | ({"strengths": STRENGTHS} if known.resolve(given).has_strength else {})
-        case (str(name), strengths):
+        case (str(name), [*strengths]):
             return {"mitigation": name, "strengths": list(strengths)}
         case Mapping():
             return given

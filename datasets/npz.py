@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
 from .labels import require_classes, require_label_type
+from .pixels import require_different_images, require_more_than_black_and_white, warn_of_images_in_both
 from .shortcuts import Masks, Values, as_masks, require_mask_type, require_shortcut_type, require_shortcuts
 
 PARTS = ("train", "test")
@@ -94,8 +95,12 @@ def _values(path: Path, wanted: tuple[str, ...]) -> dict[str, Shaped[np.ndarray,
 
 def _arrays(path: Path, values: dict[str, Shaped[np.ndarray, "n *shape"]]) -> Arrays:
     images = [_as_uint8(values[f"x_{part}"], f"{path}: x_{part}") for part in PARTS]
-    _require_more_than_black_and_white(path, values)
+    for part in PARTS:
+        require_more_than_black_and_white(f"{path}: x_{part}", values[f"x_{part}"])
     classes = require_classes(str(path), {f"y_{part}": values[f"y_{part}"] for part in PARTS})
+    for part, of_part in zip(PARTS, images, strict=True):
+        require_different_images(f"{path}: x_{part}", of_part)
+    warn_of_images_in_both(str(path), *images)
     labels = [values[f"y_{part}"].astype(np.int64) for part in PARTS]
     return Arrays(images[0], labels[0], images[1], labels[1], classes)
 
@@ -267,14 +272,3 @@ def _way_into_range(array: Shaped[np.ndarray, "n height width channels"]) -> str
     if array.min() < 0:
         return "undo the normalisation, e.g. x * std + mean, or rescale"
     return "divide by 255, or use uint8" if array.max() <= 255 else "rescale, or use uint8"
-
-
-def _require_more_than_black_and_white(path: Path, values: dict[str, Shaped[np.ndarray, "n *shape"]]) -> None:
-    """Refuses uint8 images whose pixels are all 0 or 1: of 255 levels, these are both black."""
-    for part in PARTS:
-        images = values[f"x_{part}"]
-        if images.dtype == np.uint8 and images.max() == 1:
-            raise ValueError(
-                f"{path}: x_{part} is uint8 in 0..255, but its largest value is 1, nearly black: "
-                "multiply by 255, or save floats in [0, 1]"
-            )

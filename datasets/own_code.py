@@ -70,6 +70,16 @@ def load(paths: Iterable[Path]) -> tuple[OwnFile, ...]:
     return files
 
 
+def load_module(path: Path) -> ModuleType:
+    """Loads a file, and gives the module that it has become; its digest is part of its runs' keys.
+
+    Raises:
+        FileNotFoundError, Refused: as `load`.
+    """
+    (file,) = load([path])
+    return sys.modules[file.module]
+
+
 def restore(files: Iterable[OwnFile]) -> None:
     """Imports files from the source that they were loaded with, whatever stands at their paths now.
 

@@ -74,7 +74,7 @@ C = TypeVar("C", bound=Named)
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence that ends an error about an unknown name."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names)}"
 
 

@@ -118,7 +118,7 @@ class BoundLayer:
                     return F.linear(hidden, parameters["weight"], bias)
                 case nn.Conv2d():
                     return convolve(module, hidden, parameters["weight"], bias)
-        return functional_call(module, dict(parameters), (hidden,))
+        return functional_call(module, dict(parameters), (hidden,), tie_weights=False)
 
     @property
     def is_affine(self) -> bool:
@@ -165,40 +165,48 @@ class Net:
         return reduce(lambda hidden, layer: layer(hidden), features, inputs)
 
     def head(self, hidden: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch classes"]:
-        return BoundLayer(self.module.head, self._of("head."))(hidden)  # pyrefly: ignore
+        return BoundLayer(self.module.head, self._of(self.module.head))(hidden)  # pyrefly: ignore
 
     @property
     def layers(self) -> Iterator[BoundLayer]:
         """The layers of `features` in order, then the head."""
-        for name, module in self.module.features.named_children():  # pyrefly: ignore
-            yield BoundLayer(module, self._of(f"features.{name}."))
-        yield BoundLayer(self.module.head, self._of("head."))  # pyrefly: ignore
+        for module in self.module.features._modules.values():  # pyrefly: ignore  # one may stand in several places
+            yield BoundLayer(module, self._of(module))
+        yield BoundLayer(self.module.head, self._of(self.module.head))  # pyrefly: ignore
 
     def detached(self) -> Net:
         """The same network as a constant: no gradient reaches its parameters."""
         return Net(self.module, {name: value.detach() for name, value in self.parameters.items()})
 
-    def _of(self, prefix: str) -> dict[str, Tensor]:
-        own = {k[len(prefix) :]: v for k, v in self.parameters.items() if k.startswith(prefix)}
-        shared = {k[len(prefix) :]: self.parameters[v] for k, v in aliases(self.module).items() if k.startswith(prefix)}
-        return own | shared
+    def _of(self, layer: nn.Module) -> dict[str, Tensor]:
+        """The parameters of a layer by the names that they have within it."""
+        places = parameter_places(self.module, layer)
+        return {place: self.parameters[name] for place, name in places.items() if name in self.parameters}
 
 
-_ALIASES: WeakKeyDictionary[nn.Module, dict[str, str]] = WeakKeyDictionary()
+_PLACES: WeakKeyDictionary[nn.Module, dict[str, str]] = WeakKeyDictionary()
 
 
-def aliases(module: nn.Module) -> dict[str, str]:
-    """Further names of parameters that a module uses in several places, with the name that `named_parameters` gives."""
-    if module not in _ALIASES:
-        names = {parameter: name for name, parameter in module.named_parameters()}
-        every = module.named_parameters(remove_duplicate=False)
-        _ALIASES[module] = {name: names[parameter] for name, parameter in every if names[parameter] != name}
-    return _ALIASES[module]
+def parameter_places(network: nn.Module, layer: nn.Module) -> dict[str, str]:
+    """Where a layer of a network keeps its parameters, with the name that `network.named_parameters()` has for each.
+
+    A parameter may be kept in several places. A module that stands in several places keeps each of its parameters once,
+    so it is named once: given twice to `functional_call`, it would be left with the parameters of the call.
+    """
+    if layer not in _PLACES:
+        names = {parameter: name for name, parameter in network.named_parameters()}
+        _PLACES[layer] = {
+            f"{path}.{own}".removeprefix("."): names[parameter]
+            for path, part in layer.named_modules()
+            for own, parameter in part._parameters.items()
+            if parameter is not None
+        }
+    return _PLACES[layer]
 
 
 def layers_of(module: nn.Module) -> list[nn.Module]:
     """The layers that a `Net` of this module has: those of `features` in order, then the head."""
-    return [*module.features.children(), module.head]  # pyrefly: ignore
+    return [*module.features._modules.values(), module.head]  # pyrefly: ignore
 
 
 def without_rule(module: nn.Module, has_rule: Callable[[nn.Module], bool]) -> nn.Module | None:

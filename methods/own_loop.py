@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..datasets.base import Batch, as_mask
 from .base import cross_entropy
+from .independence import Model, check_independence, modules_of, warn_of_no_gradient
+from .loss_inputs import check_arguments, check_not_inference, types_named
 from .targets import TARGETS, TargetName
 
 NO_DOUBLE_BACKWARD = ("ScaledDotProductFlash", "ScaledDotProductEfficient", "ScaledDotProductCudnn")
@@ -22,7 +23,7 @@ NO_DOUBLE_BACKWARD = ("ScaledDotProductFlash", "ScaledDotProductEfficient", "Sca
 
 
 def rrr_loss(
-    model: nn.Module,
+    model: Model,
     inputs: Float[Tensor, "batch *features"],
     labels: Int[Tensor, "batch"],
     mask: Shaped[Tensor, "batch *#features"],
@@ -39,7 +40,7 @@ def rrr_loss(
     input's own gradient. The penalty then takes a second forward pass, with running statistics, and a warning says so.
 
     Args:
-        model: maps inputs to logits.
+        model: a module, or a function; maps inputs to logits.
         labels: class indices of any integer type, or one-hot (batch, classes).
         mask: True, or 1, where an input must not matter.
         strength: at least 0.
@@ -47,11 +48,12 @@ def rrr_loss(
     Raises:
         ValueError: a mask that is not binary or does not fit the inputs; labels that are out of range, or neither
             indices nor one-hot; inputs that are none, integers, or not finite; an output that is not (batch, classes);
-            BatchNorm without running statistics; or a strength that is negative, infinite or NaN.
+            a single logit; probabilities; logits that depend on other inputs of the batch, such as BatchNorm's without
+            running statistics; inputs of another type than the model's; an unknown target; or a strength that is
+            negative, infinite or NaN.
         RuntimeError: gradients are switched off, or the model uses attention without a double backward.
     """
-    if not (strength >= 0 and math.isfinite(strength)):
-        raise ValueError(f"strength = {strength} must be finite and not negative, e.g. 1.0")
+    check_arguments(model, inputs, strength, target)
     if not inputs.is_floating_point():
         raise ValueError(f"inputs are {inputs.dtype}: input gradients need floats, e.g. inputs.float() / 255")
     if not len(inputs):
@@ -61,17 +63,30 @@ def rrr_loss(
         raise ValueError(f"input {int((~finite).nonzero()[0])} of the batch is not finite: leave it out, or repair it")
     mask = as_mask(mask, inputs.shape)
     if strength == 0 or not bool(mask.any()):
-        logits = as_logits(model(inputs), len(inputs))
+        logits = _logits(model, inputs)
         return cross_entropy(logits, as_indices(labels, logits))
     _check_gradients_are_on()
+    check_not_inference(inputs=inputs, labels=labels, mask=mask)
     leaf = inputs.detach().requires_grad_()
-    logits = as_logits(model(leaf), len(inputs))
+    logits = _logits(model, leaf)
     labels = as_indices(labels, logits)
-    return cross_entropy(logits, labels) + strength * rrr_penalty(model, leaf, logits, labels, mask, target)
+    penalised = _penalised(model, leaf, logits)
+    check_independence(model, leaf, penalised)
+    gradient = _input_gradient(leaf, penalised, labels, mask, target)
+    warn_of_no_gradient(model, gradient.detach())
+    return cross_entropy(logits, labels) + strength * (gradient * mask).square().flatten(1).sum(1).mean()
+
+
+def _logits(model: Model, inputs: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch classes"]:
+    with types_named(model, inputs):
+        output = model(inputs)
+    logits = as_logits(output, len(inputs))
+    check_logits(logits)
+    return logits
 
 
 def rrr_penalty(
-    model: nn.Module,
+    model: Model,
     leaf: Float[Tensor, "batch *features"],
     logits: Float[Tensor, "batch classes"],
     labels: Int[Tensor, "batch"],
@@ -90,18 +105,31 @@ def rrr_penalty(
         ValueError: BatchNorm that keeps no running statistics.
         RuntimeError: the logits do not depend on the inputs, or the model uses attention without a double backward.
     """
-    penalised = logits
+    gradient = _input_gradient(leaf, _penalised(model, leaf, logits), labels, mask, target)
+    return (gradient * mask).square().flatten(1).sum(1).mean()
+
+
+def _penalised(model: Model, leaf: Tensor, logits: Tensor) -> Float[Tensor, "batch classes"]:
+    """The logits by the running statistics of BatchNorm, which do not couple the inputs."""
     check_statistics(model)
-    if any(isinstance(module, _BatchNorm) and module.training for module in model.modules()):
+    penalised = logits
+    if any(isinstance(module, _BatchNorm) and module.training for module in modules_of(model)):
         with _running_statistics(model):
             penalised = model(leaf)
     _check_double_backward(penalised)
-    batch = Batch(leaf, labels, mask, labels, _signs(target, penalised))
-    per_input = TARGETS[target](penalised, batch)
-    (gradient,) = torch.autograd.grad(per_input.sum(), leaf, create_graph=True, allow_unused=True)
+    return penalised
+
+
+def _input_gradient(
+    leaf: Tensor, logits: Tensor, labels: Tensor, mask: Tensor, target: TargetName
+) -> Float[Tensor, "batch *features"]:
+    per_input = TARGETS[target](logits, Batch(leaf, labels, mask, labels, _signs(target, logits)))
+    gradient = None
+    if per_input.requires_grad:
+        (gradient,) = torch.autograd.grad(per_input.sum(), leaf, create_graph=True, allow_unused=True)
     if gradient is None:
         raise RuntimeError("the logits have no input gradient: look for a detach(), an argmax or a cast in the model")
-    return (gradient * mask).square().flatten(1).sum(1).mean()
+    return gradient
 
 
 def _signs(target: TargetName, logits: Tensor) -> dict[str, Tensor]:
@@ -129,6 +157,22 @@ def as_logits(output: object, n: int) -> Float[Tensor, "n classes"]:
     return output
 
 
+def check_logits(logits: Float[Tensor, "batch classes"]) -> None:
+    """Raises ValueError for a single logit, whose loss is always 0, and for probabilities in the place of logits."""
+    if logits.shape[1] < 2:
+        raise ValueError(
+            f"the model returns {tuple(logits.shape)}, the softmax of a single logit is always 1 and the loss 0: make "
+            "(0, z) of a single logit z, torch.cat((torch.zeros_like(z), z), 1)"
+        )
+    rows = logits.detach().double()
+    tolerance = 1e-4 if logits.dtype in (torch.float32, torch.float64) else 2e-2
+    if bool(((rows >= 0) & (rows <= 1)).all() & ((rows.sum(1) - 1).abs() < tolerance).all()):
+        raise ValueError(
+            "the model gives probabilities, rows in [0, 1] that sum to 1, and the loss takes another softmax: remove "
+            "the softmax at the model's end, or pass log_softmax in its place"
+        )
+
+
 def as_indices(
     labels: Shaped[Tensor, "batch *classes"], logits: Float[Tensor, "batch classes"]
 ) -> Int[Tensor, "batch"]:
@@ -153,13 +197,15 @@ def as_indices(
     return labels.long()
 
 
-def check_statistics(model: nn.Module) -> None:
+def check_statistics(model: Model) -> None:
     """Raises ValueError if a BatchNorm couples the inputs of a batch in evaluation mode too."""
-    for name, module in model.named_modules():
+    names = {} if not isinstance(model, nn.Module) else {module: name for name, module in model.named_modules()}
+    for module in modules_of(model):
         if isinstance(module, _BatchNorm) and module.running_mean is None:
             raise ValueError(
-                f"{name or 'the model'} ({type(module).__name__}) keeps no running statistics, so that an input's "
-                "gradient depends on the other inputs of its batch: set track_running_stats=True, or take GroupNorm"
+                f"{names.get(module) or 'the model'} ({type(module).__name__}) keeps no running statistics, so that "
+                "an input's gradient depends on the other inputs of its batch: set track_running_stats=True, or take "
+                "GroupNorm"
             )
 
 
@@ -184,12 +230,12 @@ def _check_gradients_are_on() -> None:
 
 
 @contextmanager
-def _running_statistics(model: nn.Module) -> Iterator[None]:
+def _running_statistics(model: Model) -> Iterator[None]:
     warnings.warn(
         "BatchNorm in training mode couples the inputs of a batch: the RRR penalty uses its running statistics",
         stacklevel=3,
     )
-    training = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.training]
+    training = [module for module in modules_of(model) if isinstance(module, _BatchNorm) and module.training]
     try:
         for module in training:
             module.eval()

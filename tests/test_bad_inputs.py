@@ -288,7 +288,7 @@ def images(n: int = 40, side: int = 12) -> np.ndarray:
 
 def arrays(**replaced) -> dict[str, np.ndarray]:
     labels = {f"y_{part}": np.arange(40) % 2 for part in ("train", "test")}
-    made = {"x_train": images(), "x_test": images(), **labels} | replaced
+    made = {"x_train": images(), "x_test": 255 - images(), **labels} | replaced
     return {name: array for name, array in made.items() if array is not None}
 
 
@@ -336,7 +336,7 @@ DATA: dict[str, tuple[bytes, str]] = {
     "eleven classes": (
         packed(arrays(y_train=np.arange(40) % 11, y_test=np.arange(40) % 11)), "11 classes, but .* use colored-patch",
     ),
-    "images of 6x6": (packed(arrays(x_train=images(side=6), x_test=images(side=6))), "6x6 are too small.*larger base"),
+    "images of 6x6": (packed(arrays(x_train=images(side=6), x_test=255 - images(side=6))), "6x6 are too small.*larger base"),
     "fewer than a batch": (packed(arrays()), "batch_size = 64 is larger than the training data of decoy-npz:own"),
 }  # fmt: skip
 OBSERVED: dict[str, tuple[bytes, str]] = {

@@ -9,9 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from rrrbench.benchmark.report.reproduction_pages import count
 
 ROOT = Path(__file__).parent.parent
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+
+
+def block(text: str) -> str:
+    """The README's one block of code with a text."""
+    (found,) = [code for code in BLOCKS if text in code]
+    return found
 
 
 def run(code: str, package: str, name: str) -> types.ModuleType:
@@ -33,7 +40,7 @@ def registries():
 
 
 def test_the_dataset():
-    dataset = run(BLOCKS[0], "rrrbench.datasets", "stripe").Stripe(inputs=50).make(0)
+    dataset = run(block("class Stripe"), "rrrbench.datasets", "stripe").Stripe(inputs=50).make(0)
     aligned, clean = dataset.test("aligned"), dataset.test("clean")
     differs = aligned.inputs != clean.inputs
     assert differs.any()
@@ -43,7 +50,9 @@ def test_the_dataset():
 def test_the_mitigation():
     from small import small_trainer
 
-    mitigation = run(BLOCKS[1], "rrrbench.methods.mitigations", "input_gradient_l1").InputGradientL1()
+    mitigation = run(
+        block("class InputGradientL1"), "rrrbench.methods.mitigations", "input_gradient_l1"
+    ).InputGradientL1()
     liveness = mitigation.fit(small_trainer()).liveness["start"]
     assert (liveness[:, 0] == 0).all()
     assert (liveness[:, 1] > 0).all()
@@ -51,11 +60,30 @@ def test_the_mitigation():
 
 def test_rrr_in_ten_lines():
     torch.manual_seed(0)
-    module = run(BLOCKS[2], "rrrbench", "ten_lines")
-    loop = BLOCKS[2].split("data = make")[1].strip().splitlines()
+    module = run(block("rrr_loss"), "rrrbench", "ten_lines")
+    loop = block("rrr_loss").split("data = make")[1].strip().splitlines()
     assert len(loop) <= 10
     data, model = module.data, module.model
     inputs = data.inputs.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(model(inputs).log_softmax(-1).sum(), inputs)
     inside = (gradient * data.masks).abs().mean() / gradient.abs().mean()
     assert inside < 0.1 * data.masks.float().mean()
+
+
+def test_judging_a_network_in_ten_lines(capsys):
+    torch.manual_seed(0)
+    code = block("rb.evaluate")
+    assert len([line for line in code.splitlines() if line and not line.startswith("import")]) <= 10
+    module = run(code, "rrrbench", "judging")
+    assert module.report.metrics["accuracy/aligned"] > 0.8
+    assert "flip_rate" in capsys.readouterr().out
+
+
+def test_the_published_numbers_that_hold_are_as_many_as_the_tables_say():
+    text = " ".join((ROOT / "README.md").read_text().split())
+    said = re.search(
+        r"of (\d+) that could be judged, (\d+) are reproduced \((\d+) of them .*?, (\d+) close and (\d+) not", text
+    )
+    told = count(ROOT / "results").splitlines()[-1]
+    counted = re.match(r"all: (\d+) .*?: (\d+) reproduced \((\d+) of .*?, (\d+) close, (\d+) not", told)
+    assert said.groups() == counted.groups()

@@ -19,20 +19,28 @@ File = Annotated[
 ]
 
 
-def check(path: File) -> None:
+Seconds = Annotated[float, typer.Option(min=0, help="Refuse a file that is not checked after so many.")]
+
+
+def check(path: File, max_seconds: Seconds = 120) -> None:
     """Holds what a file registers to the laws of its kind, in seconds; ends with status 1 if a law is broken.
 
-    The file is imported: check only files whose code you would run.
+    The file is imported, in a process of its own that is no sandbox: check only files whose code you would run. A file
+    that cannot be checked, ends its process, or takes too long, ends the command with status 2.
     """
     with explained():
-        from ..conformance.file_laws import checked
+        from ..conformance.checking import watched
 
         shown = Shown()
-        for law in checked(path):
+        for law in watched(path, max_seconds, warn):
             shown.add(law)
     if shown.broken:
         typer.echo(f"{shown.broken} broken: docs/design.md says what the laws are", err=True)
         raise typer.Exit(1)
+
+
+def warn(message: str) -> None:
+    typer.secho(f"warning: {message}", fg="yellow", err=True)
 
 
 class Shown:

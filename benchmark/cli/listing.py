@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
 from .errors import explained
-from .options import With, load_own
+from .options import Json, With, load_own
+
+if TYPE_CHECKING:
+    from ..suite.sweep import Suite
 
 Kind = Literal["suites", "datasets", "networks", "mitigations", "explainers", "metrics", "executors"]
 
 
-def list_known(kind: Annotated[Kind | None, typer.Argument(help="Only this kind.")] = None, own: With = None) -> None:
-    """Lists suites, datasets, networks, mitigations with paper, needs and stages, explainers, metrics, executors."""
-    from tabulate import tabulate
-
+def list_known(
+    kind: Annotated[Kind | None, typer.Argument(help="Only this kind.")] = None,
+    own: With = None,
+    as_json: Json = False,
+) -> None:
+    """Lists suites with data, runs and minutes, mitigations with paper, needs and stages, and whatever has a name."""
     with explained():
         load_own(own)
-        for title in [kind] if kind else get_args(Kind):
-            header, *rows = _entries(title)
-            typer.secho(title, bold=True)
-            typer.echo(tabulate(rows, header, "simple", disable_numparse=True) + "\n")
+        tables = {title: list(_entries(title)) for title in ([kind] if kind else get_args(Kind))}
+    if as_json:
+        typer.echo(json.dumps({title: list(_as_objects(*table)) for title, table in tables.items()}, indent=2))
+        return
+    from tabulate import tabulate
+
+    for title, (header, *rows) in tables.items():
+        typer.secho(title, bold=True)
+        typer.echo(tabulate(rows, list(map(str, header)), "simple", disable_numparse=True, missingval="-") + "\n")
 
 
-def _entries(kind: Kind) -> Iterator[tuple[str, ...]]:
+def _as_objects(header: tuple[Any, ...], *rows: tuple[Any, ...]) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        yield dict(zip(header, row, strict=True))
+
+
+def _entries(kind: Kind) -> Iterator[tuple[str | float | None, ...]]:
     """A header, then a row an entry."""
     from ...datasets.recipe import datasets
     from ...methods.base import mitigations
@@ -47,8 +63,12 @@ def _entries(kind: Kind) -> Iterator[tuple[str, ...]]:
                                                     ("a minority", entry.needs_minority)) if needed]  # fmt: skip
                 yield name, entry.paper, ", ".join(needs), str(entry.stages), _first_line(type(entry).__doc__)
         case "suites":
-            yield "name", "what it runs"
-            yield from ((name, _first_line(load_suite(name).description)) for name in suites.names())
+            minutes = suites.minutes()
+            yield "name", "data", "runs", "minutes on 2 cores", "what it runs"
+            for name in suites.names():
+                suite = load_suite(name)
+                runs, about = len(suite.keys()), minutes.get(name)
+                yield name, _data_of(suite), runs, about, _first_line(suite.description)
         case "metrics":
             yield "id", "better", "range", "chance", "meaning"
             for metric in metrics:
@@ -58,6 +78,17 @@ def _entries(kind: Kind) -> Iterator[tuple[str, ...]]:
             registry = registries[kind]
             yield "name", "what it is"
             yield from ((name, _first_line(registry[name].__doc__)) for name in registry.names())
+
+
+def _data_of(suite: Suite) -> str:
+    """What a suite's datasets are read from, and whether it is missing; `-` for data that come with rrrbench."""
+    named: dict[str, bool] = {}
+    for sweep in suite.sweeps:
+        dataset = sweep.dataset
+        source = next((str(getattr(dataset, name)) for name in ("base", "file", "root") if hasattr(dataset, name)), "")
+        if source not in ("", "digits"):
+            named[source.removeprefix("npz:")] = bool(dataset.files())
+    return ", ".join(source if there else f"{source} (missing)" for source, there in sorted(named.items())) or "-"
 
 
 def _first_line(text: str | None) -> str:

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from ..running.device import Device as Device
 from .paths import file_to_write, folder_to_write
 
-Device = Literal["auto", "cpu", "cuda"]
 Engine = Literal["auto", "stacked", "compiled", "single"]
 Rule = Literal["knee", "val_iid", "val_swap", "oracle"]
 
@@ -40,6 +40,8 @@ With = Annotated[
         "--with", help="A Python file whose datasets, networks, mitigations the suite names; it is run. Repeatable."
     ),
 ]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors: no forecast, no bar.")]
+Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 RuleOption = Annotated[Rule, typer.Option(help="How a strength is chosen from a sweep; oracle is a bound.")]
 
 

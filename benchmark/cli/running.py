@@ -13,7 +13,7 @@ import typer
 from ..store.home import home, results, tell_of_version_0_1
 from ..store.server import require_address, tracking_uri
 from . import recall
-from .errors import explained
+from .errors import INTERRUPTED, explained
 from .options import (
     Address,
     DataRoot,
@@ -22,6 +22,7 @@ from .options import (
     Engine,
     EngineOption,
     ExecutorName,
+    Quiet,
     RuleOption,
     SuiteName,
     With,
@@ -32,7 +33,8 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..running.executors import Executor, Settings
-    from ..running.session import Outcome
+    from ..running.forecast import Forecast
+    from ..running.session import Outcome, Session
     from ..store.mirror import Undelivered
     from ..suite.sweep import Suite
 
@@ -47,6 +49,10 @@ def run(
     workers: Workers = None,
     address: Address = None,
     rule: RuleOption = "knee",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be run, how long it takes and what is missing; no more.")
+    ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Runs a suite: trains what is not finished, keeps it, shows it in MLflow, and prints the leaderboard.
 
@@ -56,6 +62,15 @@ def run(
     folder = home()
     tell_of_version_0_1(folder)
     uri = tracking_uri(folder)
+    if dry_run:
+        with explained():
+            from ..suite.loading import load_suite
+
+            load_own(own)
+            where = executor_of(executor, workers, address)
+            forecast = _session(load_suite(suite), folder, settings_of(device, executor, engine), where).forecast()
+        typer.echo("\n".join(forecast.lines()))
+        return
     if (table := recall.table(suite, folder, uri, rule, own or ())) is not None:
         typer.echo(table)
         return
@@ -65,8 +80,8 @@ def run(
 
         load_own(own)
         loaded = load_suite(suite)
-        where = _executor(executor, workers, address)
-        outcome = _trained(loaded, folder, _settings(device, engine, executor), where)
+        where = executor_of(executor, workers, address)
+        outcome = _trained(_session(loaded, folder, settings_of(device, executor, engine), where, quiet=quiet))
         table, unshown = conclude(loaded, folder, uri, rule, away=outcome.undelivered.reason)
     typer.echo(table)
     if _complain(outcome, unshown, suite):
@@ -79,6 +94,9 @@ def reproduce(
     paper: Annotated[str, typer.Argument(help="Whose numbers: the name of a file in results/published.")],
     seeds: Annotated[int | None, typer.Option(min=1, help="At most so many of each sweep's seeds.")] = None,
     max_minutes: Annotated[float, typer.Option(min=0, help="Begin no further stack after so many.")] = math.inf,
+    only: Annotated[
+        str | None, typer.Option(help="One cell, as the pages name it: its runs alone, and no file.")
+    ] = None,
     own: With = None,
     data_root: DataRoot = None,
     device: DeviceOption = "auto",
@@ -86,6 +104,7 @@ def reproduce(
     executor: ExecutorName = "processes",
     workers: Workers = None,
     address: Address = None,
+    quiet: Quiet = False,
 ) -> None:
     """Runs a paper's own protocol and prints published beside measured, with a verdict (RULES.md).
 
@@ -96,6 +115,7 @@ def reproduce(
     folder, begin, outcome = home(), time.monotonic(), None
     tell_of_version_0_1(folder)
     with explained():
+        from ..ranking.cells import rows_of_cell, suite_of_cell
         from ..ranking.join import join_runs, sweeps_left
         from ..ranking.published import available, published_by, suite_of
         from ..report.reproduction import render_reproduction, verdicts_in_words, write_reproduction
@@ -105,22 +125,28 @@ def reproduce(
         load_own(own)
         published = published_by(paper)
         suite = suite_of(paper, seeds)
+        if only is not None:
+            published = rows_of_cell(published, only)
+            suite = suite_of_cell(published[0], suite)
         there, absent = available(suite)
         for label, reason in absent.items():
             typer.secho(f"not run: {label}: {reason}", fg="yellow", err=True)
         if there is not None:
-            where = _executor(executor, workers, address)
-            outcome = _trained(there, folder, _settings(device, engine, executor), where, max_minutes)
+            where = executor_of(executor, workers, address)
+            settings = settings_of(device, executor, engine)
+            outcome = _trained(_session(there, folder, settings, where, max_minutes, quiet))
         runs = flat(list(RecordStore(folder).finished(suite.keys()).values()))
         table = join_runs(published, suite, runs)
-        written = write_reproduction(paper, table, suite, runs, results() / "reproduced")
+        written = None if only else write_reproduction(paper, table, suite, runs, results() / "reproduced")
     typer.echo(render_reproduction(table, dim=lambda text: typer.style(text, fg="bright_black")))
     if there is not None and (left := sweeps_left(there, runs)):
         typer.secho(f"runs are left in {', '.join(left)}: the same command goes on with them", fg="yellow", err=True)
     typer.echo(
         f"{verdicts_in_words(table)}; {len(runs)} of {len(suite.keys())} runs recorded, "
-        f"{(time.monotonic() - begin) / 60:.1f} minutes now\nwrote {written} and {written.with_suffix('.md')}"
+        f"{(time.monotonic() - begin) / 60:.1f} minutes now"
     )
+    if written is not None:
+        typer.echo(f"wrote {written} and {written.with_suffix('.md')}")
     if outcome is not None and _complain(outcome, "", f"reproduce/{paper}"):
         raise typer.Exit(1)
 
@@ -146,20 +172,26 @@ def log(
     typer.echo(delivered)
 
 
-def _trained(suite: Suite, folder: Path, settings: Settings, executor: Executor, minutes: float = math.inf) -> Outcome:
-    """What a session of the suite did; exits with 130 if it was interrupted."""
+def _session(
+    suite: Suite, folder: Path, settings: Settings, executor: Executor, minutes: float = math.inf, quiet: bool = False
+) -> Session:
     from ..running.session import Session
 
-    session = Session(suite, folder, settings=settings, executor=executor, minutes=minutes)
+    def tell(forecast: Forecast) -> None:
+        if not quiet:
+            typer.echo("\n".join(forecast.lines()), err=True)
+
+    return Session(suite, folder, settings=settings, executor=executor, minutes=minutes, tell=tell, quiet=quiet)
+
+
+def _trained(session: Session) -> Outcome:
+    """What a session did; exits with 130 if it was interrupted."""
     try:
         outcome = session.run()
     except KeyboardInterrupt:
-        have = len(session.store.finished(suite.keys()))
-        typer.secho(
-            f"\ninterrupted: {have} of {len(suite.keys())} runs are recorded; the same command goes on from there",
-            err=True,
-        )
-        raise typer.Exit(130) from None
+        runs = session.suite.keys()
+        say_interrupted(len(session.store.finished(runs)), len(runs))
+        raise typer.Exit(INTERRUPTED) from None
     if outcome.of_earlier_files:
         typer.secho(
             f"{outcome.of_earlier_files} finished runs are of an earlier content of the weights' file or of --with: "
@@ -168,6 +200,12 @@ def _trained(suite: Suite, folder: Path, settings: Settings, executor: Executor,
             err=True,
         )
     return outcome
+
+
+def say_interrupted(recorded: int, runs: int) -> None:
+    """Says on the error stream that nothing is lost."""
+    said = f"\ninterrupted: {recorded} of {runs} runs are recorded; the same command goes on from there"
+    typer.secho(said, err=True)
 
 
 def _complain(outcome: Outcome, unshown: str, suite: str) -> bool:
@@ -200,24 +238,25 @@ def _complain_of_mlflow(undelivered: Undelivered, unshown: str, suite: str, comm
     return True
 
 
-def _settings(device: Device, engine: Engine, executor: str) -> Settings:
+def settings_of(device: Device, executor: str, engine: Engine = "auto") -> Settings:
+    """How stacks are trained.
+
+    Raises:
+        ValueError: there is no such device.
+    """
+    from ..running.device import torch_device
     from ..running.executors import Settings
 
     ray = executor == "ray"  # the cluster's devices are not this machine's
-    return Settings(device if ray else _torch_device(device), engine)
+    return Settings(device if ray else torch_device(device), engine)
 
 
-def _torch_device(device: Device) -> str:
-    import torch
+def executor_of(name: str, workers: int | None, address: str | None = None) -> Executor:
+    """Where stacks are trained.
 
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: torch sees no CUDA device; use --device cpu")
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
-
-
-def _executor(name: str, workers: int | None, address: str | None) -> Executor:
+    Raises:
+        UnknownName, BadParameters: as `executors.resolve`.
+    """
     from ..running.executors import executors
 
     given = {"workers": workers, "address": address}

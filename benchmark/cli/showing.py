@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from .errors import explained
-from .options import Out, RuleOption, SuiteName, With, load_own
+from .options import Json, Out, RuleOption, SuiteName, With, load_own
 from .paths import folder_to_write
 
 if TYPE_CHECKING:
@@ -23,22 +23,26 @@ BoardFormat = Literal["table", "csv", "md", "tex"]
 def records(
     suite: SuiteName,
     format: Annotated[RecordsFormat, typer.Option(help="csv, or parquet, which needs --out.")] = "csv",
+    as_json: Json = False,
     out: Out = None,
     own: With = None,
 ) -> None:
-    """Writes the flat rows of a suite: a row a run, with a column a metric; parquet has what `report` needs, too."""
+    """Writes the flat rows of a suite: a row a run, with a column a metric; parquet has what `report` needs, too.
+
+    Beside FILE.parquet, the folder FILE.pictures has the saliency panels.
+    """
     with explained():
         load_own(own)
-        if format == "csv":
-            from ..ranking.inert import csv
+        if as_json or format == "csv":
+            from ..ranking.inert import csv, json_rows
 
-            _write(csv(_rows(suite)[1]), out)
+            _write((json_rows if as_json else csv)(_rows(suite)[1]), out)
             return
         if out is None:
             raise ValueError("parquet is not text: say where to with --out FILE")
-        from ..report.recorded import recorded
+        from ..report.recorded import write_recorded
 
-        recorded(suite).runs.to_parquet(out, index=False, compression="zstd")
+        write_recorded(suite, out)
 
 
 def leaderboard(
@@ -47,6 +51,7 @@ def leaderboard(
     format: Annotated[BoardFormat, typer.Option(help="table for the terminal, csv with everything, md, tex.")] = (
         "table"
     ),
+    as_json: Json = False,
     out: Out = None,
     own: With = None,
 ) -> None:
@@ -56,7 +61,7 @@ def leaderboard(
 
         load_own(own)
         loaded, rows = _rows(suite)
-        _write(board_of(loaded, rows, rule)(format), out)
+        _write(board_of(loaded, rows, rule)("json" if as_json else format), out)
 
 
 def report(

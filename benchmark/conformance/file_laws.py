@@ -19,6 +19,7 @@ from ..metrics.base import metrics
 from ..networks import networks
 from . import dataset_laws, explainer_laws, metric_laws, network_laws
 from .laws import laws as mitigation_laws
+from .place import place_in
 from .violation import Violation
 
 Laws = Mapping[str, Callable[[Any], None]]
@@ -44,6 +45,9 @@ class Contents(NamedTuple):
     entries: list[Entry]
 
 
+Begin = Callable[[Entry, str], object]
+
+
 class Checked(NamedTuple):
     """A law of an entry, and why it does not hold; an empty problem if it holds."""
 
@@ -62,8 +66,11 @@ REGISTRIES: Mapping[str, Discovered[Any]] = {
 }
 
 
-def checked(path: Path) -> Iterator[Checked]:
+def checked(path: Path, begin: Begin = lambda entry, law: None) -> Iterator[Checked]:
     """Every law of everything that the file registers, with why it does not hold; then forgets what it registered.
+
+    Args:
+        begin: is given each law before it is checked.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -75,11 +82,14 @@ def checked(path: Path) -> Iterator[Checked]:
         file = contents(path)
         if not file.entries:
             raise Refused(f"{path} registers no {', '.join(REGISTRIES)}: decorate a class, `@networks.register`")
-        yield from held(file)
+        yield from held(file, begin)
 
 
-def contents(path: Path) -> Contents:
-    """Imports a file, unless it is one of the package's own, and lists what it registers.
+def contents(path: Path, importing: Callable[[Path], ModuleType] = imported) -> Contents:
+    """Lists the entries that a file registers. The file is imported, unless it is a file of this package.
+
+    Args:
+        importing: how; `own_code.load_module` where the file's runs are trained too.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -88,7 +98,7 @@ def contents(path: Path) -> Contents:
     known = {kind: set(registry.names()) for kind, registry in REGISTRIES.items()}
     module, own = next(iter(_modules_of(path)), None), _of_file(path, known)
     if module is None or not own:
-        module = imported(path)
+        module = importing(path)
         own = [(kind, name) for kind, was in known.items() for name in REGISTRIES[kind].names() if name not in was]
     try:
         return Contents(path, module, [_entry(kind, name) for kind, name in own])
@@ -96,14 +106,19 @@ def contents(path: Path) -> Contents:
         raise Refused(f"{path}: {error}: only what can be made without parameters is held to laws") from error
 
 
-def held(file: Contents) -> Iterator[Checked]:
-    """Holds every entry of a file to every law of its kind."""
+def held(file: Contents, begin: Begin = lambda entry, law: None) -> Iterator[Checked]:
+    """Holds every entry of a file to every law of its kind.
+
+    Args:
+        begin: is given each law before it is checked.
+    """
     for entry in file.entries:
         for law, holds in entry.laws.items():
-            yield Checked(entry.kind, entry.id, law, _problem(holds, entry.value))
+            begin(entry, law)
+            yield Checked(entry.kind, entry.id, law, _problem(holds, entry.value, file.path))
 
 
-def _problem(law: Callable[[Any], None], entry: object) -> str:
+def _problem(law: Callable[[Any], None], entry: object, path: Path) -> str:
     """Why a law does not hold; empty if it holds."""
     try:
         law(entry)
@@ -114,7 +129,7 @@ def _problem(law: Callable[[Any], None], entry: object) -> str:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # of the entry itself
-        return f"{type(error).__name__}: {error}"
+        return f"it raises {type(error).__name__}: {error}{place_in(error, path)}"
     return ""
 
 

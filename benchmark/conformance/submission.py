@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ...datasets.own_code import Refused
+from ...datasets.own_code import Refused, load_module
 from ...datasets.registry import UnknownName
 from ...methods.base import Mitigation
 from ..metrics.base import metrics
 from ..ranking.leaderboard import rank_mitigations, unranked_mitigations
+from ..report.submissions import LIKE
+from ..running.executors import Executor, Settings
+from ..running.forecast import Forecast
 from ..running.session import Session
 from ..store.frames import flat
 from ..suite.loading import load_suite, parse_suite
@@ -29,8 +33,8 @@ EXACT = ("strength", "seeds")
 TIMES = "seconds"
 """How the names of metrics begin that depend on the machine: no row has them, for they cannot be repeated."""
 MOST_STRENGTHS = 5
-LIKE = "mitigations-quick"
-"""The suite whose datasets, network, training and seeds a submission is measured with."""
+BESIDE = ("erm", "rrr")
+"""Mitigations of the suite `LIKE` that are trained beside a submission, so that its row can be read."""
 
 
 class Row(BaseModel):
@@ -70,6 +74,13 @@ class Row(BaseModel):
         return row
 
 
+class Measured(NamedTuple):
+    """A submission's row, and the leaderboard's rows of `BESIDE`, with which it is printed."""
+
+    row: Row
+    beside: list[dict[str, Any]]
+
+
 @dataclass(frozen=True)
 class Submission:
     """A file with one mitigation class and its `STRENGTHS`."""
@@ -87,54 +98,68 @@ class Submission:
         return self.path.with_suffix(".json")
 
     def suite(self) -> Suite:
-        """Makes a suite of ERM and the submission, like the quick suite; with wrong masks too, if it uses masks."""
+        """Makes a suite of `BESIDE` and the submission, like the quick suite; with wrong masks, if it uses masks."""
         like = load_suite(LIKE)
         own: dict[str, Any] = {"mitigation": self.mitigation.resolved()}
         if self.mitigation.has_strength:
             own["strengths"] = list(self.strengths)
-        sweeps = [
-            {
+        sweeps = []
+        for sweep in like.sweeps:
+            shared = {
                 "dataset": sweep.dataset.resolved(),
                 "network": sweep.network.resolved(),
                 "training": sweep.training.model_dump(),
-                "mitigations": [{"mitigation": "erm"}, own],
-                "controls": ["wrong"] if "masks" in self.mitigation.needs else [],
             }
-            for sweep in like.sweeps
-        ]
+            beside = [
+                {"mitigation": row.mitigation.resolved(), "strengths": list(row.strengths)}
+                for row in sweep.mitigations
+                if row.mitigation.id in BESIDE
+            ]
+            controls = ["wrong"] if "masks" in self.mitigation.needs else []
+            sweeps += [{**shared, "mitigations": beside}, {**shared, "mitigations": [own], "controls": controls}]
         name = f"submission {self.mitigation.name}"
         return parse_suite({"name": name, "seeds": list(like.seeds), "sweeps": sweeps}, str(self.path))
 
-    def measured(self, home: Path) -> Row:
+    def measured(
+        self,
+        home: Path,
+        settings: Settings | None = None,
+        executor: Executor | None = None,
+        tell: Callable[[Forecast], object] | None = None,
+    ) -> Measured:
         """Trains the unfinished runs, and makes the row.
+
+        Args:
+            tell: is given the forecast before anything is trained.
 
         Raises:
             Refused: a run failed, or no strength is eligible anywhere.
         """
         suite = self.suite()
-        session = Session(suite, home)
+        session = Session(suite, home, settings=settings, executor=executor, tell=tell)
         outcome = session.run()
         if outcome.failed:
             error = outcome.failed[0].error.strip().splitlines()[-1]
             raise Refused(f"{len(outcome.failed)} runs of {self.mitigation.id} failed: {error}")
         records = flat(session.store.all(suite.keys()))
         board = rank_mitigations(records, RULE)
-        own = board[(board["mitigation"] == self.mitigation.id) & (board["masks"] == "true")]
-        if own.empty:
+        board = board[board["masks"] == "true"]
+        if not (board["mitigation"] == self.mitigation.id).any():
             reasons = unranked_mitigations(records, RULE).query("mitigation == @self.mitigation.id")["reason"]
             raise Refused(f"{self.mitigation.id} has no row to submit: {'; '.join(dict.fromkeys(reasons))}")
         results = [
             {str(name): value for name, value in row.items() if value == value and not str(name).startswith(TIMES)}
-            for row in own.to_dict("records")
+            for row in board.to_dict("records")
         ]
-        return Row(
+        row = Row(
             protocol=PROTOCOL_VERSION,
             mitigation=self.mitigation.id,
             needs="+".join(sorted(self.mitigation.needs)),
             sha256=hashlib.sha256(self.path.read_bytes()).hexdigest(),
             strengths=self.strengths,
-            results=results,
+            results=[result for result in results if result["mitigation"] == self.mitigation.id],
         )
+        return Measured(row, [result for result in results if result["mitigation"] != self.mitigation.id])
 
 
 def load(path: Path) -> Submission:
@@ -144,7 +169,7 @@ def load(path: Path) -> Submission:
         FileNotFoundError: the file does not exist.
         Refused: the file has no mitigation or several, or more strengths than the budget allows.
     """
-    file = contents(path)
+    file = contents(path, load_module)
     found = [entry.value for entry in file.entries if entry.kind == "mitigation"]
     if len(found) != 1:
         named = ", ".join(mitigation.id for mitigation in found) or "none"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +23,18 @@ def synchronize(device: torch.device) -> None:
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+clock = time.perf_counter
+"""The clock for timing calls. On a busy machine, `time.process_time` gives the seconds of this process alone."""
+
+
+def seconds_of(function: Callable[[], object], device: torch.device) -> float:
+    """Seconds of a call, until the device has done what it was asked for."""
+    start = clock()
+    function()
+    synchronize(device)
+    return clock() - start
 
 
 @contextmanager

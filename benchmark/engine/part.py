@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
+from itertools import chain, islice, repeat
+from statistics import mean
 from typing import Literal
 
 import torch
@@ -15,7 +17,7 @@ from torch.func import grad
 from ...datasets.base import Batch
 from ...methods.fitting import CURVES, Fitted, Objective, Terms
 from ...methods.network import Net, Parameters
-from .device import synchronize
+from .device import seconds_of
 from .memory import how_many_fit
 from .optimizer import optimizer
 from .places import Place
@@ -24,6 +26,8 @@ from .stacking import Index, StackedBatch, over_stack
 from .tracing import TracedGradients
 
 TRIAL_STEPS = 5
+MOST_TIMED = 40
+"""Steps from which the seconds of an epoch are told, at the most."""
 Progress = Callable[[int], object]
 """Called with the number of runs' epochs that were just trained."""
 
@@ -134,11 +138,28 @@ class Part:
         batch, seconds = self.first_batch(), []
         self._hits(batch)  # layers that can be stacked with gradients, and not without, raise in the trial
         for _ in range(TRIAL_STEPS):
-            start = time.perf_counter()
-            self.step(batch)
-            synchronize(self.strengths.device)
-            seconds.append(time.perf_counter() - start)
+            seconds.append(seconds_of(lambda: self.step(batch), self.strengths.device))
         return min(seconds)
+
+    def seconds_per_epoch(self, patience: float) -> float:
+        """Seconds of an epoch, from its first steps and its pass over the validation inputs. Moves the parameters.
+
+        Args:
+            patience: seconds after which no further step is timed; two steps are timed at the least.
+        """
+        indices = chain.from_iterable(self._indices() for _ in range(MOST_TIMED))
+        steps = self._mean_seconds((lambda index=index: self.step(self.batch(index)) for index, _ in indices), patience)
+        validation = self._mean_seconds(repeat(self._validation_accuracy, MOST_TIMED), patience / 4)
+        return -(-len(self.data) // self.training.batch_size) * steps + validation
+
+    def _mean_seconds(self, calls: Iterable[Callable[[], object]], patience: float) -> float:
+        """The mean seconds of a call. The first call is left out: it includes work that is done once."""
+        took: list[float] = []
+        for call in islice(calls, MOST_TIMED):
+            took.append(seconds_of(call, self.strengths.device))
+            if len(took) > 1 and sum(took[1:]) > patience:
+                break
+        return mean(took[1:] or took)
 
     def trace(self) -> int:
         """Traces the program of a full batch; the bytes that a step takes at most."""

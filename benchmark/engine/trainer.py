@@ -128,7 +128,7 @@ class Trainer:
             if self.auto:
                 runs = replace(runs, strengths=runs.strengths * self._balanced(mitigation, runs, plan))
                 part = parts_of(mitigation, runs, self.progress, compiled=plan == "compiled")
-            fitted = joined(trained(_places(plan, shape, part), lambda place: part(place).train()), shape)
+            fitted = joined(trained(places_of(plan, shape, part), lambda place: part(place).train()), shape)
         self.clock.setup += time.perf_counter() - begin - float(fitted.seconds.sum())
         return replace(fitted, metrics={"strength": runs.strengths}) if self.auto else fitted
 
@@ -181,7 +181,7 @@ class Trainer:
         """
         runs = replace(runs, strengths=torch.ones_like(runs.strengths))
         part, strengths = parts_of(mitigation, runs), torch.zeros_like(runs.strengths)
-        for place in _places("single" if plan == "single" else "stacked", strengths.shape, part):
+        for place in places_of("single" if plan == "single" else "stacked", strengths.shape, part):
             answer, reason = part(place).initial_terms()
             if not bool((torch.isfinite(reason) & (reason >= 0)).all()):
                 raise ValueError(
@@ -205,21 +205,25 @@ class Trainer:
         if not self.alike:
             run_by_run(self.network.id, differ)
             return "single"
-        rows, columns = runs.strengths.shape
-        batch = (self.training.batch_size, *self.draws[0].features)
-        shape = f"{mitigation.id} {self.network.id} {rows}x{columns} runs, batches {batch} {self.dtype}"
-        key = f"{shape}, {self.device} {torch.get_num_threads()} threads"
+        key = self.shape_of(mitigation, runs)
         if key not in self.choices:
 
             def seconds(plan: Plan) -> float:
                 """Of one step of all runs."""
-                places = _places(plan, (rows, columns), parts[plan])
+                places = places_of(plan, runs.strengths.shape, parts[plan])
                 return parts[plan](places[0]).seconds_per_step() * len(places)
 
             self.choices[key] = fastest(seconds, runs.steps, lambda why: run_by_run(self.network.id, why))
         return self.choices[key]  # pyrefly: ignore[bad-return]
 
+    def shape_of(self, mitigation: Objective, runs: Runs) -> str:
+        """What decides which plan is the fastest, in words: the key of `choices`."""
+        rows, columns = runs.strengths.shape
+        batch = (self.training.batch_size, *self.draws[0].features)
+        shape = f"{mitigation.id} {self.network.id} {rows}x{columns} runs, batches {batch} {self.dtype}"
+        return f"{shape}, {self.device} {torch.get_num_threads()} threads"
 
-def _places(plan: Plan, shape: Sequence[int], part: Callable[[Place], Part]) -> list[Place]:
+
+def places_of(plan: Plan, shape: Sequence[int], part: Callable[[Place], Part]) -> list[Place]:
     """The places that are trained after each other under a plan."""
     return split(whole(shape), 1 if plan == "single" else part(FIRST_RUN).how_many_fit())

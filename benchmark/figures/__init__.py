@@ -1,1 +1,1 @@
-"""Figures: pure functions from arrays to matplotlib figures."""
+"""Figures for pages, png and pdf: one palette, one way to draw lines, labels and images; pure functions from arrays."""

@@ -1,49 +1,71 @@
-"""The saliency panel: inputs, their masks, and where networks look at growing strengths."""
+"""The saliency panel: inputs with their masks outlined, and where networks look, ERM's first."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
+from typing import NamedTuple
 
-import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from matplotlib.figure import Figure
 from torch import Tensor
+
+from .images import WRONG, as_image, draw_image, mask_of, size_of
+
+DPI = 100
+
+
+class Look(NamedTuple):
+    """Where one network looks: its attributions and predictions of the panel's inputs."""
+
+    attribution: Float[Tensor, "n *features"]
+    predicted: Int[Tensor, "n"]
 
 
 def saliency_panel(
     inputs: Float[Tensor, "n *features"],
     masks: Bool[Tensor, "n *#features"],
-    attributions: Mapping[str, Float[Tensor, "n *features"]],
+    labels: Int[Tensor, "n"],
+    looks: Mapping[str, Look],
     title: str,
+    classes: Sequence[str] = (),
 ) -> bytes:
-    """A png: one row an input; its columns the input, its mask, and |attribution| by heading.
+    """A png: one row an input; its columns the input over its label, then |attribution| over the prediction.
 
-    Each attribution is scaled to its own largest entry, as the title says. Inputs that are not images are drawn as one
-    line of pixels.
+    A wrong prediction has a coloured frame. Each attribution is scaled to its own largest entry.
+
+    Args:
+        classes: names of the classes, if they have any.
     """
-    columns = {"input": _images(inputs), "mask": _images(masks.expand_as(inputs).float())}
-    columns |= {heading: _scaled(_images(values.abs()).mean(-1)) for heading, values in attributions.items()}
-    rows = len(inputs)
-    side = min(1.3, 12 / len(columns))  # inches: many columns stay legible at a page's width
-    figure = Figure(figsize=(side * len(columns), side * rows + 0.6), layout="constrained")
-    figure.suptitle(f"{title}, each map scaled to its largest entry", fontsize=9)
-    axes = figure.subplots(rows, len(columns), squeeze=False)
-    for column, (heading, images) in enumerate(columns.items()):
-        axes[0][column].set_title(heading, fontsize=8)
-        for row in range(rows):
-            axes[row][column].imshow(images[row], cmap="gray" if column < 2 else "magma", vmin=0, vmax=1)
-            axes[row][column].set_axis_off()
+    columns, rows = 1 + len(looks), len(inputs)
+    side = min(1.3, 12 / columns)  # inches: many columns stay legible at a page's width
+    figure = Figure(figsize=(side * columns, (side + 0.2) * rows + 0.8))
+    room = 0.75 / figure.get_figheight()
+    figure.subplots_adjust(left=0.02, right=0.98, bottom=0.25 / figure.get_figheight(), top=1 - room, hspace=0.25)
+    figure.suptitle(f"{title}\neach map scaled to its largest entry; frame: wrong prediction", fontsize=8)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis, heading in zip(axes[0], ["input, mask outlined", *looks], strict=True):
+        axis.set_title(heading, fontsize=7.5)
+    for row, own in enumerate(axes):
+        mask, label = mask_of(masks[row], inputs[row]), int(labels[row])
+        draw_image(own[0], as_image(inputs[row]), mask, f"label {_named(label, classes)}")
+        for axis, look in zip(own[1:], looks.values(), strict=True):
+            predicted = int(look.predicted[row])
+            wrong = WRONG if predicted != label else None
+            draw_image(axis, size_of(look.attribution[row]), mask, f"predicts {_named(predicted, classes)}", wrong)
     png = BytesIO()
-    figure.savefig(png, format="png", dpi=110)
-    return png.getvalue()
+    figure.savefig(png, format="png", dpi=DPI)
+    return small(png.getvalue())
 
 
-def _images(values: Float[Tensor, "n *features"]) -> Float[np.ndarray, "n height width channels"]:
-    flat = values.dim() == 2
-    images = values.reshape(len(values), 1, 1, -1) if flat else values
-    return images.detach().cpu().float().movedim(1, -1).numpy()
+def small(png: bytes) -> bytes:
+    """The same picture with 128 colours, which are a third of the bytes."""
+    from PIL import Image
+
+    packed = BytesIO()
+    Image.open(BytesIO(png)).convert("RGB").quantize(128).save(packed, "png", optimize=True)
+    return packed.getvalue()
 
 
-def _scaled(images: Float[np.ndarray, "n height width"]) -> Float[np.ndarray, "n height width"]:
-    return images / np.maximum(images.max(axis=(1, 2), keepdims=True), np.finfo(np.float32).tiny)
+def _named(label: int, classes: Sequence[str]) -> str:
+    return classes[label] if label < len(classes) else str(label)

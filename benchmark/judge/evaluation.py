@@ -69,6 +69,9 @@ def evaluate(
         MissingData: its files are not there.
     """
     recipe = recipe_of(data) if isinstance(data, str | Path) else data
+    if not isinstance(recipe, Recipe | ShortcutDataset):
+        kind = type(data).__name__
+        raise TypeError(f"data is a {kind}: give a dataset's name, a recipe, a draw, or a folder of images")
     draw = recipe.make(seed) if isinstance(recipe, Recipe) else recipe
     taken = judged(model, explained_inputs(draw).inputs[:PROBED], draw.classes, normalize)
     ranked = [_able(known_explainers.resolve(one), taken) for one in explainers]
@@ -77,7 +80,14 @@ def evaluate(
         for context in (evaluating(taken.network), undisturbed_draws(taken.device)):
             stack.enter_context(context)
         found = evaluated(
-            [taken.network], draw, taken.device, taken.dtype, ranked=ranked, names=names, batch_size=batch_size
+            [taken.network],
+            draw,
+            taken.device,
+            taken.dtype,
+            ranked=ranked,
+            names=names,
+            batch_size=batch_size,
+            saliency=taken.differentiable,
         )
         measured = {name: float(value) for name, value in metrics.measure(found).items()}
         twins, counted = Twins.of(found), _counted(draw, found.splits)
@@ -87,13 +97,15 @@ def evaluate(
             known := {name: value for name, value in measured.items() if not math.isnan(value)},
             {name: counted[name] for name in known if name in counted},
             {name: share_interval(known[name], counted[name]) for name in known if name in counted and _is_share(name)},
-            tuple(_warnings(found, known, wider)),
+            tuple(_warnings(found, known, wider, taken.differentiable)),
             twins.flips if twins else [],
             _pictured(found, taken, twins),
         )
 
 
 def _able(explainer: Explainer, taken: Judged) -> Explainer:
+    if not taken.differentiable:
+        raise NotJudged(f"{explainer.id} asks for gradients, and none reaches the inputs of this network")
     if can_explain(explainer, taken.network):
         return explainer
     raise NotJudged(f"{explainer.id} cannot look into this network: it needs an nn.Module with convolutions or layers")
@@ -120,8 +132,15 @@ def _count(draw: ShortcutDataset, before: Environment, after: Environment) -> in
     return int(counted_twins(draw, before, after).sum())
 
 
-def _warnings(found: Evaluated, measured: Mapping[str, float], wider: Mapping[str, float]) -> list[str]:
+def _warnings(
+    found: Evaluated, measured: Mapping[str, float], wider: Mapping[str, float], differentiable: bool
+) -> list[str]:
     draw, said = found.draw, []
+    if not differentiable:
+        said.append(
+            "no gradient reaches the inputs (NumPy on the way, torch.no_grad, or inference mode): saliency is not "
+            "measured"
+        )
     if bool(untrained(pd.DataFrame([measured]))[0]):
         said.append(
             "untrained: the network is near chance, or predicts one class, on data like its training data; a network "
@@ -168,7 +187,7 @@ def _pictured(found: Evaluated, taken: Judged, twins: Twins | None) -> Pictured:
         predicted = taken.network(inputs).argmax(-1)
     maps = {}
     for explainer in map(known_explainers.resolve, DRAWN):
-        if can_explain(explainer, taken.network):
+        if taken.differentiable and can_explain(explainer, taken.network):
             maps[explainer.id] = torch.nan_to_num(explainer.attribute(taken.network, inputs, predicted)).cpu()
     before = [f"{label}, predicted {said}" for label, said in _pairs(batch.labels, predicted)]
     if twins is None:

@@ -1,4 +1,4 @@
-"""Which network was evaluated on which data: what its record says and is found by."""
+"""The identity of an evaluation: the network and the data, from which its record has its keys and names."""
 
 from __future__ import annotations
 

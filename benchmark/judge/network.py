@@ -35,11 +35,13 @@ class Judged:
         network: from images in [0, 1] to logits.
         device: of its parameters, and so of the inputs.
         dtype: likewise.
+        differentiable: gradients of its logits reach its inputs; without them no saliency is measured.
     """
 
     network: ForwardFunction
     device: torch.device
     dtype: torch.dtype
+    differentiable: bool
 
 
 class Normalize(nn.Module):
@@ -87,7 +89,7 @@ def judged(
         before = Normalize(normalize, probe.shape[1] if probe.dim() == 4 else 0, device, dtype)
         network = _in_sequence(before, model)
     _require_logits(network, probe.to(device, dtype), classes, _named(model))
-    return Judged(network, device, dtype)
+    return Judged(network, device, dtype, _differentiable(network, probe[:1].to(device, dtype)))
 
 
 def _place(model: ForwardFunction) -> tuple[torch.device, torch.dtype]:
@@ -98,6 +100,17 @@ def _place(model: ForwardFunction) -> tuple[torch.device, torch.dtype]:
     if len(devices := {tensor.device for tensor in every}) > 1:
         raise NotJudged(f"{_named(model)} is spread over {', '.join(sorted(map(str, devices)))}: move it to one device")
     return (every[0].device, every[0].dtype) if every else (torch.device("cpu"), torch.float32)
+
+
+def _differentiable(network: ForwardFunction, inputs: Tensor) -> bool:
+    """Not so for a function that leaves PyTorch on the way, or computes without gradients."""
+    with evaluating(network), undisturbed_draws(inputs.device), torch.enable_grad():
+        try:
+            leaf = inputs.clone().requires_grad_()
+            torch.autograd.grad(network(leaf).sum(), leaf)
+        except RuntimeError:
+            return False
+    return True
 
 
 def _in_sequence(before: Normalize, model: ForwardFunction) -> ForwardFunction:

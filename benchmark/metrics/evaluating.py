@@ -33,6 +33,7 @@ def evaluated(
     untrained: Callable[[], ForwardFunction] | None = None,
     names: Sequence[str] | None = None,
     batch_size: int | None = None,
+    saliency: bool = True,
 ) -> Evaluated:
     """Networks on a draw, as metrics see them; all is computed when a metric asks for it.
 
@@ -43,18 +44,22 @@ def evaluated(
         untrained: makes a network of other, random weights, with which explainers are compared.
         names: the splits to look at; all of them if not given.
         batch_size: inputs in a forward pass; by their size if not given.
+        saliency: whether attributions are measured.
     """
     known = splits(draw, names)
     explained = explained or explained_inputs(draw)
-    attributing = _Attributing(networks, explained.inputs.to(device, dtype), ranked, untrained)
     most = batch_size or max(1, min(MOST_INPUTS, NUMBERS_IN_A_PASS // max(1, explained.inputs[0].numel())))
 
     def logits(name: str) -> Float[Tensor, "strengths n classes"]:
         return _logits(networks, known[name], device, dtype, most)
 
+    predicted = Evaluated(draw=draw, logits=Lazy(list(known), logits), splits=known, networks=networks)
+    if not saliency:
+        return predicted
+    attributing = _Attributing(networks, explained.inputs.to(device, dtype), ranked, untrained)
     return Evaluated(
         draw=draw,
-        logits=Lazy(list(known), logits),
+        logits=predicted.logits,
         splits=known,
         networks=networks,
         explained=explained,

@@ -17,15 +17,18 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
 
 from ...datasets.base import ShortcutDataset
+from ...methods.explainers.base import evaluating
 from ...methods.network import Net, Parameters
 from .base import Network, NetworkRecipe
+from .draws import noticed
 
 
 class NotTrainable(ValueError):
     """The engine would train another network than the recipe's."""
 
 
-INPUTS = 3
+INPUTS, MANY, NUMBERS = 3, 16, 2**18
+"""Inputs of a question, and further inputs of a large batch, fewer where they have many numbers."""
 TOLERANCE = 1e-3
 """Of the largest logit, or of a parameter's largest gradient; rounding in float32 is a hundred times smaller."""
 
@@ -64,6 +67,12 @@ def _ask(recipe: NetworkRecipe, module: Network, dataset: ShortcutDataset) -> No
         _refuse(recipe, f"parameter {lazy} has no shape before the first input: give its layer's sizes in `layers`")
     if not any(value.requires_grad for value in module.parameters()):
         _refuse(recipe, "no parameter requires a gradient, so there is nothing to train")
+    for name, value in (*module.named_parameters(), *module.named_buffers()):
+        if value.is_complex():
+            _refuse(recipe, f"{name} is complex, and the engine computes in real numbers: keep its real and its "
+                            "imaginary part, and make the complex tensor in `forward`")  # fmt: skip
+        if not bool(torch.isfinite(value).all()):
+            _refuse(recipe, f"{name} is not finite as it is initialised: initialise it")
     inputs = torch.rand(INPUTS, *features, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         try:
@@ -78,9 +87,29 @@ def _ask(recipe: NetworkRecipe, module: Network, dataset: ShortcutDataset) -> No
         if not isinstance(logits, Tensor) or logits.shape != (INPUTS, classes):
             shape = f"of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
             _refuse(recipe, f"gives {shape} for {INPUTS} inputs: `head` must give logits ({INPUTS}, {classes})")
-        if _differ(logits[:1], module(inputs[:1])):
+        _each_input_alone(recipe, module, inputs, _of(dataset))
+        with evaluating(module):
+            if _differ(module(inputs), logits):
+                _refuse(recipe, "gives other logits in evaluation mode, and it is trained and measured in one mode: "
+                                f"let `forward` not depend on `training`{_of_two_modes(module)}")  # fmt: skip
+    try:
+        _bound_as_changed(recipe, module, inputs)
+        _used_by_every_input(recipe, module, torch.cat([inputs, _of(dataset)]))
+    except NotTrainable:
+        raise
+    except Exception as error:
+        raise NotTrainable(
+            f"network {recipe.id} cannot be trained as it is: its gradient cannot be computed by torch.func, as the "
+            f"engine does ({_words(error).splitlines()[0]}). An autograd.Function needs a `setup_context` and "
+            "`generate_vmap_rule = True`; sparse gradients, backward hooks and scripted modules have to go"
+        ) from error
+
+
+def _each_input_alone(recipe: NetworkRecipe, module: Network, inputs: Tensor, further: Tensor) -> None:
+    """Refuses logits of an input that depend on the other inputs of a small or a large batch."""
+    for batch in (inputs, torch.cat([inputs, further])):
+        if _differ(module(batch)[:1], module(inputs[:1])):
             _refuse(recipe, f"its logits of an input depend on the other inputs of the batch{_because(module)}")
-    _bound_as_changed(recipe, module, inputs)
 
 
 def alike(modules: Sequence[nn.Module], inputs: Float[Tensor, "batch *features"]) -> bool:
@@ -102,14 +131,12 @@ def alike(modules: Sequence[nn.Module], inputs: Float[Tensor, "batch *features"]
 def _without_side_effects(recipe: NetworkRecipe, module: Network, inputs: Tensor) -> Tensor:
     """The module's output; refused if computing it draws numbers or changes the module."""
     before = {name: value.clone() for name, value in (*module.named_parameters(), *module.named_buffers())}
-    with torch.random.fork_rng(devices=[]):
-        state = torch.get_rng_state()
+    with noticed() as drawn:
         first = module(inputs)
-        drawn = not torch.equal(state, torch.get_rng_state())
         second = module(inputs)
     if drawn:
-        _refuse(recipe, f"{_drawing(module)} draws random numbers in every forward pass, which a run's seed does not "
-                        "fix: set its probability to 0, or leave it out")  # fmt: skip
+        _refuse(recipe, f"{_drawing(module)} draws random numbers (of {', '.join(drawn)}) in every forward pass, which "
+                        "a run's seed does not fix: set its probability to 0, or leave it out")  # fmt: skip
     for name, value in (*module.named_parameters(), *module.named_buffers()):
         if not torch.equal(before[name], value):
             _refuse(recipe, f"its forward pass writes into {name}{_because(module)}")
@@ -150,6 +177,37 @@ def _bound_as_changed(recipe: NetworkRecipe, module: Network, inputs: Tensor) ->
                             "or parameters that share memory")  # fmt: skip
 
 
+def _of(dataset: ShortcutDataset) -> Tensor:
+    """The first training inputs, fewer where they are large."""
+    many = max(1, min(MANY, NUMBERS // max(1, dataset.train.inputs.shape[1:].numel())))
+    return dataset.train.batch(slice(0, many)).inputs
+
+
+def _used_by_every_input(recipe: NetworkRecipe, module: Network, inputs: Tensor) -> None:
+    """Refuses parameters that some inputs use and others do not: a plain loop's optimiser skips them in some steps.
+
+    The engine's gradient of such a parameter is 0, with which momentum and weight decay go on.
+    """
+    trained = {name: value for name, value in module.named_parameters() if value.requires_grad}
+    unused = []
+    with sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
+        for one in inputs.split(1):
+            gradients = torch.autograd.grad(module(one).sum(), [*trained.values()], allow_unused=True)
+            unused.append({name for name, gradient in zip(trained, gradients, strict=True) if gradient is None})
+    if some := set.union(*unused) - set.intersection(*unused):
+        _refuse(recipe, f"{min(some)} is used by some inputs only, and an optimiser skips a parameter in a step that "
+                        "does not use it, which the engine does not: let each input pass it, e.g. with a weight of "
+                        "0")  # fmt: skip
+
+
+def _of_two_modes(module: nn.Module) -> str:
+    """The layers that probably do, by their names."""
+    named = [
+        f"{name} ({type(layer).__name__})" for name, layer in module.named_modules() if "Norm" in type(layer).__name__
+    ]
+    return f"; look at {', '.join(named)}" if named else ""
+
+
 @torch.no_grad()
 def _set(module: nn.Module, parameters: Parameters) -> None:
     for name, value in module.named_parameters():
@@ -176,6 +234,9 @@ def _because(module: nn.Module) -> str:
     """The layers that probably couple inputs or keep statistics, with the ways out."""
     kinds = (_BatchNorm, nn.modules.instancenorm._InstanceNorm)
     named = [f"{name} ({type(layer).__name__})" for name, layer in module.named_modules() if isinstance(layer, kinds)]
+    if parametrized := [name for name, _ in module.named_modules() if "parametrizations" in name]:
+        owner = parametrized[0].partition(".parametrizations")[0]
+        return f": {owner} is parametrised (spectral norm writes its estimates in training mode). Call its `.eval()`"
     if not named:
         return ": make each input's logits from this input alone, and keep nothing between passes"
     return (

@@ -112,14 +112,23 @@ def split(whole: nn.Module, inputs: Tensor) -> Layers:
     layer whose output is the module's.
     """
     children = OrderedDict(whole.named_children())
+    if _observed(whole) or len(children) < len(whole._modules):  # hooks, or one module in several places
+        return _without_last_linear(whole, inputs)
     if children.keys() == {"features", "head"} and isinstance(whole.features, nn.Sequential):
         candidate = OrderedDict(whole.features.named_children()), children["head"]
         if _same(whole, candidate, inputs):
             return candidate
     if type(whole) is nn.Sequential and len(children) > 1 and isinstance([*children.values()][-1], nn.Linear):
         _, head = children.popitem()
-        return children, head
+        if _same(whole, (children, head), inputs):
+            return children, head
     return _without_last_linear(whole, inputs)
+
+
+def _observed(module: nn.Module) -> bool:
+    """Whether calling the module does more than its class's `forward`: hooks, or a `forward` of its own."""
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    return any(hooks) or "forward" in vars(module)
 
 
 def _without_last_linear(whole: nn.Module, inputs: Tensor) -> Layers:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..counterfactuals.metrics import METRICS
-from .inert import csv
+from .inert import csv, json_rows
 from .rendering import BULLETS, HEADINGS, Format, inert, protocols_in_words, tabulated
 from .statistics import interval, paired_difference, with_interval
 
@@ -44,6 +44,8 @@ def render_counterfactuals(board: pd.DataFrame, format: Format = "table") -> str
     """
     if format == "csv":
         return csv(board)
+    if format == "json":
+        return json_rows(board)
     blocks = []
     for _, rows in board.groupby("sweep_key", sort=False):
         cells = rows[["explainer"]].assign(**{metric: rows.apply(_cell, axis=1, metric=metric) for metric in TABULATED})

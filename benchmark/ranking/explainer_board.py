@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from .inert import csv
+from .inert import csv, json_rows
 from .rendering import BULLETS, HEADINGS, Format, inert, protocols_in_words, tabulated
 from .statistics import interval, with_interval
 from .sweeps import SweepName, sweep_names
@@ -96,6 +96,8 @@ def render_explainers(board: pd.DataFrame, runs: pd.DataFrame, format: Format = 
     """
     if format == "csv":
         return csv(board)
+    if format == "json":
+        return json_rows(board)
     finished, blocks = _finished(runs), []
     names = sweep_names(finished)
     for (dataset, protocol), rows in board.groupby(TOGETHER):

@@ -1,4 +1,4 @@
-"""Names in tables, made inert: a cell is one line of text in LaTeX, in Markdown and in csv."""
+"""Names in tables, made inert: a cell is one line of text in LaTeX, in Markdown and in csv; and tables as JSON."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ def csv(table: pd.DataFrame) -> str:
             inert.isetitem(place, [_cell(value) for value in table.iloc[:, place]])
     inert.columns = [_cell(name) for name in table.columns]
     return inert.to_csv(index=False)
+
+
+def json_rows(table: pd.DataFrame) -> str:
+    """A table as a JSON list of objects, with every column in full precision; what is not a number is null."""
+    return table.to_json(orient="records", indent=2, double_precision=15)
 
 
 def _cell(value: Any) -> Any:

@@ -34,13 +34,20 @@ def stack_of(row: Published, suite: Suite) -> MitigationStack | None:
     Raises:
         ValueError: the suite has no such runs.
     """
-    if not row.sweep:
-        return None
+    return place_of(row, suite)[2] if row.sweep else None
+
+
+def place_of(row: Published, suite: Suite) -> tuple[Sweep, MitigationSweep, MitigationStack]:
+    """The sweep and its mitigation in which the runs of a published number are, and these runs.
+
+    Raises:
+        ValueError: the suite has no such runs.
+    """
     for sweep in suite.sweeps:
         for entry in sweep.mitigations:
             if (sweep.label, entry.mitigation.id) == (row.sweep, row.mitigation):
                 for stack in _measuring(row, suite, sweep, entry):
-                    return stack
+                    return sweep, entry, stack
     raise ValueError(
         f"{row.paper}: suite {suite.name!r} has no run of {row.mitigation} at {row.strength} with masks {row.masks} in "
         f"a sweep labelled {row.sweep!r}: correct the row, or add it to the suite"

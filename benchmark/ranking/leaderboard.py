@@ -79,6 +79,9 @@ def _choices(runs: pd.DataFrame, rule: str) -> Iterator[tuple[pd.DataFrame, floa
     """The runs of every mitigation in every sweep, by masks, with the strength that the rule chooses."""
     rule_named(rule)  # a table without runs should not hide a misspelt rule
     for _, own in runs.groupby(_GROUP):
+        if (own["status"] == "evaluated").all():  # it was trained elsewhere, so there is no strength to choose
+            yield own, float(own["strength"].iat[0])
+            continue
         try:
             yield own, select(rule, own)
         except NoEligibleStrength as reason:

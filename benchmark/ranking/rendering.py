@@ -11,12 +11,12 @@ import pandas as pd
 from tabulate import tabulate
 
 from ..metrics.column import Column
-from .inert import csv, markdown, one_line
+from .inert import csv, json_rows, markdown, one_line
 from .selection import SHIFTED, rule_named
 from .statistics import with_interval
 from .sweeps import SWEEP, SweepName, sweep_names
 
-Format = Literal["table", "csv", "md", "tex"]
+Format = Literal["table", "csv", "json", "md", "tex"]
 
 WIDTH = 150
 STYLES = {"table": "simple", "md": "pipe", "tex": "latex_booktabs"}
@@ -41,6 +41,8 @@ def render_mitigations(board: pd.DataFrame, format: Format = "table", left_out: 
         raise ValueError(f"no format is called {format!r}; known: {', '.join(get_args(Format))}")
     if format == "csv":
         return csv(board)
+    if format == "json":
+        return json_rows(board)
     left_out = board.head(0) if left_out is None else left_out
     names = sweep_names(pd.concat([rows[SWEEP] for rows in (board, left_out) if len(rows)] or [board[SWEEP]]))
     reasons = [inert(_not_ranked(row, names[row["sweep_key"]]), format) for row in left_out.to_dict("records")]

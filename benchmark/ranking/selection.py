@@ -24,9 +24,6 @@ SHIFTED = ("accuracy/random", "accuracy/conflict", "accuracy/clean", "accuracy/e
 The last two are of twins that are made up from masks, of data whose generator nobody knows.
 """
 
-RANKED = ("finished", "evaluated")
-"""The statuses of runs that have a network to rank."""
-
 _ONE_POINT = 0.01
 _DIGITS = 12  # of a mean: equal ones must tie, whatever the order of their sum
 
@@ -145,7 +142,7 @@ def _complete(runs: pd.DataFrame) -> Bool[np.ndarray, "runs"]:
     if times > 1:
         raise ValueError(f"two runs have strength {strength:g} and seed {seed}: keep one record a run")
     seeds = len({seed for _, seed, _ in places})
-    finished = Counter(strength for strength, _, status in places if status in RANKED)
+    finished = Counter(strength for strength, _, status in places if status == "finished")
     complete = {strength for strength, count in finished.items() if count == seeds}
     if any(status == "inert" for _, _, status in places):
         complete.discard(0)  # it is ERM: a mitigation that is inert elsewhere is not ranked by it
@@ -155,7 +152,7 @@ def _complete(runs: pd.DataFrame) -> Bool[np.ndarray, "runs"]:
 
 
 def _reason(runs: pd.DataFrame) -> str:
-    unfinished = runs.loc[~runs["status"].isin(RANKED), "status"].value_counts().sort_index()
+    unfinished = runs.loc[runs["status"] != "finished", "status"].value_counts().sort_index()
     reasons = [f"{count} {status} run{'s' if count > 1 else ''}" for status, count in unfinished.items()]
     errors = runs.loc[runs["status"] == "inapplicable", "error"] if "inapplicable" in unfinished else []
     reasons += [f"because {error}" for error in dict.fromkeys(errors)]

@@ -9,7 +9,9 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 from tqdm import tqdm
 
+from ..figures.palette import MOST_NAMED
 from ..ranking.boards import board_of
+from ..ranking.leaderboard import rank_mitigations
 from ..store.frames import flat
 from ..store.mirror import Mirror, Undelivered
 from ..store.records import RecordStore
@@ -42,7 +44,7 @@ def conclude(suite: Suite, home: Path, uri: str, rule: str, away: str = "") -> t
         (home / f"leaderboard.{form}").write_text(render(form))
     lines, picture = [render("table")], ""
     if suite.sweeps and (runs["status"] == "finished").any():
-        save(sweep_figure(runs, f"{suite.name}: {TITLE}"), home / suite.name)
+        save(sweep_figure(runs, f"{suite.name}: {TITLE}", _best(suite, runs, rule)), home / suite.name)
         picture = f" and {suite.name}.png"
     unshown = away or show(suite, runs, Mirror(uri, suite.name, store), rule)
     done = int((~runs["status"].isin(["failed", "evaluated"])).sum())
@@ -63,7 +65,7 @@ def show(suite: Suite, runs: pd.DataFrame, mirror: Mirror, rule: str) -> str:
             for sweep_key, own in tqdm(sweeps, desc="MLflow's pictures", disable=None, leave=False):
                 stem, figure = Path(folder) / "over-strength", None
                 if suite.sweeps and (own["status"] == "finished").any():
-                    save(sweep_figure(own, TITLE), stem, [".png"])
+                    save(sweep_figure(own, TITLE, _best(suite, own, rule)), stem, [".png"])
                     figure = stem.with_suffix(".png")
                 mirror.summarise(str(sweep_key), board_of(suite, own, rule)("md"), figure)
     except Away as error:
@@ -95,6 +97,12 @@ def deliver(suite: Suite, named: str, home: Path, uri: str, rule: str = "knee") 
         undelivered = mirror.deliver(records, anew=True, progress=bar.update)
     unshown = "" if undelivered.reason else show(suite, flat(records), mirror, rule)
     return f"{len(records) - len(undelivered)} records of {suite.name} are in {mirror.address}", undelivered, unshown
+
+
+def _best(suite: Suite, runs: pd.DataFrame, rule: str) -> pd.DataFrame | None:
+    """The board by which a picture names the best; None where all have a name, or where explainers are ranked."""
+    few = runs["mitigation"].nunique() <= MOST_NAMED
+    return None if few or suite.explainers else rank_mitigations(runs, rule)
 
 
 def _near(path: Path) -> Path:

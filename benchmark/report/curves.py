@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..figures.axes import label_ends
+from ..figures.lines import over_strength
+from ..figures.palette import OTHER, styles
 from ..ranking.inert import one_line
-from .points import DRAWN, by_sweep, over_strengths, trusted
+from .points import DRAWN, by_sweep, named, over_strengths, trusted
 
-BESIDE = 20
-"""Entries in one column of a legend."""
 ROWS = 12
 """Rows of a picture at most; its title says if there are more sweeps. 200 rows are more pixels than a png may have."""
 
 
-def sweep_figure(runs: pd.DataFrame, title: str) -> Figure:
+def sweep_figure(runs: pd.DataFrame, title: str, board: pd.DataFrame | None = None) -> Figure:
     """Draws a row of axes for each sweep and a column for each metric: a line for each mitigation, over strength.
 
-    Bands are the means' intervals. A mitigation without a strength (ERM) is a horizontal band. Runs with other than
-    true masks are left out; a figure of no runs says so.
+    Bands are the means' intervals. A mitigation without a strength (ERM) is a level line. ERM and the best are named,
+    the others grey. Runs with other than true masks are left out; a figure of no runs says so.
+
+    Args:
+        board: the leaderboard's rows by one rule, whose best are named; the first of the runs if not given.
     """
     finished = trusted(runs)
     sweeps = list(by_sweep(finished))
@@ -33,18 +36,30 @@ def sweep_figure(runs: pd.DataFrame, title: str) -> Figure:
     if not sweeps:
         return _empty_figure(title)
     metrics = [metric for metric in DRAWN if metric in finished]
-    figure = Figure(figsize=(4 * len(metrics), 3 * len(sweeps) + 0.5), layout="constrained")
+    figure = Figure(figsize=(4.6 * len(metrics), 3 * len(sweeps) + 0.5), layout="constrained")
     figure.suptitle(plain(title), fontsize=10)
     axes = figure.subplots(len(sweeps), len(metrics), squeeze=False)
     for row, (name, compared) in zip(axes, sweeps, strict=True):
+        own = None if board is None else board[board["sweep_key"] == compared["sweep_key"].iat[0]]
         for axis, metric in zip(row, metrics, strict=True):
-            for color, (mitigation, own) in enumerate(compared.groupby("mitigation", sort=False)):
-                _line(axis, own, metric, str(mitigation), line_style(color))
+            _draw(axis, compared, metric, named(own, compared["mitigation"].unique()))
             axis.set(xscale="log", xlabel="strength", ylabel=DRAWN[metric], title=plain(str(name)))
             axis.title.set_fontsize(9)
-        entries = len(row[0].get_legend_handles_labels()[1])
-        row[-1].legend(fontsize=6, loc="upper left", bbox_to_anchor=(1, 1), ncols=1 + entries // BESIDE)
     return figure
+
+
+def _draw(axis: Axes, runs: pd.DataFrame, metric: str, names: Sequence[str]) -> None:
+    drawn = {str(name): own for name, own in runs.groupby("mitigation", sort=False)}
+    axis.set_xscale("log")
+    ends = []
+    for mitigation, style in styles(names, drawn).items():
+        table = over_strengths(drawn[mitigation], metric)
+        bands = {name: table[name].to_numpy() for name in ("mean", "low", "high")}
+        end = over_strength(axis, table.index.to_numpy(), bands, style)
+        if style.colour != OTHER and end.y == end.y:
+            ends.append(end._replace(text=plain(mitigation)))
+    right = max((end.x for end in ends if end.x == end.x), default=axis.get_xlim()[1])
+    label_ends(axis, [end._replace(x=right) if end.x != end.x else end for end in ends])
 
 
 def _empty_figure(title: str) -> Figure:
@@ -67,20 +82,3 @@ def save(figure: Figure, stem: Path, suffixes: Sequence[str] = (".png", ".pdf"))
     figure.set_layout_engine(None)  # laid out once for all formats; with an engine every format would be drawn twice
     for suffix in suffixes:
         figure.savefig(stem.with_name(f"{stem.name}{suffix}"), dpi=110)
-
-
-def line_style(index: int) -> dict[str, Any]:
-    """Ten colours, four ways of drawing a line."""
-    return {"color": f"C{index % 10}", "linestyle": ("-", "--", ":", "-.")[index // 10 % 4]}
-
-
-def _line(axis: Axes, runs: pd.DataFrame, metric: str, label: str, style: dict[str, Any]) -> None:
-    table = over_strengths(runs, metric)
-    color = style["color"]
-    if table.index.max() == 0:
-        axis.axhline(table["mean"].iat[0], **style, label=plain(label))
-        axis.axhspan(table["low"].iat[0], table["high"].iat[0], color=color, alpha=0.15, linewidth=0)
-        return
-    table = table[table.index > 0]
-    axis.plot(table.index, table["mean"], marker="o", **style, label=plain(label), markersize=3)
-    axis.fill_between(table.index, table["low"], table["high"], color=color, alpha=0.15, linewidth=0)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,12 @@ import pandas as pd
 from ..metrics.column import Column
 from ..ranking.rendering import cell, metric_columns
 from ..ranking.selection import SHIFTED
+from ..ranking.sweeps import SweepName
 from .points import leading, shifted_metric
-from .ranked_sweep import RankedSweep
+from .ranked_sweep import RULE, RankedSweep
+from .submissions import LIKE, submitted_rows
 
-TABLES = ("reproduced/*.csv", "leaderboard/explainers*.csv", "leaderboard/counterfactuals*.csv")
+TABLES = ("leaderboard/explainers*.csv", "leaderboard/counterfactuals*.csv")
 """Committed results beside the leaderboard, each shown as a table as it is."""
 HEADLINE = Column(
     "headline",
@@ -45,17 +46,30 @@ def board_rows(sweep: RankedSweep) -> list[dict[str, Any]]:
     return [row for rule, board in sweep.boards.items() for row in _rows(sweep, rule, board)]
 
 
+def submitted_board_rows(results: Path, sweeps: Sequence[RankedSweep]) -> list[dict[str, Any]]:
+    """The rows that pull requests brought, beside the rows of the suite that they are measured like.
+
+    Args:
+        results: the folder of committed results.
+    """
+    rows = submitted_rows(results)
+    if rows.empty:
+        return []
+    by_key = {str(sweep.runs["sweep_key"].iat[0]): sweep for sweep in sweeps}
+    suite = LIKE if any(sweep.suite == LIKE for sweep in sweeps) else "submissions"
+    return [
+        _submitted(row, by_key, suite, shifted_metric(own))
+        for _, own in rows.groupby("dataset", sort=False)
+        for _, row in own.iterrows()
+    ]
+
+
 def committed_tables(results: Path) -> Iterator[Table]:
     """Every csv among the committed results."""
     for pattern in TABLES:
         for path in sorted(results.glob(pattern)):
             table = pd.read_csv(path, dtype=str, keep_default_na=False)
             yield path.relative_to(results).as_posix(), list(table.columns), table.to_numpy().tolist()
-    paths = [path for path in sorted(results.glob("submissions/*.json")) if path.with_suffix(".py").is_file()]
-    submitted = [json.loads(path.read_text()) for path in paths]  # a row without its file is nobody's
-    rows = pd.DataFrame([result for row in submitted for result in row["results"]])
-    if not rows.empty:
-        yield "submissions", *_submissions(rows)
 
 
 def _rows(sweep: RankedSweep, rule: str, board: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -84,13 +98,18 @@ def _cells(row: pd.Series, headline: str | None, leads: bool) -> list[tuple[str,
     return cells
 
 
-def _submissions(rows: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """The rows that pull requests added, in the index's columns."""
-    names = ["mitigation", "dataset", "network", "needs"]
-    table = rows[names].assign(strength=rows["strength"].map("{:.3g}".format))
-    metric = shifted_metric(rows)
-    for shown in board_columns():
-        ids = [f"{metric if shown is HEADLINE else shown.id}{end}" for end in ("", ":low", ":high")]
-        values = rows.reindex(columns=ids).itertuples(index=False)
-        table[shown.title.replace("\n", " ")] = [cell(shown, *numbers) for numbers in values]
-    return list(table.columns), table.to_numpy().tolist()
+def _submitted(row: pd.Series, sweeps: Mapping[str, RankedSweep], suite: str, headline: str | None) -> dict[str, Any]:
+    sweep = sweeps.get(str(row.get("sweep_key", "")))
+    name = sweep.name if sweep else SweepName(str(row["dataset"]), str(row["network"]), "")
+    told = {key: row.get(key, "") for key in ("protocol", "mitigation", "strength", "seeds", "note")}
+    return {
+        "suite": suite,
+        **name._asdict(),
+        **told,
+        "masks": row.get("masks", "true"),
+        "needs": row["needs"] or "labels alone",
+        "rule": row.get("rule", RULE),
+        "cells": _cells(row, headline, leads=False),
+        "sweep": sweep.page if sweep else "",
+        "page": "",
+    }

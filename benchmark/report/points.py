@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
 
+from ..figures.axes import TITLES
+from ..figures.palette import BASELINE
 from ..ranking.selection import SHIFTED
 from ..ranking.statistics import interval
 from ..ranking.sweeps import SweepName, sweep_names
 
 ENDS = ("", ":low", ":high")
-DRAWN = {
-    "accuracy/random": "accuracy, shortcut random",
-    "flip_rate": "flip rate",
-    "mass_abs_over_chance/input_gradient": "saliency in the mask / chance",
-}
+DRAWN = TITLES
 """The metrics that are drawn over strength, with the titles of their axes."""
 RELIANCE = "flip_rate"
 
@@ -95,3 +93,18 @@ def chosen(board: pd.DataFrame, mitigation: str) -> float | None:
     """The strength that the board's rule chose with true masks; None for a mitigation that is not ranked."""
     row = board[(board["mitigation"] == mitigation) & (board["masks"] == "true")]
     return None if row.empty else float(row["strength"].iat[0])
+
+
+def named(board: pd.DataFrame | None, drawn: Iterable[str]) -> list[str]:
+    """The mitigations of a figure from the most to the least worth a name: ERM, then the board's best.
+
+    Networks that were trained without the shortcut are a bound, and come last.
+
+    Args:
+        board: the rows of the figure's sweep by one rule; in the order of `drawn` if not given.
+    """
+    if board is None or board.empty:
+        return [BASELINE, *drawn]
+    ranked = board[board["masks"] == "true"]
+    bounds = ranked["needs"] == "twins" if "needs" in ranked else pd.Series(False, index=ranked.index)
+    return [BASELINE, *map(str, ranked.loc[~bounds, "mitigation"]), *map(str, ranked.loc[bounds, "mitigation"]), *drawn]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +32,7 @@ class Recorded:
 
     Attributes:
         runs: a row a run: the flat row, and `BESIDE`; `curves` and `configuration` as JSON.
-        pictures: a folder a sweep, named by its sweep key; None for a file, which has no pictures.
+        pictures: a folder a sweep, named by its sweep key; None for a file without pictures beside it.
         foreign: the rows are from a file, which anybody may have written: no data are read because it says so.
         named: the suite as commands know it, a name or the path of its TOML file; empty for a file of records.
     """
@@ -52,6 +54,32 @@ def recorded(suite: str) -> Recorded:
         BadRecords: a file with a column or a cell that no record has.
     """
     return _from_file(Path(suite)) if suite.endswith(".parquet") else _from_store(suite)
+
+
+def write_recorded(suite: str, out: Path) -> None:
+    """Writes a suite's runs as a parquet file, and their pictures into a folder beside it.
+
+    Raises:
+        UnknownName, ValueError: as of `recorded`.
+        OSError: the files cannot be written.
+    """
+    found = recorded(suite)
+    found.runs.to_parquet(out, index=False, compression="zstd")
+    if found.pictures is not None:
+        copy_pictures(found.pictures, found.runs["sweep_key"], pictures_beside(out))
+
+
+def pictures_beside(path: Path) -> Path:
+    """The folder of the pictures that belong to a file of records."""
+    return path.with_suffix(".pictures")
+
+
+def copy_pictures(pictures: Path, sweep_keys: Iterable[str], out: Path) -> None:
+    """Copies the pictures of these sweeps, a folder a sweep; a sweep may have none."""
+    for sweep_key in set(sweep_keys):
+        for path in sorted((pictures / sweep_key).glob("*.png")):
+            (out / sweep_key).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, out / sweep_key / path.name)
 
 
 def records_of(suite: Suite, named: str) -> list[Record]:
@@ -103,7 +131,8 @@ def _from_file(path: Path) -> Recorded:
         check_column(rows["configuration"], str(path))
         rows = _upgraded(rows)
     check_rows(rows, str(path))
-    return Recorded(file_name(path.stem), str(rows.attrs.get("description", ""))[:MOST_WORDS], rows, foreign=True)
+    description, pictures = str(rows.attrs.get("description", ""))[:MOST_WORDS], pictures_beside(path)
+    return Recorded(file_name(path.stem), description, rows, pictures if pictures.is_dir() else None, foreign=True)
 
 
 def _upgraded(rows: pd.DataFrame) -> pd.DataFrame:

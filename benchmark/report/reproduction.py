@@ -35,27 +35,28 @@ def render_reproduction(table: pd.DataFrame, format: Format = "table", dim: Call
         lines = []
         for row in rows.to_dict("records"):
             look = dim if row["provenance"] == "recalled" else str
-            lines.append([look(cell) if cell else cell for cell in _cells(row)[:shown]])
+            lines.append([look(cell) if cell else cell for cell in list(cells_in_words(row).values())[:shown]])
         heading = f"### {source}\n" if format == "md" else str(source)
         blocks.append(f"{heading}\n{tabulate(lines, titles[:shown], STYLES[format], disable_numparse=True)}")
     return "\n\n".join(blocks)
 
 
-def _cells(row: Mapping[Any, Any]) -> list[str]:
+def cells_in_words(row: Mapping[Any, Any]) -> dict[str, str]:
+    """A row of a joined table, rounded: `published (runs)`, `measured ± sd (seeds)`, and so on."""
     known = {name for name, value in row.items() if not pd.isna(value)}
     spread, sd = (f" ± {_number(row[name])}" if name in known else "" for name in ("spread", "sd"))
-    return [
-        *(row[name] for name in ("dataset", "method", "condition", "metric")),
-        (f"{_number(row['published'])}{spread}" if "published" in known else "")
+    return {
+        **{name: str(row[name]) for name in ("dataset", "method", "condition", "metric")},
+        "published": (f"{_number(row['published'])}{spread}" if "published" in known else "")
         + (f" ({row['seeds']:.0f})" if "seeds" in known else ""),
-        f"{_number(row['measured'])}{sd} ({row['n']})" if "measured" in known else "",
-        f"{row['delta']:+.1f}" if "delta" in known else "",
-        f"[{_number(row['low'])}, {_number(row['high'])}]" if "low" in known else "",
-        row["verdict"],
-        f"{row['minutes']:.1f}" if "minutes" in known else "",
-        row["provenance"],
-        row["note"],
-    ]
+        "measured": f"{_number(row['measured'])}{sd} ({row['n']})" if "measured" in known else "",
+        "points": f"{row['delta']:+.1f}" if "delta" in known else "",
+        "interval": f"[{_number(row['low'])}, {_number(row['high'])}]" if "low" in known else "",
+        "verdict": row["verdict"],
+        "minutes": f"{row['minutes']:.1f}" if "minutes" in known else "",
+        "provenance": row["provenance"],
+        "note": row["note"],
+    }
 
 
 def verdicts_in_words(table: pd.DataFrame) -> str:

@@ -24,9 +24,13 @@ if TYPE_CHECKING:
     from .twins import Twin
 
 
+LOOKS = "mass_abs_over_chance/input_gradient"
+
+
 def run_contents(sweep: RankedSweep, keys: set[str], out: Path) -> Iterator[tuple[str, dict[Any, Any]]]:
     """For each of these runs of a sweep, the address of its page and the values that the page's template shows."""
     runs = sweep.runs.sort_values(["mitigation", "masks", "strength", "seed"]).astype(object).to_dict("records")
+    looked = {run["seed"]: run.get(LOOKS) for run in runs if run["mitigation"] == "erm"}
     measured = [name for name in sweep.runs if name not in (*IDENTITY, *BESIDE)]
     for _, group in groupby(runs, key=itemgetter("mitigation", "masks")):
         own = list(group)
@@ -34,6 +38,8 @@ def run_contents(sweep: RankedSweep, keys: set[str], out: Path) -> Iterator[tupl
         for run in (run for run in own if run["run_key"] in keys):
             metrics = {name: f"{run[name]:.4g}" for name in measured if run[name] == run[name]}
             content = _content(run, has_strength, out, sweep.foreign) | _others(run, own) | {"metrics": metrics}
+            erm = looked.get(run["seed"])
+            content["erm_looks"] = "" if erm is None or erm != erm else f"{erm:.4g}"
             yield run_page(run["run_key"]), content
 
 
@@ -99,15 +105,13 @@ def _without_none(value: Any) -> Any:
 
 
 def _twins(configuration: dict[Any, Any], flips: str, digest: str, foreign: bool) -> tuple[Sequence[Twin], str]:
-    """The twins on which a run's prediction flips, or why there are none to show."""
-    if not flips:
-        return [], "the run was recorded without the list of its flips"
-    named = json.loads(flips)
-    if not named:
-        return [], "no prediction flips, or the run was not evaluated on twins"
+    """The twins on which a run's prediction flips; else the first twins of its data, and why these or none."""
+    named = json.loads(flips) if flips else None
+    missing = "" if named else "no prediction flips" if named is not None else (
+        "the run was recorded without the list of its flips")  # fmt: skip
     from .twins import twins  # and torch, which the other pages do without
 
     try:
-        return twins(configuration, named, digest, foreign), ""
+        return twins(configuration, named or None, digest, foreign), missing
     except (LookupError, OSError, ValueError, TypeError) as error:
         return [], str(error)

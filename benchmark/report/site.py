@@ -21,11 +21,14 @@ from ..ranking.leaderboard import unranked_mitigations
 from ..ranking.rendering import protocols_in_words, render_mitigations
 from ..ranking.selection import RULES
 from ..ranking.sweeps import SWEEP
+from ..running.main_module import main_module_left_alone
 from ..suite.protocol import PROTOCOL_VERSION
-from .index import Table, board_columns, board_rows, committed_tables
+from .index import Table, board_columns, board_rows, committed_tables, submitted_board_rows
+from .overall import overall
 from .points import DRAWN
 from .ranked_sweep import RULE, RankedSweep, rank_sweeps
-from .recorded import Recorded
+from .recorded import Recorded, copy_pictures
+from .reproduction_pages import Reproduction, cell_contents, reproductions
 from .run_page import run_contents
 from .sweep_page import save_figures, sweep_pictures
 
@@ -50,19 +53,21 @@ def write_site(recordings: Sequence[Recorded], out: Path, results: Path) -> None
         raise ValueError(
             f"two of these suites or files are called {twice[0]!r}, and so would be their pages: rename one"
         )
-    for name in ("sweeps", "runs", "figures", "data", "static"):
+    for name in ("sweeps", "runs", "figures", "data", "static", "cells"):
         (out / name).mkdir(parents=True, exist_ok=True)
     _write_static(out)
     for recording in recordings:
         if recording.pictures is not None:
-            _copy_pictures(recording.pictures, recording.runs["sweep_key"], out / "pictures")
+            copy_pictures(recording.pictures, recording.runs["sweep_key"], out / "pictures")
     protocols = protocols_in_words(pd.concat([recording.runs[SWEEP] for recording in recordings]))
-    pages = _Pages(out, list(committed_tables(results)), protocols)
+    papers = reproductions(results)
+    pages = _Pages(out, results, list(committed_tables(results)), bool(papers), protocols)
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__, "rrrbench.benchmark.report.trade_off"])
-    with ProcessPoolExecutor(2, context, gc.set_threshold, (100_000,)) as beside:  # figures are many objects
+    workers = ProcessPoolExecutor(2, context, gc.set_threshold, (100_000,))  # figures are many objects
+    with main_module_left_alone(), workers as beside:
         sweeps = rank_sweeps(recordings, beside)
-        parts = _begin(sweeps, pages, beside)
+        parts = _begin(sweeps, pages, papers, beside)
         _write_pages(recordings, sweeps, pages)
         for part in tqdm(parts, desc="figures and pages of runs", disable=None):
             part.result()
@@ -73,12 +78,19 @@ class _Pages:
     """The folder, and what every page of it shows."""
 
     out: Path
+    results: Path
     tables: list[Table]
+    reproduced: bool
     protocols: str
+
+    def submitted(self, sweeps: Sequence[RankedSweep]) -> list[dict[str, Any]]:
+        """Rows of submissions for the leaderboard."""
+        return submitted_board_rows(self.results, sweeps)
 
     def write(self, template: str, page: str, **content: Any) -> None:
         """Renders a template to a page, a path from the folder."""
-        shared = {"protocols": self.protocols, "current": PROTOCOL_VERSION, "tables": self.tables}
+        shared = {"protocols": self.protocols, "current": PROTOCOL_VERSION}
+        shared |= {"tables": self.tables, "reproduced": self.reproduced}
         text = _templates().get_template(template).render(shared | {"root": "../" * page.count("/")} | content)
         (self.out / page).write_text(text)
 
@@ -89,23 +101,20 @@ def _check(recording: Recorded) -> None:
         raise ValueError(f"suite {recording.name!r} has no pages: its runs have none of {', '.join(DRAWN)}{table}")
 
 
-def _begin(sweeps: Sequence[RankedSweep], pages: _Pages, beside: Executor) -> list[Future[None]]:
-    """Begins in processes `beside` the figures, the pages of metrics and those of runs."""
+def _begin(
+    sweeps: Sequence[RankedSweep], pages: _Pages, papers: Sequence[Reproduction], beside: Executor
+) -> list[Future[None]]:
+    """Begins in processes `beside` the figures, the pages of metrics, of reproductions and of runs."""
+    keys = {str(key) for sweep in sweeps for key in sweep.runs["run_key"]}
     parts = [beside.submit(_write_metrics, pages)]
+    parts += [beside.submit(_write_reproductions, papers, keys, pages)] if papers else []
     parts += [beside.submit(save_figures, sweep, pages.out) for sweep in sweeps]
     written: set[str] = set()
     for sweep in sweeps:
-        keys = set(sweep.runs["run_key"]) - written  # a run of two suites has one page
-        parts.append(beside.submit(_write_runs, sweep, pages, keys))
-        written |= keys
+        own = set(sweep.runs["run_key"]) - written  # a run of two suites has one page
+        parts.append(beside.submit(_write_runs, sweep, pages, own))
+        written |= own
     return parts
-
-
-def _copy_pictures(pictures: Path, sweep_keys: pd.Series, out: Path) -> None:
-    """Copies the pictures of these sweeps; a sweep may have none."""
-    for sweep_key in set(sweep_keys):
-        if (pictures / sweep_key).is_dir():
-            shutil.copytree(pictures / sweep_key, out / sweep_key, dirs_exist_ok=True)
 
 
 @cache
@@ -123,9 +132,9 @@ def _write_pages(recordings: Sequence[Recorded], sweeps: Sequence[RankedSweep], 
     """Writes all pages but those of runs and metrics, and every suite's csv."""
     pages.write(
         "index.html", "index.html", suites=recordings, sweeps=sweeps, columns=board_columns(),
-        rows=[row for own in sweeps for row in board_rows(own)],
+        rows=[*(row for own in sweeps for row in board_rows(own)), *pages.submitted(sweeps)],
         left_out=[row for own in sweeps for row in _left_out(own)], rules=RULES, rule=RULE,
-        runs=sum(len(recording.runs) for recording in recordings),
+        overall=overall(recordings, sweeps), runs=sum(len(recording.runs) for recording in recordings),
     )  # fmt: skip
     if pages.tables:
         pages.write("tables.html", "tables.html")
@@ -154,6 +163,14 @@ def _write_metrics(pages: _Pages) -> None:
     from ..metrics.base import metrics  # and torch, which the other pages do without
 
     pages.write("metrics.html", "metrics.html", metrics=list(metrics))
+
+
+def _write_reproductions(papers: Sequence[Reproduction], keys: set[str], pages: _Pages) -> None:
+    rows = sorted((row for paper in papers for row in paper.rows()), key=lambda row: not row["measured"])
+    pages.write("reproduced.html", "reproduced.html", papers=papers, rows=rows)
+    for paper in papers:
+        for page, content in cell_contents(paper, keys):
+            pages.write("cell.html", page, **content)
 
 
 def _write_runs(sweep: RankedSweep, pages: _Pages, keys: set[str]) -> None:

@@ -19,11 +19,12 @@ def sweep_pictures(sweep: RankedSweep) -> list[tuple[str, str, str]]:
     measured = trusted(runs).dropna(axis="columns", how="all")
     drawn = [
         ("Accuracy under shift against reliance",
-         "One point a strength, one line a mitigation; the rule chose the larger, ringed point. Up and to the "
-         "left is better.",
+         "One point a strength, one line a mitigation; the rule chose the larger, ringed point, which has its 95 % "
+         "interval. Flip rate: the share of predictions that change when the shortcut alone does. Up and to the left "
+         "is better. ERM and the best five have names; point at a grey line to read its name.",
          interactive.trade_off(runs, board, address) if trade_offs(runs) else None),
         *((f"{DRAWN[metric]} over strength",
-           "Mean over seeds with its 95 % bootstrap interval. ERM and the best are shown; the legend adds others.",
+           "Mean over seeds with its 95 % bootstrap interval. ERM and the best five have names; the others are grey.",
            interactive.sweep(runs, board, metric, address)) for metric in DRAWN if metric in measured),
         ("How many masks are needed",
          "Accuracy under shift where only some training inputs have a mask; each at the strength chosen for it.",
@@ -44,7 +45,7 @@ def save_figures(sweep: RankedSweep, out: Path) -> None:
     title = str(sweep.name)
     vectors = (".svg", ".pdf")
     save(trade_off_figure(sweep.runs, board, title), folder / f"{sweep.slug}-trade-off", vectors)
-    save(sweep_figure(sweep.runs, sweep.suite), folder / f"{sweep.slug}-sweep", vectors)
+    save(sweep_figure(sweep.runs, sweep.suite, board), folder / f"{sweep.slug}-sweep", vectors)
     (folder / f"{sweep.slug}.tex").write_text(render_mitigations(board, "tex", unranked_mitigations(sweep.runs, RULE)))
 
 

@@ -24,21 +24,29 @@ class Untrusted(ValueError):
 
 
 class Twin(NamedTuple):
-    """One test input in two environments: its pictures as data URIs, and what was predicted of each."""
+    """One test input in two environments: its pictures as data URIs, and what was predicted of each, if it is known."""
 
     index: int
     label: int
     aligned: str
     random: str
-    predicted: tuple[int, int]
+    predicted: tuple[int, int] | None
+
+
+EXAMPLES = 6
+"""Twins of a run that does not say on which its prediction flips."""
 
 
 def twins(
-    configuration: Mapping[str, Any], flips: Iterable[tuple[int, int, int]], digest: str, foreign: bool = False
+    configuration: Mapping[str, Any],
+    flips: Iterable[tuple[int, int, int]] | None,
+    digest: str,
+    foreign: bool = False,
 ) -> list[Twin]:
-    """The twins of a record's `flips`, from the run's resolved configuration.
+    """The twins of a record's `flips`, from the run's resolved configuration; without flips, the first test inputs.
 
     Args:
+        flips: test inputs and both predictions; None for a record that does not have them.
         digest: of the draw that the run was trained on, as the record has it: pictures of other data are not shown.
         foreign: anybody may have written the configuration: no more is drawn of it than rrrbench's own suites draw.
 
@@ -56,11 +64,16 @@ def twins(
         raise ValueError(f"{known.id} was recorded from version {version} of its recipe, and this is {known.version}")
     if foreign:
         _check_ours(known)
-    _check_same(known, seed, _draw(recipe, seed).digest(), digest)
-    labels = _draw(recipe, seed).test("aligned").labels
+    _check_same(known, seed, _digest(recipe, seed), digest)
+    draw = _draw(recipe, seed)
+    if flips is None and not {"aligned", "random"} <= set(draw.environments):
+        raise ValueError(f"{known.id} has no twins")
+    labels = draw.test("aligned").labels
+    shown = [(i, None) for i in range(min(EXAMPLES, len(labels)))] if flips is None else [
+        (i, (one, other)) for i, one, other in flips]  # fmt: skip
     return [
-        Twin(i, int(labels[i]), _picture(recipe, seed, "aligned", i), _picture(recipe, seed, "random", i), (one, other))
-        for i, one, other in flips
+        Twin(i, int(labels[i]), _picture(recipe, seed, "aligned", i), _picture(recipe, seed, "random", i), predicted)
+        for i, predicted in shown
     ]
 
 
@@ -93,6 +106,11 @@ def _our_recipes() -> tuple[Recipe, ...]:
 @lru_cache(maxsize=8)
 def _draw(recipe: str, seed: int) -> ShortcutDataset:
     return datasets.resolve(json.loads(recipe)).make(seed)
+
+
+@cache
+def _digest(recipe: str, seed: int) -> str:
+    return _draw(recipe, seed).digest()
 
 
 @cache

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from ...datasets.files import Stamp
 from ...datasets.own_code import loaded
+from ...datasets.sources import MissingData
 from ..store.mirror import Mirror, Undelivered
 from ..store.record import Record
 from ..store.records import RecordStore
@@ -27,6 +26,9 @@ from .data_files import DataFiles
 from .earlier_files import of_earlier_files
 from .executors import Executor, Result, Settings, Task, check_digest
 from .executors.here import Here
+from .forecast import TIMING_SECONDS, Forecast, courses, missing_data, threads
+from .picture import Panels
+from .progress import Pace, progress
 from .suitable import require_suitable
 
 AGAIN_AFTER = 60.0
@@ -64,6 +66,8 @@ class Session:
         executor: where stacks are trained; in this process if not given.
         minutes: after so many no further stack is begun; the next session trains the stacks that are left.
         log: records are delivered to MLflow.
+        tell: is given the forecast before anything is trained. Without it nothing is timed, and the bar counts epochs.
+        quiet: shows no bar.
     """
 
     def __init__(
@@ -75,9 +79,12 @@ class Session:
         executor: Executor | None = None,
         minutes: float = math.inf,
         log: bool = True,
+        tell: Callable[[Forecast], object] | None = None,
+        quiet: bool = False,
     ) -> None:
         self.suite = suite
         self.store = RecordStore(home)
+        self.panels = Panels(self.store)
         self.mirror = Mirror(uri or tracking_uri(home), suite.name, self.store)
         self.choices = Choices(home / "engine.json")
         self.settings = replace(
@@ -85,6 +92,7 @@ class Session:
         )
         self.executor = executor or Here()
         self.deadline = time.monotonic() + 60 * minutes
+        self.tell, self.quiet = tell, quiet
         self.records: dict[str, Record] = {}
         self._log = log
         self._trained = 0
@@ -100,6 +108,7 @@ class Session:
         Raises:
             OSError: the folder of results cannot be written.
             DigestMismatch: the data are not those of finished runs, or a file of theirs was replaced.
+            MissingData: files of a dataset are not on this machine, and no other machine trains; nothing was trained.
             ValueError: a sweep's data, network or batches do not fit; nothing was trained.
         """
         torch.set_flush_denormal(True)
@@ -117,7 +126,13 @@ class Session:
             self.store.require_writable()
         left = _left(stacks, self.records.keys())
         require_suitable(left)
-        self._train(left, due)
+        expected = None
+        if left and self.tell is not None:
+            self.tell(expected := self._forecast(left))
+        absent = missing_data(left) if expected is None else expected.missing
+        if absent and not self.executor.elsewhere:
+            raise MissingData("\n".join(f"{own.dataset}: {own.reason}" for own in absent))
+        self._train(left, due, expected)
         if not self.data_files.unchanged():
             self.data_files.check(self.records.values())
         if self._undelivered and time.monotonic() > self._away_since + ONCE_MORE_AFTER:
@@ -128,12 +143,51 @@ class Session:
         earlier = of_earlier_files(self.store, stacks, keys)
         return Outcome(len(keys), self._trained, failed, self._undelivered, files, earlier)
 
-    def _train(self, stacks: list[Stack], due: set[str]) -> None:
-        total = len(self.suite.keys())
-        with _bar(stacks) as bar:
+    def forecast(self) -> Forecast:
+        """What `run` would do; trains nothing, and takes seconds.
+
+        Raises:
+            ValueError: a sweep's data, network or batches do not fit.
+        """
+        torch.set_flush_denormal(True)
+        self.settings = replace(self.settings, choices=dict(self.choices))  # a file of the home is not written
+        self.records = self.store.finished(self.suite.keys())
+        left = _left(self.suite.stacks(), self.records.keys())
+        require_suitable(left)
+        return self._forecast(left)
+
+    def _forecast(self, left: list[Stack]) -> Forecast:
+        missing = missing_data(left)
+        workers = self.executor.side_by_side(self.settings.device)
+        with threads(1 if workers > 1 else torch.get_num_threads()):
+            absent = {own.dataset for own in missing}
+            expected, inapplicable, guessed = courses(left, self.settings, absent, self._patience())
+        return Forecast(
+            suite=self.suite.name,
+            runs=len(self.suite.keys()),
+            finished=len(self.records),
+            left=tuple(left),
+            inapplicable=inapplicable,
+            missing=missing,
+            home=self.store.home,
+            uri=self.mirror.uri,
+            courses=expected,
+            guessed=guessed,
+            side_by_side=workers,
+        )
+
+    def _patience(self) -> float:
+        """Seconds for timing stacks: none where others train, little where little time was given."""
+        given = max(0.0, self.deadline - time.monotonic())
+        return 0.0 if self.executor.elsewhere else min(TIMING_SECONDS, given / 20)
+
+    def _train(self, stacks: list[Stack], due: set[str], expected: Forecast | None = None) -> None:
+        total, courses = len(self.suite.keys()), expected.courses if expected else {}
+        work = expected.work if expected and courses else sum(stack.epochs for stack in stacks)
+        with progress(Pace(work, expected.seconds if expected else None), self.quiet) as bar:
 
             def describe(stack: Stack) -> None:
-                bar.set_description_str(f"runs {len(self.records)}/{total} · {stack.dataset.id} {stack.label}")
+                bar.describe(f"runs {len(self.records)}/{total} · {stack.dataset.id} {stack.label}")
 
             def tasks() -> Iterator[Task]:
                 for i, stack in enumerate(stacks, start=1):
@@ -141,7 +195,8 @@ class Session:
                         return
                     for task in self._tasks(stack, due, after=len(stacks) - i):
                         describe(task.stack)
-                        yield task
+                        course = courses.get(stack)
+                        yield replace(task, course=course and course.part(len(task.stack) / len(stack)))
 
             with closing(self.executor.results(tasks(), self.settings, bar.update)) as results:
                 for stack, result in results:
@@ -157,7 +212,7 @@ class Session:
                 check_digest(record.dataset, record.seed, record.digest, self.store.digest(record.dataset_key))
         records = [record for record in result.records if record.run_key in due]
         if result.panel is not None and records:
-            self.store.put_picture(records[0], result.panel)
+            self.panels.keep(records[0], result.panel)
         for record in records:
             self.store.put(record, result.models.get(record.run_key))
             self.records[record.run_key] = record
@@ -197,11 +252,3 @@ def _left(stacks: Iterable[Stack], finished: Collection[str]) -> list[Stack]:
     byproducts = [byproduct for stack in left for byproduct in stack.with_passed()[1:]]
     passed = {key for byproduct in byproducts for key in byproduct.places()}
     return [part for stack in left for part in stack.without(passed)]
-
-
-def _bar(stacks: list[Stack]) -> tqdm:
-    return tqdm(
-        total=sum(stack.epochs for stack in stacks),
-        bar_format="{percentage:3.0f}%|{bar:24}| {desc} [{elapsed}<{remaining}]",
-        mininterval=0.5 if sys.stderr.isatty() else 20,
-    )

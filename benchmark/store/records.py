@@ -86,9 +86,16 @@ class RecordStore:
         """Keeps the evaluation of a network that was trained elsewhere, where its draw of a dataset finds it.
 
         Raises:
-            ValueError: another network has this name on this draw, or the same network other numbers.
+            ValueError: another network has this name on this draw, the same network other numbers, or the draw another
+                content than in earlier records.
             OSError: the folder cannot be written, or the disk is full.
         """
+        noted = self.digest(record.dataset_key)
+        if noted is not None and noted != record.digest:
+            raise ValueError(
+                f"{record.dataset}, seed {record.seed}, has another content than in the records of {self.home}: "
+                f"SHA-256 {record.digest[:12]}… now, {noted[:12]}… then. Restore the data, or keep this record apart"
+            )
         known = self.get(record.run_key)
         if known is not None and known.configuration["network"] != record.configuration["network"]:
             raise ValueError(

@@ -19,6 +19,16 @@ from .training import Training
 
 LONGEST_NAME = 200
 """Characters of a name in a message."""
+LISTS = {
+    "seeds": "seeds = [0, 1, 2]",
+    "strengths": "strengths = [0.1, 1.0]",
+    "controls": 'controls = ["wrong", 25]',
+    "explainers": 'explainers = ["dive"] under [[counterfactuals]], explainers = ["gradient"] above [[sweeps]]',
+    "sweeps": "a table [[sweeps]] for each sweep",
+    "mitigations": "a table [[sweeps.mitigations]] for each mitigation",
+    "counterfactuals": "a table [[counterfactuals]] for each sweep",
+}
+"""How the lists of a suite are written, for messages."""
 
 
 class BadSuite(ValueError):
@@ -81,7 +91,24 @@ def _problem(detail: Any) -> str:
     if detail["type"] == "extra_forbidden":
         return f"{location} is not a key; {nearest(str(detail['loc'][-1]), _known_keys(detail['loc']))}"
     value = f" (got {shorten(repr(given), 80)})" if isinstance(given, str | int | float) else ""
-    return f"{location}: {detail['msg'].removeprefix('Value error, ')}{value}"
+    message = _message(detail["type"], str(detail["loc"][-1]) if detail["loc"] else "", detail["msg"])
+    return f"{location}: {message}{value}" if location else f"{message}{value}"
+
+
+def _message(kind: str, key: str, message: str) -> str:
+    """What is wrong, and how the value is written."""
+    written = f", e.g. {LISTS[key]}" if key in LISTS else ""
+    match kind:
+        case "tuple_type":
+            return f"expected a list{written or ', in brackets'}"
+        case "too_short":
+            return f"expected a list of at least 1 item{written}"
+        case "missing":
+            return f"{message}{written}"
+        case "model_type":
+            return "expected a table of keys and values"
+        case _:
+            return message.removeprefix("Value error, ")
 
 
 def _known_keys(location: Sequence[str | int]) -> list[str]:

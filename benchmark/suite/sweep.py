@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from pydantic import BeforeValidator, Field, InstanceOf, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    InstanceOf,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from ...datasets.as_written import AsWritten, ValueRange
 from ...datasets.masks import Corruption
@@ -20,14 +28,40 @@ from .naming import SuiteName
 from .stack import AUTO, MitigationStack, Stack, dataset_key
 from .training import Training
 
-Strength = (
+
+def one_message(message: str) -> WrapValidator:
+    """Says `message` once for a value of none of a union's types, where pydantic has a line for each type."""
+
+    def validate(given: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return validate(given)
+        except ValidationError as error:
+            raise ValueError(message) from error
+
+    return WrapValidator(validate)
+
+
+Strength = Annotated[
     Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    | Annotated[str, Field(pattern=rf"^{AUTO}\d+(\.\d+)?(e[+-]?\d+)?$")]
-)
+    | Annotated[str, Field(pattern=rf"^{AUTO}\d+(\.\d+)?(e[+-]?\d+)?$")],
+    one_message(
+        f'expected a finite number greater than or equal to 0, e.g. 0.1, or "{AUTO}R" for a ratio R of the terms at '
+        f'initialisation, e.g. "{AUTO}1"'
+    ),
+]
 """A number in the units of its row, or "auto:R" for a ratio R of the terms at initialisation."""
 MOST_TRIALS = 100_000
 Measured = Annotated[InstanceOf[Explainer], BeforeValidator(explainers.resolve)]
 """An explainer, given by its name or by a table of its name and parameters."""
+
+
+Control = Annotated[
+    Corruption | Annotated[int, Field(ge=0)],
+    one_message(
+        f"expected {', '.join(map(repr, get_args(Corruption)))}, or a number of inputs greater than or equal to 0"
+    ),
+]
+"""A corruption of the masks, or a number of inputs that keep their true masks."""
 
 
 class Units(AsWritten):
@@ -88,7 +122,7 @@ class Sweep(AsWritten):
     mitigations: Annotated[tuple[MitigationSweep, ...], Field(min_length=1)]
     label: str = ""
     trials: Annotated[int, Field(ge=1, le=MOST_TRIALS)] | None = None
-    controls: tuple[Corruption | Annotated[int, Field(ge=0)], ...] = ()
+    controls: tuple[Control, ...] = ()
 
     def stacks(self, seeds: Sequence[int]) -> Iterator[MitigationStack]:
         """Lists the stacks of each mitigation, followed by the stacks of its controls."""

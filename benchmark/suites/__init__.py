@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
@@ -15,3 +16,12 @@ def names() -> list[str]:
 def path_of(name_or_path: str) -> Path:
     """The file that a suite's name, or its path, stands for; it need not exist."""
     return Path(name_or_path) if name_or_path.endswith(".toml") else FOLDER / f"{name_or_path}.toml"
+
+
+def minutes() -> dict[str, float]:
+    """About how many minutes each suite takes on two cores, by name; `make suite-minutes` says it anew.
+
+    Suites of counterfactual explainers are left out: nothing forecasts how long they take.
+    """
+    with (FOLDER / "minutes.csv").open(newline="") as file:
+        return {row["suite"]: float(row["minutes"]) for row in csv.DictReader(file)}

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -21,6 +23,17 @@ dataset = { name = "decoy", base = "digits" }
 network = "mlp"
 training = { epochs = 2 }
 mitigations = [{ mitigation = "erm" }, { mitigation = "rrr", strengths = [0.1, 1.0] }]
+"""
+
+
+SCRIPT = """
+import rrrbench as rb
+
+print("once")
+runs = rb.sweep(
+    "decoy-digits", "mlp", ["erm", ("rrr", [1.0])], seeds=1, training={"epochs": 1}, executor="processes", log=False
+)
+runs.report("site")
 """
 
 
@@ -103,11 +116,36 @@ def test_errors_are_those_of_a_suite_s_file(changed, error, said):
         small(**changed)
 
 
+@pytest.mark.parametrize(
+    ("changed", "error", "said"),
+    [
+        ({"mitigations": [7]}, TypeError, "mitigation 7: give a name"),
+        ({"mitigations": [("rrr", 0.1)]}, TypeError, r"mitigation \('rrr', 0.1\): give a name, \(name, strengths\)"),
+        ({"mitigations": "rrr"}, TypeError, r"mitigations = 'rrr' is a text: give a list, \['rrr'\]"),
+        ({"own": "no_such_net.py"}, FileNotFoundError, "there is no file no_such_net.py"),
+        ({"device": "tpu"}, ValueError, "device 'tpu' is not known"),
+        ({"controls": ["blurred"]}, BadSuite, "controls"),
+    ],
+)
+def test_values_of_another_type_are_named_too(changed, error, said, shapes_unchecked):
+    with pytest.raises(error, match=said):
+        small(**changed)
+
+
 def test_a_dataset_that_is_not_there_is_named():
     with pytest.raises(UnknownName, match=r"no dataset is called 'decoyy'; did you mean decoy.*no folder"):
         rb.sweep("decoyy")
     with pytest.raises(UnknownName, match="there is no suite 'nosuch'"):
         rb.run("nosuch")
+
+
+@pytest.mark.slow
+def test_a_script_without_a_main_guard_runs_once(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("once") == 1
+    assert (tmp_path / "site" / "index.html").is_file()
 
 
 def test_a_failed_run_is_warned_of(monkeypatch):

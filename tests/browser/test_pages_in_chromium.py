@@ -124,6 +124,7 @@ def test_the_csv_has_the_rows_that_are_shown(page, site, tmp_path):
 def test_every_link_and_picture_leads_to_a_file(page, site):
     pages = sorted(site.rglob("*.html"))
     some = [site / "index.html", *sorted(site.glob("sweeps/*.html")), pages[0], *sorted(site.glob("runs/*.html"))[:3]]
+    some += [site / "reproduced.html", *sorted(site.glob("cells/*.html"))[:3]]
     for path in some:
         page.goto(path.as_uri(), wait_until="commit")
         page.wait_for_load_state("domcontentloaded")
@@ -161,8 +162,8 @@ def test_the_first_paint_needs_no_script_and_the_page_is_small(site):
 def test_nothing_overflows_at(page, site, width, scheme):
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 900})
-    run = next(site.glob("runs/*.html"))
-    for path in (site / "index.html", next(site.glob("sweeps/*.html")), run):
+    some = [next(site.glob(f"{folder}/*.html")) for folder in ("sweeps", "runs", "cells")]
+    for path in (site / "index.html", site / "reproduced.html", *some):
         page.goto(path.as_uri())
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path.name
 
@@ -173,3 +174,54 @@ def test_tables_have_headings_and_pictures_have_words(page, site):
     assert page.locator("#board tbody tr > :first-child:not(th[scope=row])").count() == 0
     assert page.locator("img:not([alt]), img[alt='']").count() == 0
     assert page.locator("th[aria-sort]").count() == page.locator("#board thead th").count()
+
+
+def test_reproductions_are_filtered_and_a_method_opens_its_cell(page, site):
+    page.goto((site / "reproduced.html").as_uri() + "#paper=ross2017&verdict=not+reproduced")
+    assert shown(page, 0) == ["not reproduced"] * 5
+    page.locator("#board tbody tr:not([hidden]) th a").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/cells/ross2017-*.html")
+    assert page.locator("pre").first.inner_text().startswith("rrrbench reproduce ross2017 --only ")
+
+
+def test_the_first_page_opens_on_what_works(page, site):
+    page.goto((site / "index.html").as_uri())
+    assert page.locator(".overall").first.locator("tbody th a").all_inner_texts() == ["pgd_ex", "rrr"]
+    top = page.locator(".overall").first.bounding_box()["y"]
+    assert top < 500, "a newcomer need not scroll"
+    page.locator(".overall tbody a", has_text="pgd_ex").click()
+    assert set(shown(page, 0)) == {"pgd_ex"}
+
+
+def test_at_most_six_methods_are_named_beside_the_lines(page, site):
+    page.goto(next(site.glob("sweeps/*.html")).as_uri())
+    page.wait_for_selector("html[data-drawn]")
+    named = page.evaluate(
+        "[...document.querySelectorAll('.figure')].map((one) => (one.layout.annotations ?? []).length)"
+    )
+    assert all(0 < count <= 6 for count in named)
+    page.set_viewport_size({"width": 400, "height": 900})
+    page.wait_for_function("document.querySelector('.figure').layout.showlegend")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_its_ground(page, site, scheme):
+    """WCAG's contrast of 4.5, of every colour of text that the style sheet has."""
+    page.emulate_media(color_scheme=scheme)
+    page.goto((site / "index.html").as_uri())
+    contrasts = page.evaluate(
+        """() => {
+          const style = getComputedStyle(document.documentElement);
+          const light = (name) => {
+            const hex = style.getPropertyValue(`--${name}`).trim();
+            const [r, g, b] = [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16) / 255)
+              .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
+          };
+          return Object.fromEntries(["text", "quiet", "accent", "good", "near", "bad"].flatMap((name) =>
+            ["ground", "band"].map((ground) => [`${name} on ${ground}`,
+              Math.max(light(name), light(ground)) / Math.min(light(name), light(ground))])));
+        }"""
+    )
+    assert {name: value for name, value in contrasts.items() if not value >= 4.5} == {}

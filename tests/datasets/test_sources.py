@@ -244,6 +244,23 @@ def test_images_that_do_not_fit_are_refused_with_the_way_out(npz, images):
     assert "own.npz" in str(error.value)
 
 
+def test_test_images_that_are_training_images_are_named(npz, caplog):
+    train, test = noise(60, 12, 12), noise(20, 12, 12)
+    test[[3, 7]] = train[[9, 0]]
+    load(npz(x_train=train, x_test=test))
+    assert "own.npz: 2 of 20 test images are training images too" in caplog.text
+    assert "test image 3" in caplog.text
+
+
+@pytest.mark.parametrize("part", ["x_train", "x_test"])
+@pytest.mark.parametrize(("value", "message"), [(0, "pixel is 0"), (1.0, "pixel is 255"), (None, "the same")])
+def test_images_that_are_all_the_same_are_refused(npz, part, value, message):
+    shape = (60 if part == "x_train" else 20, 12, 12)
+    same = np.broadcast_to(noise(12, 12), shape) if value is None else np.full(shape, value, type(value))
+    with pytest.raises(ValueError, match=f"own.npz: {part}: .*{message}"):
+        load(npz(**{part: same.astype(np.uint8) if value == 0 else same}))
+
+
 BAD_LABELS = {
     "from 1": (labels([1, 2, 3, 4], [1, 2, 3, 4]), r"y_train.*labels are 1\.\.4, expected 0\.\.3: subtract 1"),
     "1 and 2": (labels([1, 2], [1, 2]), "subtract 1"),

@@ -7,6 +7,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+
+pytest.importorskip("latex2mathml", reason="`make docs` installs it")
 from latex2mathml.exceptions import ExtraLeftOrMissingRightError
 from rrrbench.methods.base import mitigations
 from rrrbench.methods.explainers.base import explainers

@@ -10,6 +10,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 @pytest.mark.parametrize("page", ["evaluate.md", "python.md"])
 @pytest.mark.filterwarnings("ignore:not in MLflow")
+@pytest.mark.slow
 def test_the_code_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -24,4 +25,4 @@ def test_the_code_runs(page, tmp_path, monkeypatch):
 def test_what_a_pass_holds_is_what_the_page_says():
     from rrrbench.benchmark.metrics.evaluating import NUMBERS_IN_A_PASS
 
-    assert f"holds {NUMBERS_IN_A_PASS // (3 * 224 * 224)} of 224 × 224" in (DOCS / "evaluate.md").read_text()
+    assert f"holds {NUMBERS_IN_A_PASS // (3 * 224 * 224)} of 224 x 224" in (DOCS / "evaluate.md").read_text()

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import re
 import warnings
 
 import pytest
 import torch
-from rrrbench.datasets.base import Batch
+from rrrbench.datasets.base import Batch, as_mask
 from rrrbench.methods import rrr_loss
 from rrrbench.methods.mitigations.rrr import RRR
 from rrrbench.methods.network import Net
@@ -121,8 +122,10 @@ def test_fused_attention_names_the_math_backend():
     [
         ({"strength": -1.0}, "must be finite and not negative"),
         ({"strength": float("nan")}, "must be finite and not negative"),
-        ({"mask": torch.full((5, 1, 3, 4), 255)}, r"such as 255: its two values are 0 and 255: pass mask > 0"),
-        ({"mask": torch.rand(5, 1, 3, 4)}, r"of a heatmap, the pixels above a threshold, e\.g\. mask >= 0\.5"),
+        ({"mask": torch.full((5, 1, 3, 4), 255)}, "such as 255: all 5 masks are 255 everywhere, and a constant mask"),
+        ({"mask": 2 * data()[2].int() - 1}, "its two values are -1 and 1: pass mask > -1 if 1 marks"),
+        ({"mask": 255 * data()[2].int()}, "its two values are 0 and 255: pass mask > 0 if 255 marks"),
+        ({"mask": torch.rand(5, 1, 3, 4)}, r"of a heatmap, the pixels above a threshold, e\.g\. mask > 0\."),
         ({"mask": torch.randn(5, 1, 3, 4)}, "of a heatmap"),
         ({"mask": torch.ones(5, 1, 3, 4).numpy()}, r"mask is a ndarray: pass a tensor, e\.g\. torch\.as_tensor"),
         ({"mask": None}, "mask is a NoneType"),
@@ -148,6 +151,19 @@ def test_bad_input_is_named(change, message):
     arguments = {"inputs": x, "labels": y, "mask": mask, "strength": 1.0, **change}
     with warnings.catch_warnings(), pytest.raises(ValueError, match=message):
         rrr_loss(model(), **arguments)
+
+
+@pytest.mark.parametrize(
+    "values", [(-1.0, 1.0), (0.6, 0.9), (0.6, 0.7, 1.0), (-3, -2, -1), (0, 128, 255), (0.1234567, 0.1234568)]
+)
+@pytest.mark.usefixtures("shapes_unchecked")
+def test_the_threshold_that_is_named_separates_the_masks_values(values):
+    mask = torch.tensor(values)
+    with pytest.raises(ValueError, match="mask > ") as error:
+        as_mask(mask, mask.shape)
+    above = mask > float(re.search(r"mask > (\S+)", str(error.value))[1])
+    assert above.any()
+    assert not above.all()
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64])
@@ -201,3 +217,89 @@ def test_batchnorm_without_running_statistics_is_refused(norm, training):
         ValueError, match=r"2 \(\w+\) keeps no running statistics.*track_running_stats=True, or take Group"
     ):
         rrr_loss(network, x, y, mask, 1.0)
+
+
+def dense(z):
+    """A model whose logits are a function of a linear layer's."""
+    return Returns(lambda logits, x: z(logits))
+
+
+COUPLED = {
+    "functional BatchNorm": lambda z: F.batch_norm(z, None, None, training=True),
+    "a mean over the batch": lambda z: z - z.mean(0),
+    "a detached mean": lambda z: z - z.mean(0).detach(),
+    "attention over the batch": lambda z: z + (z @ z.T).softmax(1) @ z,
+}
+
+
+@pytest.mark.parametrize("coupling", COUPLED)
+@pytest.mark.parametrize("training", [True, False])
+def test_a_model_that_couples_inputs_is_refused(coupling, training):
+    network, (x, y, mask) = dense(COUPLED[coupling]).train(training), data()
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"Returns couples the inputs of a batch.*GroupNorm"):
+            rrr_loss(network, x, y, mask, 1.0)
+    with pytest.raises(ValueError, match="couples the inputs"):
+        rrr_loss(lambda inputs: network(inputs), x, y, mask, 1.0)
+
+
+def test_dropout_is_no_coupling_and_the_check_is_made_once():
+    network, (x, y, mask), sizes = dense(nn.Dropout(0.5)), data(), []
+    network.register_forward_hook(lambda module, given, output: sizes.append(len(output)))
+    rrr_loss(network, x, y, mask, 1.0)
+    rrr_loss(network, x, y, mask, 1.0)
+    assert sizes == [5, 2, 2, 5]
+
+
+def test_a_function_gives_its_modules_loss():
+    network, (x, y, mask) = model(), data()
+    expected = rrr_loss(network, x, y, mask, 1.0)
+    assert torch.equal(rrr_loss(lambda inputs: network(inputs), x, y, mask, 1.0), expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": {"weights": 1}}, "model is a dict: pass a torch.nn.Module or a function"),
+        ({"inputs": data()[0].numpy()}, r"inputs are a ndarray: pass a tensor, e\.g\. torch\.as_tensor"),
+        (
+            {"inputs": data()[0].float()},
+            r"inputs have dtype torch.float32, the parameters of Module torch.float64",
+        ),
+        ({"strength": "1"}, "strength is str '1': pass a single number"),
+        ({"strength": torch.ones(2)}, r"strength is Tensor of shape \(2,\): pass a single number"),
+        ({"target": "abc"}, "target = 'abc' is no target: known: cross_entropy"),
+        ({"target": "log_prob"}, "did you mean log_prob_"),
+        ({"model": dense(lambda z: z[:, :1]), "labels": torch.zeros(5).long()}, r"returns \(5, 1\).*torch\.cat"),
+        ({"model": dense(lambda z: z.softmax(1))}, "gives probabilities.*remove the softmax"),
+    ],
+)
+@pytest.mark.usefixtures("shapes_unchecked")
+def test_an_argument_that_does_not_fit_is_named_with_the_way_out(changes, message):
+    x, y, mask = data()
+    arguments = {"model": model(), "inputs": x, "labels": y, "mask": mask, "strength": 1.0, **changes}
+    with pytest.raises(ValueError, match=message):
+        rrr_loss(**arguments)
+
+
+@pytest.mark.parametrize("name", ["inputs", "labels", "mask"])
+def test_inference_tensors_are_named(name):
+    arguments = dict(zip(("inputs", "labels", "mask"), data(), strict=True))
+    with torch.inference_mode():
+        arguments[name] = arguments[name].clone()
+    with pytest.raises(ValueError, match=rf"{name} .*inference_mode.*pass {name}\.clone\(\)"):
+        rrr_loss(model(), **arguments, strength=1.0)
+
+
+def test_a_model_that_rounds_its_inputs_is_named():
+    network, (x, y, mask) = model(), data()
+    rounding = nn.Sequential(Rounds(), network)
+    with pytest.warns(UserWarning, match="input gradient of Sequential is exactly 0.*round"):
+        rrr_loss(rounding, x, y, mask, 1.0)
+    with pytest.raises(RuntimeError, match="no input gradient"):
+        rrr_loss(lambda inputs: network(inputs.detach()), x, y, mask, 1.0)
+
+
+class Rounds(nn.Module):
+    def forward(self, x):
+        return x.round()

@@ -8,33 +8,40 @@ function color(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
+// On a narrow screen a legend below takes the place of names beside the lines, and there is no room for an inset.
 function layout(own) {
   const axis = { gridcolor: color("line"), linecolor: color("line"), automargin: true };
-  const legend = narrow.matches ? { orientation: "h", y: -0.35, yanchor: "top" } : {};
-  const axes = Object.entries(own).map(([name, value]) => [name, name.includes("axis") ? { ...axis, ...value } : value]);
+  const { annotations, yrange, shapes, ...rest } = own;
+  const labelled = annotations && !narrow.matches;
+  const legend = narrow.matches ? { orientation: "h", y: -0.25, yanchor: "top" } : {};
+  const kept = Object.entries(rest).filter(([name]) => !(narrow.matches && name.endsWith("axis2") && rest.xaxis2));
+  const axes = kept.map(([name, value]) => [name, name.includes("axis") ? { ...axis, ...value } : value]);
+  const placed = Object.fromEntries(axes);
+  if (narrow.matches && rest.xaxis2) placed.xaxis = { ...placed.xaxis, domain: [0, 1] };
+  if (yrange) placed.yaxis = { ...placed.yaxis, range: yrange };
   return {
-    ...Object.fromEntries(axes),
+    ...placed,
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: color("text"), family: "system-ui, sans-serif" },
-    margin: { l: 40, r: 10, t: 10, b: 40 },
+    margin: { l: 40, r: labelled ? 200 : 10, t: 10, b: 40 },
     hovermode: "closest",
-    showlegend: true,
+    showlegend: !labelled,
+    annotations: labelled ? annotations : [],
+    shapes: narrow.matches ? [] : shapes,
     legend: { itemsizing: "constant", ...legend, ...own.legend },
     autosize: true,
   };
 }
 
-// The ring around a chosen point is of the text's colour, whichever that is.
-function ringed(trace) {
-  const line = trace.marker?.line;
-  return line?.color === "ring" ? { ...trace, marker: { ...trace.marker, line: { ...line, color: color("text") } } } : trace;
-}
-
 function draw(place) {
-  const picture = JSON.parse(place.nextElementSibling.textContent);
+  const themed = place.nextElementSibling.textContent
+    .replaceAll("colour-text", color("text"))
+    .replaceAll("colour-other", color("other"));
+  const picture = JSON.parse(themed);
+  const traces = narrow.matches ? picture.data.filter((trace) => trace.xaxis !== "x2") : picture.data;
   const config = { responsive: true, displaylogo: false, displayModeBar: false };
-  return Plotly.react(place, picture.data.map(ringed), layout(picture.layout), config);
+  return Plotly.react(place, traces, layout(picture.layout), config);
 }
 
 function drawAll() {

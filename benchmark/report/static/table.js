@@ -6,6 +6,7 @@ const board = document.getElementById("board");
 const body = board.tBodies[0];
 const heads = [...board.tHead.rows[0].cells];
 const rows = [...body.rows];
+const searched = Number(board.dataset.search ?? 0); // the column of the names
 const form = document.getElementById("filters");
 const count = document.getElementById("count");
 const hint = count.textContent.slice(count.textContent.indexOf(".") + 1);
@@ -34,7 +35,7 @@ function show(state) {
   for (const row of rows) {
     const kept =
       fields.every((field) => field.name === "search" || !state[field.name] || row.dataset[field.name] === state[field.name]) &&
-      row.cells[0].textContent.toLowerCase().includes(search);
+      row.cells[searched].textContent.toLowerCase().includes(search);
     row.hidden = !kept;
     shown += kept;
   }

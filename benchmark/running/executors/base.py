@@ -22,7 +22,8 @@ from ...metrics.evaluation import evaluations
 from ...networks.check import NotTrainable, check
 from ...store.record import Record
 from ...suite.stack import MitigationStack, Stack
-from ..picture import picture
+from ..course import Course, Meter, Progress
+from ..picture import Panel, picture
 from ..records import records
 
 
@@ -56,17 +57,29 @@ class Task:
         digests: what its data were recorded with, by `dataset_key`.
         after: how many stacks are to be trained after it; with fewer than there are workers, it is divided.
         panel: its result carries a picture.
+        course: what it is expected to take; progress is told in its seconds. Without a course, in epochs of runs.
     """
 
     stack: Stack
     digests: Mapping[str, str] = field(default_factory=dict)
     after: int = 0
     panel: bool = True
+    course: Course | None = None
 
     @property
     def key(self) -> str:
         """Of its first run: it names the task."""
         return self.stack.key(self.stack.strengths[0], self.stack.seeds[0])
+
+    @property
+    def work(self) -> float:
+        """What progress amounts to when the task is done."""
+        return self.stack.epochs if self.course is None else self.course.seconds
+
+    def of(self, stack: Stack, panel: bool) -> Task:
+        """The part of this task that is a part of its stack."""
+        course = self.course and self.course.part(len(stack) / len(self.stack))
+        return replace(self, stack=stack, panel=panel, course=course)
 
 
 @dataclass(frozen=True)
@@ -75,7 +88,7 @@ class Result:
 
     records: list[Record]
     models: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    panel: bytes | None = None
+    panel: Panel | bytes | None = None
 
 
 def divided(tasks: Iterable[Task], workers: Callable[[], int]) -> Iterator[Task]:
@@ -85,37 +98,44 @@ def divided(tasks: Iterable[Task], workers: Callable[[], int]) -> Iterator[Task]
     """
     for task in tasks:
         for i, stack in enumerate(task.stack.divided(-(-workers() // (task.after + 1)))):
-            yield replace(task, stack=stack, panel=task.panel and i == 0)
+            yield task.of(stack, task.panel and i == 0)
 
 
-def run_stack(
-    task: Task, settings: Settings | None = None, progress: Callable[[int], object] = lambda epochs: None
-) -> Result:
+def run_stack(task: Task, settings: Settings | None = None, progress: Progress = lambda done: None) -> Result:
     """Draws the data, trains, evaluates. An exception inside a stack is narrowed down to the runs that raise it.
+
+    Args:
+        progress: called with seconds of the task's course that are over; without a course, with epochs of runs.
 
     Raises:
         OSError, ValueError: the data cannot be had, or differ from what was recorded, or the network cannot be trained
             as it is; that is no single run's failure.
     """
-    return run_kind(task.stack, task, settings or Settings(), progress)
+    settings = settings or Settings()
+    if task.course is None:
+        return run_kind(task.stack, task, settings, progress)
+    meter = Meter(task.course, progress)
+    result = run_kind(task.stack, replace(task, course=None), settings, meter.add)
+    meter.finish()
+    return result
 
 
 @singledispatch
-def run_kind(stack: Stack, task: Task, settings: Settings, progress: Callable[[int], object]) -> Result:
+def run_kind(stack: Stack, task: Task, settings: Settings, progress: Progress) -> Result:
     """`run_stack` of a kind of stack; a module of this package registers it."""
     raise NotImplementedError(f"no executor knows how to run a {type(stack).__name__}: register it with run_kind")
 
 
 @run_kind.register(MitigationStack)
-def _(stack: MitigationStack, task: Task, settings: Settings, progress: Callable[[int], object]) -> Result:
+def _(stack: MitigationStack, task: Task, settings: Settings, progress: Progress) -> Result:
     draws = [draw(stack.dataset, seed) for seed in stack.seeds]
     for one in draws:
         check_digest(one.id, one.seed, one.digest(), task.digests.get(stack.dataset_key(one.seed)))
         require_a_batch(stack, one)
         check(stack.network, one)
-    counted = 0
+    counted = 0.0
 
-    def count(epochs: int) -> None:
+    def count(epochs: float) -> None:
         nonlocal counted
         counted += epochs
         progress(epochs)
@@ -174,7 +194,7 @@ def _beside_obstacles(
     draws: list[ShortcutDataset],
     reasons: Mapping[int, str],
     settings: Settings,
-    progress: Callable[[int], object],
+    progress: Progress,
 ) -> Result:
     """The seeds whose data the mitigation can work with, trained; the others with the reason why it cannot."""
     able = replace(stack, seeds=tuple(seed for seed in stack.seeds if not reasons[seed]))
@@ -209,7 +229,7 @@ def _trained(
     task: Task,
     draws: list[ShortcutDataset],
     settings: Settings,
-    progress: Callable[[int], object],
+    progress: Progress,
 ) -> Result:
     trainer = Trainer(
         stack.network,
@@ -234,8 +254,7 @@ def _trained(
     models = (
         dict(item for pair in trained for item in _state_dicts(*pair, trainer.modules)) if settings.save_models else {}
     )
-    pictured = task.panel and (stack.mitigation.has_strength or bool(stack.explainers))
-    return Result(recorded, models, picture(stack, trainer, fitted) if pictured else None)
+    return Result(recorded, models, picture(stack, trainer, fitted) if task.panel else None)
 
 
 def draw(recipe: Recipe, seed: int) -> ShortcutDataset:

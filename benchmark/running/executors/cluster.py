@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
@@ -16,6 +16,7 @@ from pydantic import PositiveInt, model_validator
 
 from ....datasets.own_code import restore
 from ...suite.stack import Stack
+from ..course import Progress
 from .base import Result, Settings, Task, divided, failed, run_stack
 from .executor import Executor, executors
 
@@ -39,6 +40,7 @@ class Cluster(Executor):
     """
 
     name: ClassVar[str] = "ray"
+    elsewhere: ClassVar[bool] = True
     address: str | None = None
     workers: PositiveInt | None = None
 
@@ -54,9 +56,7 @@ class Cluster(Executor):
 
         return ray
 
-    def results(
-        self, tasks: Iterable[Task], settings: Settings, progress: Callable[[int], object]
-    ) -> Generator[tuple[Stack, Result]]:
+    def results(self, tasks: Iterable[Task], settings: Settings, progress: Progress) -> Generator[tuple[Stack, Result]]:
         """As every executor; the device `auto` is a GPU if the cluster has one.
 
         Raises:
@@ -74,7 +74,7 @@ class Cluster(Executor):
                 ray.shutdown()
 
     def _results(
-        self, tasks: Iterable[Task], settings: Settings, progress: Callable[[int], object]
+        self, tasks: Iterable[Task], settings: Settings, progress: Progress
     ) -> Generator[tuple[Stack, Result]]:
         ray, device = self.ray, settings.device
         if device == "auto":
@@ -88,20 +88,20 @@ class Cluster(Executor):
             ray.get_runtime_context().get_node_id(), soft=False
         )
         gauge = ray.remote(_Gauge).options(num_cpus=0, scheduling_strategy=here, max_restarts=-1, max_task_retries=-1)
-        epochs = gauge.remote()
+        told = gauge.remote()
         # as arguments of `remote`: through `options` Ray would keep a worker, and the GPU memory that it holds
         train = ray.remote(num_cpus=1, num_gpus=int(device == "cuda"), max_retries=ATTEMPTS - 1)(_train)
         data_root = os.environ.get("RRRBENCH_DATA")
         pieces = divided(tasks, places)
         running: dict[object, Task] = {}
         done: list[tuple[Stack, Result]] = []
-        ended = shown = 0
+        ended = shown = 0.0
         try:
             while True:
                 while len(running) < places() and (task := next(pieces, None)) is not None:
                     own = replace(settings, device=device, choices=dict(settings.choices))
                     packed = pickle.dumps(task)  # a worker can read it once it has the code of --with
-                    running[train.remote(packed, own, epochs, data_root)] = task  # pyrefly: ignore
+                    running[train.remote(packed, own, told, data_root)] = task  # pyrefly: ignore
                 yield from done  # after the cluster has got its next tasks: recording takes time
                 done.clear()
                 if not running:
@@ -109,7 +109,7 @@ class Cluster(Executor):
                 ready, _ = ray.wait(list(running), timeout=POLL_SECONDS)
                 for reference in ready:
                     task = running.pop(reference)
-                    ended += task.stack.epochs
+                    ended += task.work
                     try:
                         result, choices = ray.get(reference)
                     except ray.exceptions.RayTaskError as error:
@@ -120,7 +120,7 @@ class Cluster(Executor):
                         settings.choices.update(choices)
                         done.append((task.stack, result))
                 keys = [task.key for task in running.values()]
-                trained = ended + ray.get(epochs.of.remote(keys))  # pyrefly: ignore
+                trained = ended + ray.get(told.of.remote(keys))  # pyrefly: ignore
                 progress(trained - shown)
                 shown = trained
         finally:
@@ -150,16 +150,16 @@ def _on_loopback() -> Iterator[None]:
 
 
 class _Gauge:
-    """The epochs that each task has trained; lives where the driver does. A task that starts again starts from 0."""
+    """The progress of each task; lives where the driver does. A task that starts again starts from 0."""
 
     def __init__(self) -> None:
-        self.epochs: dict[str, int] = {}
+        self.progress: dict[str, float] = {}
 
-    def set(self, key: str, epochs: int) -> None:
-        self.epochs[key] = epochs
+    def set(self, key: str, progress: float) -> None:
+        self.progress[key] = progress
 
-    def of(self, keys: Sequence[str]) -> int:
-        return sum(self.epochs.get(key, 0) for key in keys)
+    def of(self, keys: Sequence[str]) -> float:
+        return sum(self.progress.get(key, 0.0) for key in keys)
 
 
 def _train(packed: bytes, settings: Settings, gauge: _Gauge, data_root: str | None) -> tuple[Result, dict[str, str]]:
@@ -170,11 +170,11 @@ def _train(packed: bytes, settings: Settings, gauge: _Gauge, data_root: str | No
     torch.set_num_threads(1)
     restore(settings.own_code)
     task: Task = pickle.loads(packed)
-    trained = 0
+    trained = 0.0
 
-    def progress(epochs: int) -> None:
+    def progress(done: float) -> None:
         nonlocal trained
-        trained += epochs
+        trained += done
         gauge.set.remote(task.key, trained)  # pyrefly: ignore
 
     return run_stack(task, settings, progress), dict(settings.choices)

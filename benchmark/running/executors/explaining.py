@@ -6,7 +6,6 @@ import io
 import math
 import time
 import traceback
-from collections.abc import Callable
 from functools import lru_cache
 
 from torch import Tensor
@@ -20,11 +19,12 @@ from ...networks import NetworkRecipe
 from ...store.record import Record
 from ...suite.explanation import ExplanationStack
 from ...suite.training import Training
+from ..course import Progress
 from .base import Result, Settings, Task, check_digest, run_kind
 
 
 @run_kind.register(ExplanationStack)
-def explained(stack: ExplanationStack, task: Task, settings: Settings, progress: Callable[[int], object]) -> Result:
+def explained(stack: ExplanationStack, task: Task, settings: Settings, progress: Progress) -> Result:
     """The records of a stack of explanations, and the picture of its first seed."""
     records: list[Record] = []
     models: dict[str, dict[str, Tensor]] = {}

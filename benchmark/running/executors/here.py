@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from typing import ClassVar
 
 from ...suite.stack import Stack
+from ..course import Progress
 from .base import Result, Settings, Task, run_stack
 from .executor import Executor, executors
 
@@ -16,8 +17,6 @@ class Here(Executor):
 
     name: ClassVar[str] = "here"
 
-    def results(
-        self, tasks: Iterable[Task], settings: Settings, progress: Callable[[int], object]
-    ) -> Generator[tuple[Stack, Result]]:
+    def results(self, tasks: Iterable[Task], settings: Settings, progress: Progress) -> Generator[tuple[Stack, Result]]:
         for task in tasks:
             yield task.stack, run_stack(task, settings, progress)

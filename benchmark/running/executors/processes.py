@@ -10,7 +10,7 @@ import signal
 import threading
 import traceback
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import get_context, parent_process
@@ -23,6 +23,8 @@ from pydantic import PositiveInt
 
 from ....datasets.own_code import restore
 from ...suite.stack import Stack
+from ..course import Progress
+from ..main_module import main_module_left_alone
 from .base import Result, Settings, Task, divided, failed, run_stack
 from .executor import Executor, executors
 
@@ -44,10 +46,11 @@ class Processes(Executor):
     name: ClassVar[str] = "processes"
     workers: PositiveInt | None = None
 
-    def results(
-        self, tasks: Iterable[Task], settings: Settings, progress: Callable[[int], object]
-    ) -> Generator[tuple[Stack, Result]]:
-        count = self.workers or (torch.cuda.device_count() if settings.device == "cuda" else joblib.cpu_count())
+    def side_by_side(self, device: str) -> int:
+        return self.workers or (torch.cuda.device_count() if device == "cuda" else joblib.cpu_count())
+
+    def results(self, tasks: Iterable[Task], settings: Settings, progress: Progress) -> Generator[tuple[Stack, Result]]:
+        count = self.side_by_side(settings.device)
         pieces = divided(tasks, lambda: count)
         places = list(range(count))
         again: list[Task] = []
@@ -68,9 +71,9 @@ class Processes(Executor):
                 for connection in wait(list(busy)):
                     worker = busy[connection]  # pyrefly: ignore
                     match worker.message():
-                        case int(epochs):
-                            worker.epochs += epochs
-                            progress(epochs)
+                        case int() | float() as done_since:
+                            worker.progress += done_since
+                            progress(done_since)
                         case Exception() as error:
                             raise error
                         case result, choices:
@@ -81,12 +84,12 @@ class Processes(Executor):
                             del busy[worker.connection]
                             code = worker.end()
                             places.append(worker.place)
-                            progress(-worker.epochs)
+                            progress(-worker.progress)
                             deaths[worker.task.key] += 1
                             if deaths[worker.task.key] < ATTEMPTS:
                                 again.append(worker.task)
                             else:
-                                progress(worker.task.stack.epochs)
+                                progress(worker.task.work)
                                 done.append((worker.task.stack, failed(worker.task.stack, _obituary(code))))
         finally:
             for worker in (*idle, *busy.values()):
@@ -99,11 +102,11 @@ class _Worker:
     Attributes:
         place: which of the workers it is, and so its GPU.
         task: what it trains or trained last.
-        epochs: of that, trained so far.
+        progress: of that, told so far.
     """
 
     task: Task
-    epochs: int
+    progress: float
 
     def __init__(self, place: int, settings: Settings) -> None:
         self.place = place
@@ -114,7 +117,8 @@ class _Worker:
         before = os.environ.get("OMP_NUM_THREADS")
         os.environ["OMP_NUM_THREADS"] = "1"  # read by BLAS libraries when they are imported
         try:
-            self.process.start()
+            with main_module_left_alone():
+                self.process.start()
         finally:
             theirs.close()
             del os.environ["OMP_NUM_THREADS"]
@@ -122,12 +126,12 @@ class _Worker:
                 os.environ["OMP_NUM_THREADS"] = before
 
     def give(self, task: Task) -> None:
-        self.task, self.epochs = task, 0
+        self.task, self.progress = task, 0.0
         with suppress(OSError):  # it is dead: reading from it will say so
             self.connection.send(task)
 
     def message(self) -> object:
-        """What it says: epochs trained, an exception, or a result and the choices made; None if it is dead."""
+        """What it says: progress, an exception, or a result and the choices made; None if it is dead."""
         try:
             return self.connection.recv()
         except (EOFError, OSError):  # it may die in the middle of a message

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +109,7 @@ def test_a_report_from_the_store_and_from_a_file_of_records(invoke, tmp_path):
     assert "Test input" in text or "no prediction flips" in text
 
 
+@pytest.mark.slow
 def test_the_last_table_is_forgotten_when_anything_differs(invoke, tmp_path, uri):
     home = tmp_path / "results/local"
     invoke("run", "own.toml", "--device", "cpu")
@@ -138,6 +140,7 @@ def test_the_last_table_is_forgotten_when_anything_differs(invoke, tmp_path, uri
     assert (again.exit_code, "6 of 6 runs recorded" in again.stdout) == (0, True)
 
 
+@pytest.mark.slow
 def test_a_replaced_file_is_an_error_and_not_the_table_of_the_older_file(invoke, tmp_path, uri):
     def write(seed):
         draws, labels = np.random.default_rng(seed), np.arange(40) % 4
@@ -169,6 +172,7 @@ def build(features, classes):
 """
 
 
+@pytest.mark.slow
 def test_code_comes_from_the_command_line_alone_and_the_last_table_is_of_that_code(invoke, tmp_path, uri):
     suite = SUITE.replace('{ name = "mlp", hidden = [8] }', '{ name = "module", build = "my_cli_net:build" }')
     (tmp_path / "own.toml").write_text(suite.replace("[0, 1]", "[0]"))
@@ -225,6 +229,7 @@ def test_what_reads_records_does_not_import_mlflow(invoke, tmp_path):
         assert done.returncode == 0, (words, done.stderr)
 
 
+@pytest.mark.slow
 def test_records_are_found_from_a_folder_below_and_where_was_looked_is_said(invoke, tmp_path, monkeypatch):
     invoke("run", "own.toml", "--device", "cpu")
     (tmp_path / "below").mkdir()
@@ -280,6 +285,7 @@ def test_list_mitigations_shows_paper_needs_and_stages(invoke):
     ("words", "message"),
     [
         (("run", "benhc"), "did you mean bench"),
+        (("run", "nosuch"), "give the path of a TOML file, or a name; known: bench, colored-patch-cifar"),
         (("leaderboard", "own.toml"), "no run of suite 'own'"),
         (("records", "own.toml", "--format", "parquet"), "say where to with --out FILE"),
         (("log", "own.toml"), "no run of suite 'own'"),
@@ -291,6 +297,69 @@ def test_what_cannot_be_done_is_said_in_a_line(invoke, words, message):
     assert result.exit_code == 2
     assert message in result.output
     assert "Traceback" not in result.output
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(invoke, tmp_path, monkeypatch):
+    monkeypatch.setattr(session_module.Session, "run", lambda self: pytest.fail("it trains"))
+    result = invoke("run", "own.toml", "--device", "cpu", "--dry-run")
+    assert result.exit_code == 0
+    first, takes, where = result.stdout.splitlines()
+    assert first == "own: 6 runs: 0 finished, 6 to train"
+    assert re.fullmatch(r"  takes about \d+ (seconds|minutes)", takes)
+    assert where.startswith(f"  written to {tmp_path / 'results/local'}, shown in sqlite:///")
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.slow
+def test_a_log_has_the_forecast_and_no_carriage_return_and_quiet_says_nothing(invoke, tmp_path):
+    told = invoke("run", "own.toml", "--device", "cpu")
+    assert "own: 6 runs: 0 finished, 6 to train" in told.stderr
+    assert "\r" not in told.stderr
+    (tmp_path / "more.toml").write_text(SUITE.replace("epochs = 1", "epochs = 2"))
+    quiet = invoke("run", "more.toml", "--device", "cpu", "--quiet")
+    assert (quiet.exit_code, quiet.stderr) == (0, "")
+    assert "6 of 6 runs recorded" in quiet.stdout
+
+
+@pytest.mark.slow
+def test_records_and_leaderboard_as_json(invoke):
+    invoke("run", "own.toml", "--device", "cpu", "--quiet")
+    rows = json.loads(invoke("records", "own.toml", "--json").stdout)
+    flat = pd.read_csv(io.StringIO(invoke("records", "own.toml").stdout))
+    assert [row["run_key"] for row in rows] == list(flat["run_key"])
+    assert rows[0]["accuracy/random"] == pytest.approx(flat["accuracy/random"][0])
+    board = json.loads(invoke("leaderboard", "own.toml", "--json").stdout)
+    assert {row["mitigation"] for row in board} == {"erm", "rrr"}
+
+
+def test_list_suites_says_data_runs_and_minutes(invoke, monkeypatch, tmp_path):
+    monkeypatch.setenv("RRRBENCH_DATA", str(tmp_path))
+    listed = {row["name"]: row for row in json.loads(invoke("list", "suites", "--json").stdout)["suites"]}
+    assert (listed["bench"]["data"], listed["bench"]["runs"]) == ("-", 130)
+    assert listed["decoy-mnist"]["data"] == "mnist (missing)"
+    timed = {name for name, row in listed.items() if row["minutes on 2 cores"] is not None}
+    assert {"bench", "smoke", "decoy-mnist", "mitigations-quick"} <= timed
+
+
+def test_version_and_completion(invoke):
+    assert re.fullmatch(r"rrrbench \d+\.\d+\.\d+\n", invoke("--version").stdout)
+    assert "--install-completion" in invoke("--help").stdout
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_ends_at_once_without_a_traceback(invoke, tmp_path):
+    command = [Path(sys.executable).parent / "rrrbench", "run", "own.toml", "--device", "cpu"]
+    (tmp_path / "own.toml").write_text(SUITE.replace("epochs = 1", "epochs = 10000"))
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as driver:
+        assert driver.stderr is not None
+        while "so far" not in (line := driver.stderr.readline()):
+            assert line, "it ended before it trained"
+        driver.send_signal(signal.SIGINT)
+        driver.send_signal(signal.SIGINT)
+        rest = driver.stderr.read()
+    assert driver.returncode == 130
+    assert "Traceback" not in rest
+    assert "every finished run is kept" in rest or "the same command goes on from there" in rest
 
 
 def test_ctrl_c_says_how_to_go_on(invoke, monkeypatch):
@@ -358,7 +427,12 @@ def test_reproduce_does_what_it_can_says_what_is_left_and_goes_on(invoke, tmp_pa
     assert "own-part.csv" in part.output  # and the fuller table stays
     assert list(pd.read_csv(tmp_path / "results/reproduced/own-part.csv")["n"]) == [1, 1, 0]
     assert list(pd.read_csv(tmp_path / "results/reproduced/own.csv")["n"]) == [2, 2, 0]
+    only = invoke("reproduce", "own", "--device", "cpu", "--only", "main/rrr/1")
+    assert only.exit_code == 0, only.output
+    assert "2 of 2 runs recorded" in only.stdout
+    assert "wrote" not in only.stdout
     assert invoke("reproduce", "owwn").exit_code == 2
+    assert "main/rrr/1" in invoke("reproduce", "own", "--only", "main/rr/1").stderr
 
     uri = os.environ["MLFLOW_TRACKING_URI"]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
@@ -393,6 +467,7 @@ def test_a_suite_of_rrrbench_in_a_folder_is_named_with_its_folder(invoke):
         assert printed_command(invoke(command, "reproduce/friedrich2023").stderr) == ["run", "reproduce/friedrich2023"]
 
 
+@pytest.mark.slow
 def test_the_command_that_delivers_works_as_it_is_printed(invoke, uri, tmp_path, monkeypatch):
     suite = "my own.toml"
     (tmp_path / suite).write_text(SUITE.replace("seeds = [0, 1]", "seeds = [0]"))

@@ -7,6 +7,7 @@ import textwrap
 
 import pytest
 from rrrbench.benchmark.cli import app
+from rrrbench.benchmark.conformance import checking, file_laws
 from rrrbench.benchmark.conformance.file_laws import REGISTRIES
 from typer.testing import CliRunner
 
@@ -134,7 +135,9 @@ BROKEN = {
 
 @pytest.fixture
 def check(tmp_path, monkeypatch):
+    """Checks a file in this process, which has imported everything; test_checking.py checks in another."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(checking, "watched", lambda path, *_: file_laws.checked(path))
 
     def run(content: str):
         (tmp_path / "own.py").write_text(HEAD + textwrap.dedent(content))

@@ -13,6 +13,7 @@ from rrrbench.benchmark.conformance import file_laws, measuring, submission
 from rrrbench.benchmark.conformance.file_laws import Contents, Entry
 from rrrbench.benchmark.metrics.base import metrics
 from rrrbench.benchmark.suite.protocol import PROTOCOL_VERSION
+from rrrbench.datasets import own_code
 from rrrbench.datasets.own_code import Refused
 from rrrbench.methods.base import mitigations
 from tiny import tiny_suite
@@ -24,7 +25,7 @@ SAMPLE = Path(__file__).parents[2] / "submission/clipped_input_gradient.py"
 @pytest.fixture(autouse=True)
 def registry():
     """What a file registers is forgotten afterwards."""
-    with mitigations.temporary():
+    with mitigations.temporary(), own_code.temporary():
         yield
 
 
@@ -66,9 +67,9 @@ def own_score(evaluated):
 """
 
 
-def as_rrr(path: Path) -> Contents:
-    """The file, as if it registered rrr."""
-    return Contents(path, sys, [Entry("mitigation", mitigations.resolve("rrr"), {})])
+def as_l2(path: Path) -> Contents:
+    """The file, as if it registered l2."""
+    return Contents(path, sys, [Entry("mitigation", mitigations.resolve("l2"), {})])
 
 
 def test_a_file_with_one_mitigation_is_a_submission(sample):
@@ -82,7 +83,8 @@ def test_it_is_measured_as_the_quick_suite_measures_and_with_wrong_masks(sample)
     suite = submission.load(sample).suite()
     stacks = suite.stacks()
     assert {stack.dataset.masks for stack in stacks} == {"true", "wrong"}
-    assert {stack.mitigation.name for stack in stacks} == {"erm", "clipped_input_gradient"}
+    assert {stack.mitigation.name for stack in stacks} == {"erm", "rrr", "clipped_input_gradient"}
+    assert {stack.mitigation.name for stack in stacks if stack.dataset.masks == "wrong"} == {"clipped_input_gradient"}
     erm = submission.load_suite(submission.LIKE).stacks()[0]
     assert erm.mitigation.name == "erm"
     assert set(erm.places()) <= set(suite.keys())  # the same runs, so they are comparable and trained once
@@ -120,6 +122,7 @@ def test_a_row_is_repeated_where_every_number_is_within_a_point():
         submission.compare(a_row(), a_row(sha256="1"))
 
 
+@pytest.mark.slow
 def test_a_broken_law_ends_the_check_before_anything_is_trained(sample, invoke, monkeypatch):
     sample.write_text(sample.read_text().replace("strength * right_reason)", "right_reason)"))
     result = invoke("submit", "check", sample.name)
@@ -133,17 +136,23 @@ def test_a_broken_law_ends_the_check_before_anything_is_trained(sample, invoke, 
 def test_the_row_is_written_and_then_repeated(sample, invoke, monkeypatch):
     homes = []
 
-    def measure(path, home, *_):
+    def measure(path, home, *_, **__):
         homes.append(home)
         return submission.load(path).measured(home)
 
     monkeypatch.setattr(measuring, "measure", measure)
-    suite = tiny_suite("submission", mitigations=[{"mitigation": "erm"}, {"mitigation": "rrr", "strengths": [0.1]}])
+    own = [{"mitigation": "erm"}, {"mitigation": "rrr", "strengths": [0.1]}, {"mitigation": "l2", "strengths": [0.1]}]
+    suite = tiny_suite("submission", mitigations=own)
     monkeypatch.setattr(submission.Submission, "suite", lambda self: suite)
     monkeypatch.setattr(
-        submission, "load", lambda path: submission.Submission(as_rrr(path), mitigations.resolve("rrr"), (0.1,))
+        submission, "load", lambda path: submission.Submission(as_l2(path), mitigations.resolve("l2"), (0.1,))
     )
-    assert "wrote clipped_input_gradient.json" in invoke("submit", "check", sample.name).output
+    first = invoke("submit", "check", sample.name).stdout
+    assert "wrote clipped_input_gradient.json" in first
+    rows = [
+        line.split()[0] for line in first.splitlines() if line.split()[:1] and line.split()[0] in ("erm", "l2", "rrr")
+    ]
+    assert rows == ["erm", "l2", "rrr"]
     row = json.loads(sample.with_suffix(".json").read_text())
     assert row["protocol"] == PROTOCOL_VERSION
     assert row["results"][0]["accuracy/random:low"] <= row["results"][0]["accuracy/random"]
@@ -193,11 +202,37 @@ def test_submit_check_begins_as_check_does(sample, tmp_path, monkeypatch):
     """The same laws of the same things in the same order, then the row; also where the file registers more."""
     sample.write_text(sample.read_text() + MORE)
     events = tmp_path / "events"
-    monkeypatch.setattr(submission.Submission, "measured", lambda *_: a_row())
+    monkeypatch.setattr(submission.Submission, "measured", lambda *_: submission.Measured(a_row(), []))
     expected = [list(law) for law in file_laws.checked(sample)]
     with metrics.temporary():
-        measuring._check(sample, events, tmp_path)
-    *laws, row = map(json.loads, events.read_text().splitlines())
+        measuring._check(sample, events, tmp_path, measuring.How())
+    told = map(json.loads, events.read_text().splitlines())
+    *laws, row = (event for event in told if "begun" not in event)
     assert [event["checked"] for event in laws] == expected
     assert {kind for kind, *_ in expected} == {"mitigation", "metric"}
     assert row["row"]["mitigation"] == "m"
+
+
+def test_an_edited_file_is_measured_anew(sample):
+    with own_code.temporary(), mitigations.temporary():
+        first = set(submission.load(sample).suite().keys())
+    sample.write_text(sample.read_text() + "# another way\n")
+    second = set(submission.load(sample).suite().keys())
+    assert first != second
+    assert first & second, "the runs of ERM and RRR are the same"
+
+
+def test_submit_check_is_told_where_to_train_and_says_what_it_costs(sample, invoke, monkeypatch):
+    asked = []
+
+    def measure(path, home, minutes, tell, env=None, how=None, announce=None):
+        asked.append(how)
+        announce(["submission: 110 runs: 0 finished, 110 to train", "  takes about 4 minutes"], ["0" * 64] * 110)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(measuring, "measure", measure)
+    result = invoke("submit", "check", sample.name, "--device", "cpu", "--executor", "processes", "--workers", "2")
+    assert asked == [measuring.How("cpu", {"name": "processes", "workers": 2})]
+    assert "takes about 4 minutes" in result.stderr
+    assert "interrupted: 0 of 110 runs are recorded; the same command goes on from there" in result.stderr
+    assert result.exit_code == 130

@@ -189,6 +189,11 @@ def orthogonal() -> nn.Module:
     return parametrizations.orthogonal(nn.Linear(WIDTH, WIDTH), orthogonal_map="cayley")
 
 
+def in_two_places():
+    layer = nn.Linear(WIDTH, WIDTH)
+    return dense(layer, nn.Tanh(), layer)
+
+
 STACKED = {
     "plain": dense,
     "subclass of a linear layer": lambda: dense(first=Standardised(FEATURES, WIDTH)),
@@ -214,6 +219,8 @@ STACKED = {
     "dropout that is off": lambda: dense(nn.Dropout(0.5).eval(), nn.Dropout(0.0)),
     "ReLU in place": lambda: dense(nn.Linear(WIDTH, WIDTH), nn.ReLU(inplace=True)),
     "GRU cell": lambda: [Cell()],
+    "one layer in two places": in_two_places,
+    "one layer twice within a layer": lambda: dense(nn.Sequential(*2 * [nn.Linear(WIDTH, WIDTH)])),
     "attention": lambda: [Attention()],
     "transformer": transformer,
 }

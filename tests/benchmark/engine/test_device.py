@@ -23,7 +23,7 @@ def test_the_gpu_that_trains_is_waited_for_and_not_the_current_gpu(monkeypatch):
 
 def test_a_trial_waits_for_the_parts_device(monkeypatch):
     waited = []
-    monkeypatch.setattr("rrrbench.benchmark.engine.part.synchronize", waited.append)
+    monkeypatch.setattr("rrrbench.benchmark.engine.device.synchronize", waited.append)
     ERM().fit(small_trainer(engine="auto"))
     assert waited
     assert set(waited) == {torch.device("cpu")}

@@ -146,6 +146,30 @@ def test_a_function_is_judged_like_its_module():
     assert other.record.network == "<lambda>"
 
 
+def test_a_function_without_gradients_has_no_saliency_and_says_so():
+    module = linear()
+    plain = evaluate(module, "decoy-digits").metrics
+    weight, bias = (value.detach().numpy() for value in module[1].parameters())
+    through_numpy = lambda images: torch.from_numpy(images.detach().flatten(1).numpy() @ weight.T + bias)  # noqa: E731
+    for function in (through_numpy, torch.no_grad()(lambda images: module(images))):
+        report = evaluate(function, "decoy-digits")
+        assert report.metrics["flip_rate"] == plain["flip_rate"]
+        assert not any("mass" in name for name in report.metrics)
+        assert any("no gradient reaches the inputs" in warning for warning in report.warnings)
+        assert report.figure().axes
+        with pytest.raises(NotJudged, match="smooth_gradient asks for gradients"):
+            evaluate(function, "decoy-digits", explainers=["smooth_gradient"])
+
+
+def test_a_record_of_other_data_is_not_kept_beside_those_of_the_data(tmp_path):
+    record = evaluate(linear(), "decoy-digits").record
+    store = RecordStore(tmp_path)
+    store.put_evaluated(record)
+    other = record.model_copy(update={"digest": "0" * 64, "run_key": "1" * 64})
+    with pytest.raises(ValueError, match="has another content than in the records of"):
+        store.put_evaluated(other)
+
+
 def test_a_normalisation_is_the_network_behind_it():
     module = linear()
     normalised = evaluate(module, "decoy-digits", normalize=([0.5], [0.25]))
@@ -191,6 +215,18 @@ REFUSED = {
 def test_what_is_no_network_to_logits_is_refused(model, said):
     with pytest.raises(NotJudged, match=said):
         evaluate(model, "decoy-digits")
+
+
+@pytest.mark.parametrize("model", ["resnet18", None, 3])
+def test_what_is_no_network_at_all_is_refused(model, shapes_unchecked):
+    with pytest.raises(NotJudged, match="is no network: give"):
+        evaluate(model, "decoy-digits")
+
+
+@pytest.mark.parametrize("data", [None, 3, ["decoy"]])
+def test_what_are_no_data_is_refused(data, shapes_unchecked):
+    with pytest.raises(TypeError, match=r"data is a .*: give a dataset's name"):
+        evaluate(linear(), data)
 
 
 @pytest.mark.parametrize("normalize", [([0.5], [0.0]), ([0.5, 0.5], [1, 1]), "imagenet"])

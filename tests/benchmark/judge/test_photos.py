@@ -89,6 +89,17 @@ def test_a_folder_may_be_named_by_its_path_and_is_kept(photos, tmp_path, monkeyp
     assert (tmp_path / "records" / record.run_key[:2] / f"{record.run_key}.json").is_file()
 
 
+def test_a_leaderboard_has_it_beside_a_sweep_on_the_same_photos(photos, tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder = rb.image_folder(photos, size=SIZE)
+    rb.evaluate(Patch(), folder, name="theirs").log(tmp_path)
+    runs = rb.sweep(folder, "mlp", ["erm"], seeds=1, training={"epochs": 1, "batch_size": 16}, home=tmp_path, log=False)
+    for rule in ("knee", "val_swap", "oracle"):
+        board = runs.leaderboard(rule).set_index("network")
+        assert board.loc["theirs", "mitigation"] == "trained elsewhere"
+        assert board.loc["theirs", "accuracy/observed"] == 1.0
+
+
 def suite_of(photos, network, epochs=1):
     return parse_suite(
         {
@@ -125,7 +136,8 @@ def build(features, classes):
 """
 
 
-@pytest.mark.parametrize("kind", ["vit", pytest.param("resnet18", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["vit", "resnet18"])
 def test_rrr_trains_it_on_photos_and_evaluate_gives_the_record_s_numbers(photos, tmp_path, monkeypatch, kind):
     from rrrbench.datasets import own_code
 

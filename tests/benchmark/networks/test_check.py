@@ -6,6 +6,7 @@ import random
 from collections import OrderedDict
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 from rrrbench.benchmark.networks import networks
@@ -76,6 +77,75 @@ class Dictionary(nn.Linear):
         return {"logits": super().forward(input)}
 
 
+class DrawsFrom(nn.Linear):
+    """Drops a layer by a generator that no seed of a run fixes."""
+
+    def __init__(self, draw):
+        super().__init__(WIDTH, WIDTH)
+        self.draw = draw
+
+    def forward(self, hidden):
+        return hidden + super().forward(hidden) if self.draw() < 0.98 else hidden
+
+
+class OfComplexNumbers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(WIDTH, WIDTH, dtype=torch.cfloat))
+
+    def forward(self, hidden):
+        return (hidden.to(torch.cfloat) @ self.weight).abs()
+
+
+class Routed(nn.Module):
+    """Each input by one of several experts."""
+
+    def __init__(self):
+        super().__init__()
+        self.experts = nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(4))
+
+    def forward(self, hidden):
+        chosen, output = (1e3 * hidden.sum(1)).long() % 4, torch.zeros_like(hidden)
+        for i, expert in enumerate(self.experts):
+            rows = (chosen == i).nonzero()[:, 0]
+            if len(rows):
+                output = output.index_add(0, rows, expert(hidden[rows]))
+        return output
+
+
+class OfTwoModes(nn.Linear):
+    def forward(self, hidden):
+        return super().forward(hidden) * (1 if self.training else 0)
+
+
+class Reversal(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, values):
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return -gradient
+
+
+class Reversing(nn.Linear):
+    def forward(self, hidden):
+        return Reversal.apply(super().forward(hidden))
+
+
+class LargeBatches(nn.Module):
+    """Couples inputs only where there are many."""
+
+    def forward(self, hidden):
+        return hidden - hidden.mean(0) if len(hidden) > 8 else hidden
+
+
+def undefined():
+    layer = nn.Linear(WIDTH, WIDTH)
+    nn.init.constant_(layer.weight, torch.nan)
+    return layer
+
+
 def dense(*more, head=None, classes=3):
     layers = [nn.Flatten(), nn.Linear(FEATURES, WIDTH), nn.Tanh(), *more]
     return OrderedDict((f"layer{i}", layer) for i, layer in enumerate(layers)), head or nn.Linear(WIDTH, classes)
@@ -105,7 +175,7 @@ REFUSED = {
     "dropout within": (lambda: dense(nn.Sequential(nn.AlphaDropout(0.2))), r"layer3\.0 \(AlphaDropout\) draws"),
     "a random slope": (lambda: dense(nn.RReLU()), r"layer3 \(RReLU\) draws"),
     "noise": (lambda: dense(Noise()), "its forward draws random numbers"),
-    "Python's draws": (lambda: dense(Drawing()), "keeps something from pass to pass"),
+    "Python's draws": (lambda: dense(Drawing()), r"draws random numbers \(of random\)"),
     "batch norm": (lambda: image(nn.BatchNorm2d(4)), r"writes into features\.layer1\..*BatchNorm2d\)\. Take GroupNorm"),
     "batch norm of vectors": (lambda: dense(nn.BatchNorm1d(WIDTH)), r"BatchNorm1d\)\. Take GroupNorm"),
     "batch norm without statistics": (
@@ -117,9 +187,17 @@ REFUSED = {
         "depend on the other inputs of the batch.*running statistics",
     ),
     "instance norm with statistics": (lambda: image(nn.InstanceNorm2d(4, track_running_stats=True)), "writes into"),
-    "spectral norm": (lambda: dense(spectral_norm(nn.Linear(WIDTH, WIDTH))), "writes into.*keep nothing"),
+    "spectral norm": (lambda: dense(spectral_norm(nn.Linear(WIDTH, WIDTH))), r"writes into.*parametrised.*`\.eval"),
     "the batch's mean": (lambda: dense(Centred()), "depend on the other inputs.*from this input alone"),
     "a moving mean": (lambda: dense(Moving()), r"writes into features\.layer3\.mean"),
+    "Python's generator": (lambda: dense(DrawsFrom(random.random)), r"draws random numbers \(of random\)"),
+    "NumPy's generator": (lambda: dense(DrawsFrom(np.random.rand)), r"draws random numbers \(of numpy\.random\)"),
+    "complex numbers": (lambda: dense(OfComplexNumbers()), r"layer3\.weight is complex.*imaginary part"),
+    "experts": (lambda: dense(Routed()), r"layer3\.experts\.\d\.bias is used by some inputs only"),
+    "two modes": (lambda: dense(OfTwoModes(WIDTH, WIDTH)), "other logits in evaluation mode.*`training`"),
+    "an old autograd.Function": (lambda: dense(Reversing(WIDTH, WIDTH)), "torch.func.*needs a `setup_context`"),
+    "a large batch's mean": (lambda: dense(LargeBatches()), "depend on the other inputs"),
+    "NaN at the start": (lambda: dense(undefined()), r"layer3\.weight is not finite as it is initialised"),
     "a counter": (lambda: dense(Remembering()), "two forward passes of the same inputs differ"),
     "a parameter's second name": (lambda: dense(Keeping()), "do not follow from its parameters alone.*in `forward`"),
     "two outputs": (lambda: dense(head=Two(WIDTH, 3)), r"gives a tuple for 3 inputs: `head` must give logits \(3, 3\)"),

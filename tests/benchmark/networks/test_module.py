@@ -139,7 +139,35 @@ class Twice(nn.Module):
         return self.linear(self.linear(x).tanh())
 
 
-@pytest.mark.parametrize(("make", "head"), [(Both, nn.Identity), (Own, nn.Linear), (Twice, nn.Identity)])
+def hooked(kind):
+    """A Sequential whose hook changes what goes in, or what comes out."""
+    network = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 3))
+    if kind == "before":
+        network.register_forward_pre_hook(lambda module, given: (2 * given[0] - 1,))
+    elif kind == "after":
+        network.register_forward_hook(lambda module, given, output: 3 * output)
+    else:
+        network.forward = lambda inputs, forward=network.forward: forward(inputs) ** 2
+    return network
+
+
+def with_one_in_two_places(layer):
+    return nn.Sequential(nn.Linear(4, 4), layer, nn.Linear(4, 4), layer, nn.Linear(4, 3))
+
+
+SPLITS = {
+    "parallel": (Both, nn.Identity),
+    "its own forward": (Own, nn.Linear),
+    "the head in the middle": (Twice, nn.Identity),
+    "a hook before": (lambda: hooked("before"), nn.Linear),
+    "a hook after": (lambda: hooked("after"), nn.Identity),
+    "a patched forward": (lambda: hooked("instead"), nn.Identity),
+    "one activation in two places": (lambda: with_one_in_two_places(nn.ReLU()), nn.Linear),
+    "one linear layer in two places": (lambda: with_one_in_two_places(nn.Linear(4, 4)), nn.Linear),
+}
+
+
+@pytest.mark.parametrize(("make", "head"), SPLITS.values(), ids=SPLITS)
 def test_a_split_computes_what_the_module_computes(make, head):
     module, inputs = make(), torch.rand(2, 4)
     expected = module(inputs)

@@ -107,6 +107,7 @@ def test_batch_norm_frozen_is_trained_as_by_a_plain_loop(engine, tmp_path):
             assert not torch.equal(own, before[name].double()), f"{name} was not trained"  # affine parameters neither
 
 
+@pytest.mark.slow
 def test_a_frozen_body_stays_and_the_head_trains():
     recipe, draw = networks.resolve(spec("mobilenet_v3_small", freeze="features")), colour_dataset()
     trainer = Trainer(recipe, [draw], TRAINING, torch.zeros(1, 1), engine="stacked")

@@ -122,9 +122,10 @@ def test_a_record_has_the_protocol_s_explainers_and_those_that_are_able():
     assert measured["untrained_rank_correlation/random_attribution"] == 1
     assert measured["untrained_rank_correlation/input_gradient"] < 0.9
     assert result.panel is not None
-    assert result.panel.startswith(b"\x89PNG")
+    assert result.panel.png().startswith(b"\x89PNG")
     plain = run_stack(Task(suite_with([]).stacks()[0]))
-    assert plain.panel is None
+    assert plain.panel is not None
+    assert plain.panel.erm is None
     assert not any(name.startswith("untrained") for name in plain.records[0].metrics)
     explained = tuple(f"{score}/" for score in saliency.SCORES)
     other = ("seconds", "unattributed/", "empty_masks", *explained)  # of 100 inputs there, of 50 here

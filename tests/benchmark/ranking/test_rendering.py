@@ -134,7 +134,7 @@ def test_markdown_is_a_github_table_with_numbers_to_the_right():
 
 @pytest.mark.usefixtures("shapes_unchecked")
 def test_an_unknown_format_is_refused():
-    with pytest.raises(ValueError, match="no format is called 'html'; known: table, csv, md"):
+    with pytest.raises(ValueError, match="no format is called 'html'; known: table, csv, json, md"):
         render_mitigations(rank_mitigations(records(), "knee"), "html")
 
 

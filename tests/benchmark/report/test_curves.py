@@ -2,6 +2,7 @@ import io
 
 import pandas as pd
 from matplotlib.backends.backend_svg import RendererSVG
+from rrrbench.benchmark.figures.palette import MOST_NAMED
 from rrrbench.benchmark.report.curves import ROWS, save, sweep_figure
 
 
@@ -41,13 +42,24 @@ def test_a_picture_of_few_sweeps_shows_all():
     assert (len(figure.axes), figure.get_suptitle()) == (2, "both")
 
 
-def test_a_legend_of_long_names_is_not_cut_off_in_a_vector_format(tmp_path):
+def test_long_names_beside_lines_are_not_cut_off_in_a_vector_format(tmp_path):
     runs = pd.concat([records(1).assign(mitigation=f"find_another_explanation {i}", flip_rate=0.5) for i in range(25)])
     figure = sweep_figure(runs, "long")
     save(figure, tmp_path / "long", (".svg",))
     figure.set_dpi(72)
-    legend = figure.axes[-1].get_legend().get_window_extent(RendererSVG(*figure.bbox.size, io.StringIO()))
-    assert legend.x1 <= figure.bbox.x1
+    texts = figure.axes[-1].texts
+    assert len(texts) == MOST_NAMED
+    for text in texts:
+        assert text.get_window_extent(RendererSVG(*figure.bbox.size, io.StringIO())).x1 <= figure.bbox.x1
+
+
+def test_the_best_of_the_board_are_named():
+    runs = pd.concat([records(1).assign(mitigation=f"method {i}") for i in range(9)])
+    board = pd.DataFrame({"mitigation": ["method 8", "method 7"], "masks": "true", "sweep_key": "d mlp0"})
+    (axis,) = sweep_figure(runs, "best", board).axes
+    names = [text.get_text() for text in axis.texts]
+    assert {"method 8", "method 7"} <= set(names)
+    assert len(names) == MOST_NAMED
 
 
 def test_two_trainings_are_two_rows_whose_titles_say_the_difference():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from rrrbench.benchmark.report.recorded import BESIDE, recorded
+from rrrbench.benchmark.report import recorded as module
+from rrrbench.benchmark.report.recorded import BESIDE, recorded, write_recorded
 from rrrbench.benchmark.store.frames import IDENTITY
 
 RECORDS = Path(__file__).parents[3] / "results/records"
@@ -38,3 +40,21 @@ def test_a_training_is_told_against_the_defaults_of_today(tmp_path):
     old["configuration"] = [json.dumps({"training": own}) for own in settings]
     old.to_parquet(tmp_path / "old.parquet")
     assert list(recorded(str(tmp_path / "old.parquet")).runs["training"]) == ["batch_size=64,gone=1", ""]
+
+
+def test_pictures_are_kept_beside_a_file_of_records(tmp_path, monkeypatch):
+    whole = recorded(str(RECORDS / "ghitu2025-as-meant.parquet"))
+    assert whole.pictures is None
+    key = whole.runs["sweep_key"].iat[0]
+    for folder in (key, "of another sweep"):
+        (tmp_path / "pictures" / folder).mkdir(parents=True)
+        (tmp_path / "pictures" / folder / "rrr.png").write_bytes(b"png")
+        (tmp_path / "pictures" / folder / "erm-0.pt").write_bytes(b"for a session that goes on")
+    kept = replace(whole, pictures=tmp_path / "pictures")
+    monkeypatch.setattr(module, "recorded", lambda suite: kept)
+    write_recorded("own", tmp_path / "own.parquet")
+    found = recorded(str(tmp_path / "own.parquet"))
+    assert found.pictures == tmp_path / "own.pictures"
+    files = [path for path in found.pictures.rglob("*") if path.is_file()]
+    assert files == [found.pictures / key / "rrr.png"]
+    pd.testing.assert_frame_equal(found.runs, whole.runs)

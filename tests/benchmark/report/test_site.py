@@ -15,7 +15,8 @@ from rrrbench.benchmark.store.records import picture_name
 from rrrbench.benchmark.suite.loading import load_suite
 from tiny import tiny_suite
 
-RECORDS = Path(__file__).parents[3] / "results/records/mitigations-quick.parquet"
+ROOT = Path(__file__).parents[3]
+RECORDS = ROOT / "results/records/mitigations-quick.parquet"
 
 
 def test_a_suite_without_the_metrics_that_pages_draw_is_refused(tmp_path):
@@ -36,15 +37,44 @@ def test_a_run_of_two_suites_has_one_page_which_the_first_of_them_writes(tmp_pat
     assert all("sweeps/one-" in page and "sweeps/other-" not in page for page in pages)
 
 
-def test_recalled_numbers_are_grey_on_the_page_of_tables(tmp_path):
-    (tmp_path / "results/reproduced").mkdir(parents=True)
-    (tmp_path / "results/reproduced/own.csv").write_text("method,provenance\nRRR,read\nHINT,recalled\n")
+def one_suite(out, results, *mitigations):
     whole = recorded(str(RECORDS))
-    few = replace(whole, runs=whole.runs[whole.runs["mitigation"] == "erm"])
-    write_site([few], tmp_path / "site", tmp_path / "results")
-    page = (tmp_path / "site/tables.html").read_text()
-    assert '<tr class="absent"><td>HINT</td><td>recalled</td></tr>' in page
-    assert "<tr><td>RRR</td><td>read</td></tr>" in page
+    few = replace(whole, runs=whole.runs[whole.runs["mitigation"].isin(mitigations)])
+    write_site([few], out, results)
+
+
+def test_reproductions_have_a_page_a_cell_with_its_command(tmp_path):
+    one_suite(tmp_path, ROOT / "results", "erm")
+    page = (tmp_path / "reproduced.html").read_text()
+    assert '<td class="good" data-value="0">reproduced</td>' in page
+    linked = set(re.findall(r'href="(cells/[^"]*)"', page))
+    written = {f"cells/{path.name}" for path in (tmp_path / "cells").iterdir()}
+    assert linked == written
+    cell = (tmp_path / "cells/ross2017-decoy-mnist_60k-erm.html").read_text()
+    assert "rrrbench reproduce ross2017 --only decoy-mnist_60k/erm</pre>" in cell
+    assert 'href="https://github.com/dtak/rrr/blob/HEAD/experiments/Decoy%20MNIST.ipynb"' in cell
+    assert "0.9964" not in cell, "numbers are rounded"
+
+
+def test_recalled_numbers_are_grey(tmp_path):
+    one_suite(tmp_path, ROOT / "results", "erm")
+    rows = re.findall(r"<tr([^>]*)>.*?</tr>", (tmp_path / "reproduced.html").read_text(), re.DOTALL)
+    recalled = [row for row in rows if 'data-verdict="recalled"' in row]
+    assert recalled
+    assert all('class="absent"' in row for row in recalled)
+    assert not any('class="absent"' in row for row in rows if 'data-verdict="reproduced"' in row)
+
+
+def test_the_first_page_opens_on_what_works_with_masks_and_without(tmp_path):
+    one_suite(tmp_path, tmp_path / "no results", "erm", "rrr", "l2", "oracle_clean")
+    page = (tmp_path / "index.html").read_text()
+    opening = page[: page.index('<h2 id="table">')]
+    with_masks, without = opening.split("<h3>")[1:]
+    assert ">rrr</a>" in with_masks
+    assert "2 of 2" in with_masks
+    assert ">l2</a>" in without
+    assert "oracle_clean" not in opening
+    assert not (tmp_path / "reproduced.html").exists()
 
 
 def rows_of(out):

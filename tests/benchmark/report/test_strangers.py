@@ -65,6 +65,7 @@ def test_what_the_own_suites_draw_is_drawn_for_a_stranger_too():
 
 
 @pytest.mark.usefixtures("untouched")
+@pytest.mark.slow
 def test_pages_of_a_strangers_file_say_why_a_twin_is_not_shown(tmp_path):
     rows = made_up_recording(tiny_suite()).runs.head(1)
     configuration = json.loads(rows["configuration"].iat[0])
@@ -78,6 +79,7 @@ def test_pages_of_a_strangers_file_say_why_a_twin_is_not_shown(tmp_path):
 
 @pytest.mark.parametrize("configuration", ["{}", '{"dataset": {}}', '{"dataset": {"name": ["x"]}, "versions": 3}',
                                            '{"training": {"a": [null]}, "network": {}, "seed": 0}'])  # fmt: skip
+@pytest.mark.slow
 def test_a_configuration_that_is_not_whole_makes_a_page_that_says_so(tmp_path, configuration):
     rows = made_up_recording(tiny_suite()).runs.head(1).drop(columns="degenerate")
     rows.assign(flips="[[3, 1, 2]]", configuration=configuration).to_parquet(tmp_path / "theirs.parquet")

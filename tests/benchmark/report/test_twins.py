@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from made_up_rows import made_up_recording
 from rrrbench.benchmark.report.site import write_site
-from rrrbench.benchmark.report.twins import _draw, twins
+from rrrbench.benchmark.report.twins import EXAMPLES, _draw, twins
 from rrrbench.datasets.recipe import Recipe, datasets
 from tiny import tiny_suite
 
@@ -38,6 +38,9 @@ def recipe(path: Path) -> Recipe:
     return datasets.resolve({"name": "decoy", "base": f"npz:{path}"})
 
 
+NOISE = np.random.default_rng(7)
+
+
 def configuration(of: Recipe) -> dict:
     return {"versions": {"dataset": of.version}, "seed": 0, "dataset": of.resolved()}
 
@@ -53,9 +56,9 @@ def test_twins_of_the_recorded_data_are_shown(write):
     "change",
     [
         {"seed": 1},
-        {"x_test": np.full((20, 12, 12), 7, np.uint8)},
+        {"x_test": NOISE.integers(0, 256, (20, 12, 12), np.uint8)},
         {"y_train": (np.arange(20) + 1) % 2},
-        {"x_train": np.full((20, 12, 12), 7, np.uint8)},
+        {"x_train": NOISE.integers(0, 256, (20, 12, 12), np.uint8)},
     ],
     ids=["all", "test images", "labels", "training images"],
 )
@@ -71,11 +74,23 @@ def test_a_replaced_file_gives_no_other_pictures(write, change):
     assert digest[:12] in str(why.value)
 
 
+def test_a_record_without_its_flips_shows_the_first_twins(write):
+    own = recipe(write())
+    shown = twins(configuration(own), None, own.make(0).digest())
+    assert [twin.index for twin in shown] == list(range(len(shown)))
+    assert {twin.predicted for twin in shown} == {None}
+    assert 0 < len(shown) <= EXAMPLES
+    flipped = twins(configuration(own), FLIPS, own.make(0).digest())
+    same = {twin.index: twin for twin in shown}
+    assert all(twin.aligned == same[twin.index].aligned for twin in flipped if twin.index in same)
+
+
 def test_a_record_without_a_digest_gives_no_pictures(write):
     with pytest.raises(ValueError, match="recorded without the digest of its data"):
         twins(configuration(recipe(write())), FLIPS, "")
 
 
+@pytest.mark.slow
 def test_the_page_of_a_run_on_an_older_file_says_so(write, tmp_path):
     suite = tiny_suite(seeds=(0,), dataset={"name": "decoy", "base": f"npz:{write()}"})
     digest = suite.sweeps[0].dataset.make(0).digest()

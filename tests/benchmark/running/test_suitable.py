@@ -10,6 +10,7 @@ import pytest
 from rrrbench.benchmark.networks.base import NetworkRecipe, networks
 from rrrbench.benchmark.running.executors import Executor
 from rrrbench.benchmark.suite.loading import parse_suite
+from rrrbench.datasets.sources import MissingData
 from tiny import tiny_suite
 from torch import nn
 
@@ -153,6 +154,8 @@ def test_data_that_are_elsewhere_are_left_to_the_workers(session, monkeypatch, t
     asked = []
 
     class Elsewhere(Untouched):
+        elsewhere: ClassVar[bool] = True
+
         def results(self, tasks, settings, progress):
             asked.extend(task.stack.label for task in tasks)
             yield from ()
@@ -160,3 +163,12 @@ def test_data_that_are_elsewhere_are_left_to_the_workers(session, monkeypatch, t
     suite = tiny_suite(dataset={"name": "decoy", "base": "npz:elsewhere.npz"})
     session(suite, executor=Elsewhere()).run()
     assert set(asked) == {"erm", "rrr"}
+
+
+def test_data_that_are_missing_are_one_error_before_anything_is_trained(session, monkeypatch, tmp_path):
+    monkeypatch.setenv("RRRBENCH_DATA", str(tmp_path))
+    there = tiny_suite().sweeps[0]
+    sweeps = [there, *tiny_suite(dataset={"name": "decoy", "base": "npz:elsewhere.npz"}).sweeps]
+    suite = tiny_suite().model_copy(update={"sweeps": tuple(sweeps)})
+    with pytest.raises(MissingData, match=r"decoy-npz:elsewhere: npz:elsewhere\.npz is missing: looked for"):
+        session(suite, executor=Untouched()).run()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 from rrrbench.benchmark import suites
@@ -262,6 +263,27 @@ def test_a_value_is_what_was_written_or_refused_with_its_field(changes, message)
 def test_a_suites_own_values_are_what_was_written(changes, message):
     with pytest.raises(BadSuite, match=message):
         parse_suite({**content(), **changes}, "own.toml")
+
+
+def rows_of(strengths):
+    return {"sweeps": [{**content()["sweeps"][0], "mitigations": [{"mitigation": "rrr", "strengths": strengths}]}]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        *((rows_of([given]), rf".*strengths.0: expected a finite number .*\"auto:1\" \(got {said}\)")
+          for given, said in ((float("inf"), "inf"), (-1, "-1"), ("auto", "'auto'"))),
+        (rows_of("auto"), r".*strengths: expected a list, e.g. strengths = \[0.1, 1.0\] \(got 'auto'\)"),
+        ({"seeds": 0}, r"seeds: expected a list, e.g. seeds = \[0, 1, 2\] \(got 0\)"),
+        ({"sweeps": []}, r"a suite needs \[\[sweeps\]\].*"),
+        ({"sweeps": [{**content()["sweeps"][0], "controls": ["halve"]}]}, r".*controls.0: expected 'true',.*'halve'."),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_a_single_line_with_the_way_out(changes, message):
+    with pytest.raises(BadSuite) as error:
+        parse_suite({**content(), **changes}, "own.toml")
+    assert re.fullmatch(f"own.toml: {message}", str(error.value))
 
 
 def test_whole_numbers_are_numbers_and_lists_are_lists():

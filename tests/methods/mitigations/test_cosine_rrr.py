@@ -5,6 +5,7 @@ from linear_network import BATCH, INPUTS, MASKS, STRENGTH, WEIGHT, gradient_at, 
 from rrrbench.datasets.base import Batch
 from rrrbench.methods.mitigations.cosine_rrr import CosineRRR
 from small import Linear, bound
+from torch import nn
 
 
 def test_the_cosine_by_hand_and_at_any_scale():
@@ -20,8 +21,9 @@ def test_the_cosine_of_an_image_sums_its_channels_first():
     masks = torch.tensor([True, False]).view(1, 1, 1, 2)
     batch = Batch(torch.zeros(1, 2, 1, 2, dtype=torch.float64), torch.tensor([0]), masks, torch.tensor([0]))
     logits = torch.tensor([1.0, 0.5], dtype=torch.float64)
-    net = bound(Linear(weight))
-    net.parameters["head.bias"] = logits  # p is not uniform, and the gradient is c (1, 0, -1, 3): c (0, 3) a pixel
+    linear = Linear(weight)
+    linear.head.bias = nn.Parameter(logits)
+    net = bound(linear)  # p is not uniform, and the gradient is c (1, 0, -1, 3): c (0, 3) a pixel
     assert CosineRRR().terms(net, batch, STRENGTH).right_reason == 0
     batch = batch._replace(masks=~masks)
     torch.testing.assert_close(CosineRRR().terms(net, batch, STRENGTH).right_reason, STRENGTH)

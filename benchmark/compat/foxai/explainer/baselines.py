@@ -20,9 +20,9 @@ def baselines_for(
     """The baselines to explain against, one after the other.
 
     Args:
-        baselines: None for zeros; a number; a tensor or an array of one input's shape or with one row for each input,
-            and of several such with a dimension more in front; a tuple that holds one of these, as captum has it for a
-            model of one input; `"noise"` for normal noise.
+        baselines: None for zeros; a number; a tensor or an array: of one input's shape, with a row for each input, or,
+            for several baselines, with one more dimension in front; a tuple with a single baseline, as captum takes it
+            for a model with one input; `"noise"` for normal noise.
         seed: of the noise.
         distribution: the algorithm draws from the rows of a baseline, so there may be any number of them.
 

@@ -1,5 +1,7 @@
 """A network whose every state is the user's, and the explainers by name."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -40,3 +42,8 @@ def state(network, inputs):
         "inputs": (inputs.tolist(), inputs.requires_grad, inputs.grad),
         "random": (torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()),  # noqa: NPY002
     }
+
+
+def as_id(value):
+    """A value as a test's id: without a tensor's numbers, which may be drawn."""
+    return re.sub(r"(tensor|array)\(\[.*| at 0x\w+", r"\1", str(value), flags=re.DOTALL)[:80]

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from foxai_network import EVERY, INPUTS, TARGET, model, named
+from foxai_network import EVERY, INPUTS, TARGET, as_id, model, named
 from rrrbench.benchmark.compat import foxai
 from rrrbench.benchmark.compat.foxai import (
     CVClassificationExplainers,
@@ -68,7 +68,7 @@ def with_one(value):
         (INPUTS.flatten(1), RuntimeError, r"fails on input_data of shape \(3, 48\)"),
         (torch.rand(3, 1, 9, 30, dtype=torch.float64), RuntimeError, r"\(3, 1, 9, 30\): .* shape that it was trained"),
     ],
-    ids=str,
+    ids=as_id,
 )
 def test_inputs(explainer, inputs, kind, message):
     refused(kind, message, lambda: named(explainer).calculate_features(model(), inputs, 0))
@@ -105,7 +105,7 @@ def test_inputs(explainer, inputs, kind, message):
         (np.array([0.5, 1, 2]), TypeError, r"is torch\.float64"),
         ({0: 1}, TypeError, r"holds \{0: 1\}"),
     ],
-    ids=str,
+    ids=as_id,
 )
 def test_targets(explainer, target, kind, message):
     refused(kind, message, lambda: named(explainer).calculate_features(model(), INPUTS, target))
@@ -114,7 +114,7 @@ def test_targets(explainer, target, kind, message):
 @pytest.mark.parametrize(
     "target",
     [np.int64(2), np.int8(2), np.array(2), np.array([2, 2, 2]), [np.int64(2)] * 3, torch.tensor(2, dtype=torch.uint8)],
-    ids=repr,
+    ids=as_id,
 )
 @EVERY
 def test_targets_of_numpy_and_small_tensors_are_targets(explainer, target):
@@ -170,7 +170,7 @@ def test_baselines_of_numpy_and_in_a_tuple_are_baselines(name, baseline, same_as
         (INPUTS[:0], ValueError, r"\(0, 1, 8, 6\) hold no baseline"),
         (np.array(["a"]), TypeError, "baselines|can't convert"),
     ],
-    ids=str,
+    ids=as_id,
 )
 def test_baselines(baseline, kind, message):
     explain = IntegratedGradientsCVExplainer().calculate_features
@@ -225,7 +225,7 @@ def test_baselines(baseline, kind, message):
         ("LRP", {"verbose": 1}, TypeError, "verbose = 1: give True or False"),
         ("DeepLIFT", {"return_convergence_delta": True}, TypeError, "has no 'return_convergence_delta'"),
     ],
-    ids=str,
+    ids=as_id,
 )
 def test_options(name, options, kind, message):
     explain = getattr(foxai, f"{name}CVExplainer")().calculate_features
@@ -282,7 +282,7 @@ def test_one_logit_is_explained_with_and_without_a_target(explainer):
         ("resnet18", TypeError, "model is str"),
         (nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3, track_running_stats=False)), ValueError, "layer '1', a "),
     ],
-    ids=str,
+    ids=as_id,
 )
 def test_models(explainer, broken, kind, message):
     refused(kind, message, lambda: named(explainer).calculate_features(broken, INPUTS.float(), 0))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from foxai_network import INPUTS, model
+from foxai_network import INPUTS, as_id, model
 from rrrbench.benchmark.compat.foxai.metrics import deletion, insertion
 from torch import nn
 
@@ -115,7 +115,7 @@ def test_the_model_is_left_in_its_mode_and_bad_arguments_are_named():
         ({"model": lambda images: images}, ValueError, r"returns a tensor of \(31, 1, 8, 6\)"),
         ({"model": lambda images: images.flatten(1) * math.nan}, ValueError, r"no probabilities \(NaN\)"),
     ],
-    ids=str,
+    ids=as_id,
 )
 def test_what_means_nothing_is_refused(curve, changed, kind, message):
     arguments = {"attributions": torch.rand(1, 8, 6), "transformed_img": INPUTS[0], "model": model(), "chosen_class": 0}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from rrrbench.benchmark.compat.shortkit import ExplanationRegularization
-from rrrbench.benchmark.compat.shortkit.explanation_regularization import masks_for
+from rrrbench.benchmark.compat.shortkit.regularization_inputs import masks_for
 from rrrbench.methods import rrr_loss
 from small import small_dataset
 from torch import nn
@@ -229,6 +229,9 @@ def test_fault_resized_masks_have_soft_borders():
     assert resized.dtype == torch.bool
     assert resized[0, 0].tolist() == [[False, False, True, True]] * 2 + [[False] * 4] * 2
     assert penalty(masks=masks) == penalty(masks=resized)
+    wide = torch.zeros(1, 2, 8)
+    wide[0, 0, 4:] = 1
+    assert torch.equal(masks_for(wide, torch.Size((N, CHANNELS, SIDE, SIDE))), resized)
     with pytest.raises(ValueError, match="mask 0 is empty after it was resized"):
         penalty(masks=np.eye(16)[None] * (np.arange(16) == 0))
 

@@ -1,0 +1,55 @@
+"""What the first page opens on: which mitigations work over all sweeps, with masks and without."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from ..ranking.overall import BASELINE, rank_overall
+from ..ranking.statistics import with_interval
+from .ranked_sweep import RULE, RankedSweep
+from .recorded import Recorded
+
+SIDES = (
+    ("With masks", "Somebody has marked where the shortcut is in the training inputs.", True),
+    ("Without masks", "Labels alone, or labels and the group of each input (marked).", False),
+)
+
+
+@dataclass(frozen=True)
+class Overall:
+    """The names of the sweeps, and the tables: of each its title, a sentence, and its rows."""
+
+    sweeps: list[str]
+    sides: list[tuple[str, str, list[dict[str, Any]]]]
+
+    @property
+    def rows(self) -> bool:
+        return any(rows for _, _, rows in self.sides)
+
+
+def overall(recordings: Sequence[Recorded], sweeps: Sequence[RankedSweep]) -> Overall:
+    """The mitigations of all recordings, ranked over their sweeps."""
+    board = rank_overall(pd.concat([recording.runs for recording in recordings], ignore_index=True), RULE)
+    board = board[board["mitigation"] != BASELINE]
+    masks = board["needs"].str.contains("masks")
+    names = dict.fromkeys(f"{own.name} ({own.runs['seed'].nunique()} seeds)" for own in sweeps)
+    sides = [(title, text, [_cells(row) for row in board[masks == wanted].to_dict("records")])
+             for title, text, wanted in SIDES]  # fmt: skip
+    return Overall(list(names), [side for side in sides if side[2]])
+
+
+def _cells(row: Mapping[Any, Any]) -> dict[str, Any]:
+    gain, low, high = (row[f"gain{end}"] for end in ("", ":low", ":high"))
+    return {
+        "mitigation": row["mitigation"],
+        "groups": row["needs"] == "groups",
+        "gain": with_interval(gain, low, high),
+        "colour": "good" if low > 0 else "bad" if high < 0 else "",
+        "better": f"{row['better']} of {row['sweeps']}",
+        "rank": f"{with_interval(row['rank'], row['rank:low'], row['rank:high'], 1)} of {row['of']:.0f}",
+        "beaten": f"{row['beaten']:.0%}",
+    }

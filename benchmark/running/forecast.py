@@ -1,0 +1,277 @@
+"""What a session will do, said before it trains anything: runs, data that are missing, minutes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from ...datasets.base import ShortcutDataset
+from ...datasets.recipe import Recipe
+from ...datasets.sources import MissingData
+from ...methods.base import mitigations
+from ..engine.device import seconds_of
+from ..engine.rehearsal import Rehearsal, Stage, sample
+from ..metrics.evaluated import splits
+from ..metrics.evaluating import explained_inputs
+from ..metrics.evaluation import evaluations
+from ..networks import NetworkRecipe
+from ..store.addresses import shown
+from ..suite.stack import MitigationStack, Stack
+from ..suite.training import Training
+from .course import Course
+from .executors import Settings
+from .executors.base import draw
+
+TIMING_SECONDS = 30.0
+"""Seconds after which no further stack is timed."""
+SAMPLE, FEW = 1024, 32
+"""Training inputs that are timed: of networks that are quick, and in a batch of those that are slow."""
+SLOW_STEP = 0.5
+"""Seconds of a step of a single run from which its network is slow."""
+SECONDS_A_RECORD, SECONDS_A_PICTURE = 0.05, 0.7
+"""What writing a run's record and logging it to MLflow takes, and drawing a stack's picture, on two cores."""
+
+
+class Inapplicable(NamedTuple):
+    """Runs that are recorded and not trained, because the mitigation cannot work with the data or the network."""
+
+    dataset: str
+    network: str
+    mitigation: str
+    runs: int
+    reason: str
+
+
+class Missing(NamedTuple):
+    """Runs whose data are not on this machine; the reason has the path."""
+
+    dataset: str
+    runs: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a session will do.
+
+    Attributes:
+        runs: of the suite.
+        finished: of these, before the session begins.
+        left: the stacks of the others.
+        courses: what each of these stacks is expected to take; empty if nobody knows, as of a cluster.
+        guessed: how many stacks were not timed, but take what similar stacks take.
+        side_by_side: how many stacks are trained at once.
+        home: the folder of results.
+        uri: the tracking server.
+    """
+
+    suite: str
+    runs: int
+    finished: int
+    left: tuple[Stack, ...]
+    inapplicable: tuple[Inapplicable, ...]
+    missing: tuple[Missing, ...]
+    home: Path
+    uri: str
+    courses: Mapping[Stack, Course] = field(default_factory=dict)
+    guessed: int = 0
+    side_by_side: int = 1
+
+    @property
+    def to_train(self) -> int:
+        """Runs that will be trained, here or where the data are."""
+        return self.runs - self.finished - sum(own.runs for own in self.inapplicable)
+
+    @property
+    def work(self) -> float:
+        """Seconds of all stacks, one after another."""
+        return sum(course.seconds for course in self.courses.values())
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall seconds of the training; None if nobody knows."""
+        return self.work / min(self.side_by_side, max(1, self.to_train)) if self.courses or not self.left else None
+
+    def lines(self) -> Iterator[str]:
+        """For people to read before a run."""
+        counts = [f"{self.finished} finished", f"{self.to_train} to train"]
+        if self.inapplicable:
+            counts.append(f"{sum(own.runs for own in self.inapplicable)} inapplicable")
+        if self.missing:
+            counts.append(f"{sum(own.runs for own in self.missing)} of them without data")
+        yield f"{self.suite}: {self.runs} runs: {', '.join(counts)}"
+        for own in self.inapplicable:
+            yield f"  inapplicable: {own.mitigation} on {own.dataset}, {own.runs} runs: {own.reason}"
+        for own in self.missing:
+            yield f"  missing: {own.dataset}, {own.runs} runs: {own.reason}"
+        if self.left:
+            guessed = f" ({self.guessed} of {len(self.left)} stacks guessed from the others)" if self.guessed else ""
+            yield f"  takes {in_words(self.seconds)}{guessed}"
+        yield f"  written to {self.home}, shown in {shown(self.uri)}"
+
+
+def in_words(seconds: float | None) -> str:
+    """`about 40 seconds`, `about 12 minutes`, `about 3.5 hours`."""
+    if seconds is None:
+        return "a time that cannot be told before"
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} seconds"
+    return f"about {seconds / 60:.0f} minutes" if seconds < 5400 else f"about {seconds / 3600:.1f} hours"
+
+
+def missing_data(stacks: Iterable[Stack]) -> tuple[Missing, ...]:
+    """The datasets of stacks that cannot be drawn, because files are missing; draws each of the others once."""
+    of_recipe: dict[Recipe, list[MitigationStack]] = {}
+    for stack in stacks:
+        if isinstance(stack, MitigationStack):
+            of_recipe.setdefault(stack.dataset.with_masks(), []).append(stack)
+    found = []
+    for recipe, own in of_recipe.items():
+        try:
+            draw(recipe, own[0].seeds[0])
+        except MissingData as error:
+            found.append(Missing(recipe.id, sum(map(len, own)), str(error)))
+    return tuple(found)
+
+
+def courses(
+    stacks: Iterable[Stack], settings: Settings, absent: Iterable[str] = (), patience: float = TIMING_SECONDS
+) -> tuple[dict[Stack, Course], tuple[Inapplicable, ...], int]:
+    """What each stack is expected to take, which stacks are inapplicable, and how many were guessed and not timed.
+
+    Args:
+        absent: ids of datasets that are missing.
+        patience: seconds after which no further stack is timed; 0 times none, and asks for obstacles alone.
+    """
+    timing = _Timing(settings, patience)
+    known: dict[Stack, Course | None] = {}
+    inapplicable: list[Inapplicable] = []
+    for stack in sorted(stacks, key=lambda stack: -stack.epochs):  # the greatest first: the rest matters less
+        if not isinstance(stack, MitigationStack) or stack.dataset.with_masks().id in absent:
+            known[stack] = None
+            continue
+        drawn = draw(stack.dataset, stack.seeds[0])
+        if reason := stack.mitigation.obstacle(drawn, stack.network.build(drawn, drawn.seed)):
+            inapplicable.append(Inapplicable(stack.dataset.id, stack.network.id, stack.label, len(stack), reason))
+            known[stack] = Course()
+        else:
+            known[stack] = timing.course(stack, drawn)
+    timed = {stack: course for stack, course in known.items() if course is not None and course.stages}
+    unknown = [stack for stack, course in known.items() if course is None]
+    if not timed and unknown:
+        return {}, tuple(inapplicable), 0
+    guesses = {stack: _guess(stack, timed) for stack in unknown}
+    return {stack: known[stack] or guesses[stack] for stack in stacks}, tuple(inapplicable), len(unknown)
+
+
+def _guess(stack: Stack, timed: Mapping[Stack, Course]) -> Course:
+    """As long an epoch as a mean epoch of the stacks that have the same network and training, else of all."""
+
+    def setting(other: Stack) -> object:
+        return (getattr(other, "network", None), getattr(other, "training", None))
+
+    like = {own: course for own, course in timed.items() if setting(own) == setting(stack)} or timed
+    share = stack.epochs / sum(own.epochs for own in like)
+    seconds = share * sum(course.seconds for course in like.values())
+    return Course((Stage(stack.epochs, seconds),))
+
+
+class _Timing:
+    """Times stacks until its patience is over; stacks of the same shape are timed once."""
+
+    def __init__(self, settings: Settings, patience: float) -> None:
+        self.settings = settings
+        self.deadline = time.monotonic() + patience
+        self._known: dict[object, Course | None] = {}
+        self._slow: dict[object, bool] = {}
+        self._evaluation: dict[object, float] = {}
+
+    def course(self, stack: MitigationStack, drawn: ShortcutDataset) -> Course | None:
+        """None where there is no time left, or where the rehearsal raises: the run will say why."""
+        size = (stack.network, stack.training, drawn.features, len(drawn.train), *map(len, drawn.environments.values()))
+        shape = (stack.mitigation, len(stack.strengths), len(stack.seeds), stack.auto, stack.explainers, *size)
+        if shape not in self._known:
+            if time.monotonic() > self.deadline:
+                return None
+            try:
+                self._known[shape] = self._timed(stack, drawn, size)
+            except Exception:  # of a file that anybody may have written; training it records the error
+                self._known[shape] = None
+        return self._known[shape]
+
+    def _timed(self, stack: MitigationStack, drawn: ShortcutDataset, size: object) -> Course:
+        slow = self._is_slow(stack.network, drawn, stack.training, size)
+        small, scale, training = _reduced(drawn, stack.training, slow)
+        rehearsal = Rehearsal(
+            stack.network,
+            small,
+            training,
+            stack.strengths[:1] if slow else stack.strengths,
+            seeds=1 if slow else len(stack.seeds),
+            scale=scale,
+            device=self.settings.device,
+            engine=self.settings.engine,
+            choices=self.settings.choices if not slow else {},
+            stack_below=0.0 if slow else 1.0,
+        )
+        stack.mitigation.fit(rehearsal)
+        runs = len(stack) if slow else 1
+        stages = tuple(Stage(runs * stage.epochs, runs * stage.seconds) for stage in rehearsal.stages)
+        key = (size, stack.explainers)
+        if key not in self._evaluation:
+            self._evaluation[key] = self._evaluated(stack, drawn, small, training)
+        after = len(stack) * (self._evaluation[key] + SECONDS_A_RECORD)
+        return Course(stages, after + (SECONDS_A_PICTURE if stack.mitigation.has_strength else 0.0))
+
+    def _is_slow(self, network: NetworkRecipe, drawn: ShortcutDataset, training: Training, size: object) -> bool:
+        """Whether a step of ERM takes long on a full batch, from steps on a small one."""
+        if size not in self._slow:
+            small, _, few = _reduced(drawn, training, slow=True)
+            erm = mitigations.resolve("erm")
+            rehearsal = Rehearsal(network, small, few.model_copy(update={"epochs": 1}), (0.0,), engine="single",
+                                  device=self.settings.device, stack_below=0.0)  # fmt: skip
+            erm.fit(rehearsal)
+            step = rehearsal.stages[0].seconds * few.batch_size / len(small.train)
+            self._slow[size] = step * training.batch_size / few.batch_size > SLOW_STEP
+        return self._slow[size]
+
+    def _evaluated(
+        self, stack: MitigationStack, drawn: ShortcutDataset, small: ShortcutDataset, training: Training
+    ) -> float:
+        """Seconds of a run's metrics: measured on a few inputs, and the rest by the inputs that are looked at."""
+        run = stack.of(stack.strengths[:1], (drawn.seed,))
+        device = torch.device(self.settings.device)
+        rehearsal = Rehearsal(run.network, small, training, run.strengths, device=device, stack_below=0.0)
+        fitted = mitigations.resolve("erm").fit(rehearsal)
+        took = min(seconds_of(lambda: list(evaluations(run, rehearsal, fitted, 0.0)), device) for _ in range(2))
+        inputs = small.train.batch(slice(0, FEW * 4)).inputs.to(device)
+        with torch.no_grad():
+            each = min(seconds_of(lambda: rehearsal.modules[0](inputs), device) for _ in range(2)) / len(inputs)
+        here, there = (sum(map(len, splits(own).values())) for own in (small, drawn))
+        explained = [len(explained_inputs(own, bool(stack.explainers)).labels) for own in (small, drawn)]
+        return max(0.0, took - each * here) * explained[1] / explained[0] + each * there
+
+
+def _reduced(drawn: ShortcutDataset, training: Training, slow: bool) -> tuple[ShortcutDataset, float, Training]:
+    """A sample of a draw, by how much the draw is larger, and the training on the sample."""
+    if not slow:
+        return *sample(drawn, max(SAMPLE, 2 * training.batch_size)), training
+    few = training.model_copy(update={"batch_size": min(FEW, training.batch_size)})
+    return *sample(drawn, 2 * few.batch_size), few
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Times with as many threads as a worker has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,41 @@
+"""Checks of a base's pixels: images that show nothing, and test images that are training images."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+from jaxtyping import Shaped, UInt8
+
+log = logging.getLogger(__name__)
+
+
+def require_more_than_black_and_white(name: str, images: Shaped[np.ndarray, "n *shape"]) -> None:
+    """Raises ValueError for uint8 images whose pixels are all 0 or 1: of 255 levels, these are both black."""
+    if images.dtype == np.uint8 and images.max() == 1:
+        raise ValueError(
+            f"{name} is uint8 in 0..255, but its largest value is 1, nearly black: "
+            "multiply by 255, or save floats in [0, 1]"
+        )
+
+
+def require_different_images(name: str, images: UInt8[np.ndarray, "n *shape"]) -> None:
+    """Raises ValueError if all images are the same image: nothing is learned from them, or measured on them."""
+    if (images == images[:1]).all():
+        low, high = int(images.min()), int(images.max())
+        found = f"every pixel is {low}" if low == high else f"all {len(images)} images are the same image"
+        raise ValueError(f"{name}: {found}: was the array filled before it was saved? Save the images' own pixels")
+
+
+def warn_of_images_in_both(
+    name: str, train: UInt8[np.ndarray, "train *shape"], test: UInt8[np.ndarray, "test *shape"]
+) -> None:
+    """Warns of test images that are training images, pixel by pixel: accuracy on them is not of unseen images."""
+    trained = {hash(image.tobytes()) for image in train}
+    both = [position for position, image in enumerate(test) if hash(image.tobytes()) in trained]
+    if both:
+        log.warning(
+            "%s",
+            f"{name}: {len(both)} of {len(test)} test images are training images too, the first is test image "
+            f"{both[0]}: accuracy on them is not that on unseen images; remove them from x_test",
+        )

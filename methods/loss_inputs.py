@@ -1,0 +1,62 @@
+"""Checks of the arguments of a loss before a model is called, and of the types that a model did not take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Real
+
+import torch
+from torch import Tensor
+
+from ..datasets.registry import nearest
+from .independence import Model, modules_of, name_of
+from .targets import TARGETS
+
+
+def check_arguments(model: object, inputs: object, strength: object, target: object) -> None:
+    """Raises ValueError for a model, inputs, a strength or a target that is none, with the way out."""
+    if not callable(model):
+        raise ValueError(f"model is a {type(model).__name__}: pass a torch.nn.Module or a function that gives logits")
+    number = isinstance(strength, Real) or (isinstance(strength, Tensor) and strength.dim() == 0)
+    if not number or isinstance(strength, bool):
+        given = f"of shape {tuple(strength.shape)}" if isinstance(strength, Tensor) else repr(strength)
+        raise ValueError(f"strength is {type(strength).__name__} {given}: pass a single number, e.g. 1.0")
+    if not (strength >= 0 and math.isfinite(strength)):  # pyrefly: ignore
+        raise ValueError(f"strength = {strength} must be finite and not negative, e.g. 1.0")
+    if target not in list(TARGETS):
+        raise ValueError(f"target = {target!r} is no target: {nearest(str(target), TARGETS)}")
+    if not isinstance(inputs, Tensor):
+        raise ValueError(f"inputs are a {type(inputs).__name__}: pass a tensor, e.g. torch.as_tensor(inputs)")
+
+
+def check_not_inference(**tensors: object) -> None:
+    """Raises ValueError for tensors that were made under `torch.inference_mode`, which no gradient can pass."""
+    for name, tensor in tensors.items():
+        if isinstance(tensor, Tensor) and tensor.is_inference() and torch.is_grad_enabled():
+            raise ValueError(
+                f"{name} of shape {tuple(tensor.shape)} were made under torch.inference_mode, and have no gradients: "
+                f"pass {name}.clone()"
+            )
+
+
+@contextmanager
+def types_named(model: Model, inputs: Tensor) -> Iterator[None]:
+    """Raises ValueError where the model fails on inputs of another type, or on another device, than its parameters."""
+    try:
+        yield
+    except RuntimeError as error:
+        parameters = [parameter for module in modules_of(model) for parameter in module.parameters(recurse=False)]
+        for kind in ("dtype", "device"):
+            theirs = [getattr(parameter, kind) for parameter in parameters]
+            if theirs and getattr(inputs, kind) not in theirs:
+                raise ValueError(
+                    f"inputs have {kind} {getattr(inputs, kind)}, the parameters of {name_of(model)} {theirs[0]}: pass "
+                    f"inputs.to(next(model.parameters()).{kind})"
+                ) from error
+        if not parameters and "dtype" in str(error):
+            raise ValueError(
+                f"{name_of(model)} does not take inputs of {inputs.dtype} ({error}): convert them, e.g. inputs.float()"
+            ) from error
+        raise

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+from rrrbench.benchmark.running.course import Course
+from rrrbench.benchmark.running.executors.processes import Processes
+from rrrbench.benchmark.running.forecast import in_words
+from tiny import tiny_suite
+
+MITIGATIONS = [
+    {"mitigation": "erm"},
+    {"mitigation": "group_dro"},
+    {"mitigation": "find_another_explanation", "strengths": [0.1, 1.0]},
+]
+
+
+def test_a_forecast_counts_names_what_cannot_work_and_trains_nothing(session, tmp_path):
+    forecast = session(tiny_suite(mitigations=MITIGATIONS)).forecast()
+    assert (forecast.runs, forecast.finished, forecast.to_train) == (8, 0, 6)
+    (hindered,) = forecast.inapplicable
+    assert (hindered.mitigation, hindered.runs) == ("group_dro", 2)
+    assert "no minority group" in hindered.reason
+    assert forecast.courses[forecast.left[1]] == Course(), "its runs are no progress"
+    (explained,) = [course for stack, course in forecast.courses.items() if stack.label == "find_another_explanation"]
+    assert [stage.epochs for stage in explained.stages] == [2 * 2, 2 * 2 * 2]
+    assert forecast.seconds is not None
+    assert 0 < forecast.seconds < 60
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.slow
+def test_what_is_finished_is_not_forecast_again(session):
+    session(tiny_suite()).run()
+    forecast = session(tiny_suite()).forecast()
+    assert (forecast.finished, forecast.to_train, forecast.seconds) == (6, 0, 0)
+    more = session(tiny_suite(seeds=(0, 1, 2))).forecast()
+    assert (more.runs, more.finished, more.to_train) == (9, 6, 3)
+
+
+def test_data_that_are_missing_are_named_with_their_path(session, monkeypatch, tmp_path):
+    monkeypatch.setenv("RRRBENCH_DATA", str(tmp_path / "data"))
+    forecast = session(tiny_suite(dataset={"name": "decoy", "base": "mnist"})).forecast()
+    (missing,) = forecast.missing
+    assert missing.runs == 6
+    assert str(tmp_path / "data") in missing.reason
+    assert any("missing: decoy-mnist, 6 runs" in line for line in forecast.lines())
+    assert forecast.seconds is None
+
+
+@pytest.mark.slow
+def test_the_session_tells_the_forecast_and_its_bar_counts_the_seconds_of_what_is_trained(session, monkeypatch):
+    from rrrbench.benchmark.running import session as module
+
+    told, shown = [], []
+
+    class Counting(module.Pace):
+        def __init__(self, total, expected=None):
+            super().__init__(total, expected)
+            shown.append(self)
+
+    monkeypatch.setattr(module, "Pace", Counting)
+    session(tiny_suite(mitigations=MITIGATIONS), tell=told.append).run()
+    (forecast,), (pace,) = told, shown
+    assert pace.total == pytest.approx(forecast.work)
+    assert pace.done == pytest.approx(forecast.work)
+
+
+@pytest.mark.slow
+def test_processes_side_by_side_divide_the_seconds(session):
+    forecast = session(tiny_suite(), executor=Processes(workers=2)).forecast()
+    assert forecast.side_by_side == 2
+    assert forecast.seconds == pytest.approx(forecast.work / 2)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "about 1 seconds"), (42, "about 42 seconds"), (130, "about 2 minutes"), (9000, "about 2.5 hours")],
+)
+def test_seconds_in_words(seconds, words):
+    assert in_words(seconds) == words
