@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..datasets.base import Batch
 from .base import Mitigation, Supervision, Terms, annotated, cross_entropy, weighted_cross_entropy
+from .choosing import moved
 from .network import Net
 
 
@@ -44,10 +45,10 @@ class Augmentation(Mitigation):
 
 def uniform(batch: Batch, generator: torch.Generator) -> Float[Tensor, "batch *features"]:
     """An independent number from U(0, 1) for each feature."""
-    return torch.rand(batch.inputs.shape, generator=generator).to(batch.inputs, non_blocking=True)
+    return moved(torch.rand(batch.inputs.shape, generator=generator), batch.inputs.device, batch.inputs.dtype)
 
 
-def donors(count: int, generator: torch.Generator) -> Tensor:
+def donors(count: int, generator: torch.Generator) -> Int[Tensor, "count"]:
     """Draws a donor for each of `count` inputs: a random cycle through all inputs, so that no input is its own donor.
 
     A single input is its own donor.
@@ -57,16 +58,6 @@ def donors(count: int, generator: torch.Generator) -> Tensor:
 
 
 def donors_among(chosen: Bool[Tensor, "n"], generator: torch.Generator) -> Int[Tensor, "n"]:
-    """Draws a donor for each chosen input: a random cycle through the chosen inputs, where they are.
-
-    `donors` of all inputs if all are chosen. The donor of an input that is not chosen is any input. The CPU does not
-    read how many are chosen, for which it would wait until a GPU has done all that it was given before.
-
-    Args:
-        generator: of the CPU.
-    """
-    order = torch.randperm(len(chosen), generator=generator).to(chosen.device, non_blocking=True)
-    cycle = order[(~chosen[order]).to(torch.uint8).argsort(stable=True)]  # the chosen first, in the drawn order
-    before = torch.arange(len(chosen), device=chosen.device) - 1
-    before = torch.where(before < 0, chosen.sum().clamp(min=1) - 1, before)
-    return torch.empty_like(cycle).index_copy(0, cycle, cycle[before])
+    """Draws a donor for each chosen input: `donors` among them. An input that is not chosen is its own donor."""
+    rows = chosen.nonzero()[:, 0]
+    return torch.arange(len(chosen)).index_copy_(0, rows, rows[donors(len(rows), generator)])

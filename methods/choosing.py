@@ -1,4 +1,4 @@
-"""Random choices made where the candidates are: the numbers are drawn on the CPU, and the CPU reads nothing back.
+"""Numbers drawn on the CPU and used where the inputs are; the CPU reads nothing back.
 
 A read would make the CPU wait, in every step, until a GPU has done all that it was given before.
 """
@@ -6,8 +6,19 @@ A read would make the CPU wait, in every step, until a GPU has done all that it 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
+
+
+def moved(drawn: Shaped[Tensor, "*shape"], device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """What was drawn on the CPU, on the device; the CPU does not wait for the copy.
+
+    Args:
+        dtype: by default the type that it has.
+    """
+    if device.type == "cuda" and not drawn.is_cuda:
+        drawn = drawn.pin_memory()  # a GPU copies other memory only after all that it was given before
+    return drawn.to(device, dtype or drawn.dtype, non_blocking=True)
 
 
 def choose_candidates(
@@ -22,7 +33,7 @@ def choose_candidates(
     fractions = torch.rand(len(candidates), count, dtype=torch.float64, generator=generator)
     cumulative = candidates.float().cumsum(1)
     cumulative = (cumulative / cumulative[:, -1:]).double()
-    return torch.searchsorted(cumulative, fractions.to(candidates.device, non_blocking=True))
+    return torch.searchsorted(cumulative, moved(fractions, candidates.device))
 
 
 def choose_candidate(candidates: Bool[Tensor, "rows n"], generator: torch.Generator) -> Int[Tensor, "rows"]:
@@ -35,4 +46,4 @@ def choose_candidate(candidates: Bool[Tensor, "rows n"], generator: torch.Genera
         generator: of the CPU.
     """
     waiting = torch.empty(candidates.shape).exponential_(generator=generator)
-    return (candidates / waiting.to(candidates.device, non_blocking=True)).argmax(1)
+    return (candidates / moved(waiting, candidates.device)).argmax(1)

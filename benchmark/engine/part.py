@@ -97,7 +97,7 @@ class Part:
 
         Where fewer inputs than a batch have masks, the first inputs without masks fill the batch.
         """
-        bare = ~self.data.masks.flatten(3).any(3).any(1)
+        bare = self.data.areas == 0
         first = bare.to(torch.uint8).argsort(dim=1, stable=True)[:, : self.training.batch_size]
         batch = self.batch(first, self.runs.generators("liveness"))
         return self._gradient_norm("right_reason", batch) / self._gradient_norm("right_answer", batch)
@@ -174,9 +174,9 @@ class Part:
         batch = self.data.batch(index, self.strengths.dtype)
         if not self.objective.augments:
             return batch
-        classes = self.runs.draws[0].classes
+        classes, areas = self.runs.draws[0].classes, self.data.areas_at(index)
         drawn = [
-            self.objective.augment(batch.of_seed(i), classes, coins)
+            self.objective.augment(batch.of_seed(i)._replace(areas=areas[i]), classes, coins)
             for i, coins in enumerate(self.augments if generators is None else generators)
         ]
         return StackedBatch.of_seeds(drawn)
@@ -186,7 +186,6 @@ class Part:
         n, size = len(self.data), self.training.batch_size
         if self.training.shuffle:
             order = torch.stack([torch.randperm(n, generator=generator) for generator in self.orders])
-            order = order.to(self.strengths.device, non_blocking=True)
             yield from ((index, index.shape[1]) for index in order.split(size, dim=1))
         else:
             yield from ((slice(start, start + size), min(size, n - start)) for start in range(0, n, size))

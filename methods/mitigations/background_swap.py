@@ -18,7 +18,9 @@ from torch import Tensor
 
 from ...datasets.base import Batch
 from ..augmentation import Augmentation, donors_among
-from ..base import annotated, mitigations
+from ..base import mitigations
+from ..choosing import moved
+from ..regions import mask_areas
 from .shortcut_masking import mean_where
 
 
@@ -37,4 +39,5 @@ class BackgroundSwap(Augmentation):
 
     def filling(self, batch: Batch, generator: torch.Generator) -> Float[Tensor, "batch *features"]:
         backgrounds = torch.where(batch.masks, batch.inputs, mean_where(batch.inputs, batch.masks))
-        return backgrounds[donors_among(annotated(batch) > 0, generator)]
+        chosen = (mask_areas(batch.masks) if batch.areas is None else batch.areas) > 0
+        return backgrounds[moved(donors_among(chosen, generator), backgrounds.device)]

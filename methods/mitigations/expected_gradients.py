@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ...datasets.base import Batch
 from ..base import Mitigation, Supervision, Terms, cross_entropy, mitigations
-from ..choosing import choose_candidates
+from ..choosing import choose_candidates, moved
 from ..gradients import at_touched, masked_input_gradients
 from ..network import Net
 from ..targets import log_prob_sum
@@ -58,6 +58,6 @@ class ExpectedGradients(Mitigation):
         other_label = batch.labels[:, None] != batch.labels
         other_label = other_label | ~other_label.any(1, keepdim=True)  # a batch with a single label
         chosen = choose_candidates(other_label, self.references, generator)
-        fractions = torch.rand(chosen.shape, generator=generator).to(batch.inputs, non_blocking=True)
+        fractions = moved(torch.rand(chosen.shape, generator=generator), batch.inputs.device, batch.inputs.dtype)
         draws = {"references": batch.inputs[chosen], "fractions": fractions}
         return batch._replace(draws={**batch.draws, **draws})

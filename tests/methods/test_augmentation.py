@@ -6,10 +6,12 @@ import pytest
 import torch
 from masked_copies import colour_batch, copies, flat_batch, generator
 from pretend_device import to_host, waits
+from rrrbench.datasets.base import Batch
 from rrrbench.methods.augmentation import donors, donors_among
 from rrrbench.methods.mitigations.background_swap import BackgroundSwap
 from rrrbench.methods.mitigations.counterexamples import Counterexamples
 from rrrbench.methods.mitigations.shortcut_masking import ShortcutMasking
+from rrrbench.methods.regions import mask_areas
 from small import Linear, bound, small_dataset
 from torch.nn import functional as F
 
@@ -99,10 +101,27 @@ def test_donors_among_all_are_the_donors_of_all():
         assert torch.equal(every, donors(10, generator(seed)))
 
 
-def test_donors_among_a_devices_inputs_are_not_waited_for(pretend):
+def test_donors_among_some_are_the_donors_of_so_many():
     chosen = torch.tensor([True, False, True, True])
-    there = chosen.to(pretend)
+    among = torch.tensor([0, 2, 3])
+    for seed in range(20):
+        donor = donors_among(chosen, generator(seed))
+        assert torch.equal(donor[among], among[donors(3, generator(seed))])
+        assert donor[1] == 1
+
+
+@pytest.mark.parametrize("method", [BackgroundSwap(), Counterexamples(region="swap")])
+def test_known_areas_change_no_copy_and_spare_the_wait(pretend, method):
+    batch = flat_batch()
+    batch = batch._replace(masks=batch.masks & (torch.arange(len(batch.labels)) % 3 > 0)[:, None])
+    known = batch._replace(areas=mask_areas(batch.masks))
+    there = Batch(*(values.to(pretend) if isinstance(values, torch.Tensor) else values for values in batch))
+    expected = method.augment(batch, 3, generator()).draws["copies"]
+    assert torch.equal(method.augment(known, 3, generator()).draws["copies"], expected)
     with waits() as waited:
-        found = donors_among(there, generator())
+        found = method.augment(there._replace(areas=known.areas), 3, generator()).draws["copies"]
     assert not waited
-    assert torch.equal(to_host(found), donors_among(chosen, generator()))
+    assert torch.equal(to_host(found), expected)
+    with waits() as waited:
+        method.augment(there, 3, generator())
+    assert waited  # areas are counted where nothing has said them
