@@ -30,6 +30,8 @@ def choose_candidates(
         candidates: at least one in each row.
         generator: of the CPU.
     """
+    if count == 1:  # multinomial too takes another way
+        return choose_candidate(candidates, generator)[:, None]
     fractions = torch.rand(len(candidates), count, dtype=torch.float64, generator=generator)
     cumulative = candidates.float().cumsum(1)
     cumulative = (cumulative / cumulative[:, -1:]).double()

@@ -20,10 +20,11 @@ def candidates():
     return some
 
 
+@pytest.mark.parametrize("count", [1, 2, 4])
 @pytest.mark.parametrize("seed", range(5))
-def test_several_are_chosen_as_by_multinomial(candidates, seed):
-    expected = candidates.float().multinomial(4, replacement=True, generator=generator(seed))
-    assert torch.equal(choose_candidates(candidates, 4, generator(seed)), expected)
+def test_several_are_chosen_as_by_multinomial(candidates, seed, count):
+    expected = candidates.float().multinomial(count, replacement=True, generator=generator(seed))
+    assert torch.equal(choose_candidates(candidates, count, generator(seed)), expected)
     assert (expected[0] == 3).all()
 
 
