@@ -25,11 +25,6 @@ VARIANTS = [
     *({"name": "rrr", "target": target} for target in ("prob_max", "cross_entropy", "random_projection")),
     *({"name": "shortcut_masking", "fill": fill} for fill in ("zero", "noise", "inpaint")),
 ]
-NUDGED = {
-    *("rrr", "smooth_rrr", "expected_gradients", "integrated_gradients_penalty"),
-    *("rand_r4", "pgd_r4", "pgd_ex+rrr", "ibp_ex+rrr"),
-}
-"""Mitigations with `nudged` gradients at the masked pixels alone."""
 TIMES = {"seconds", "seconds/setup"}
 
 
@@ -142,16 +137,13 @@ def test_a_traced_step_does_not_wait_for_the_device(pretend, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", mitigations.names())
-def test_a_step_of_a_convolution_waits_at_most_for_what_its_masks_reach(pretend, name):
-    """`_convolved_nudge` asks in each pass which outputs the masked pixels reach: a wait that is still to be mended."""
+def test_a_step_of_a_convolution_does_not_wait_for_the_device(pretend, name):
     mitigation, draws = mitigations.resolve(name), trainer_for(mitigations.resolve(name)).draws
     trainer = small_trainer(draws=draws, network=SmallConvolutional(), epochs=1)
     if obstacle := mitigation.obstacle(draws[0], trainer.modules[0]):
         pytest.skip(obstacle)
-    expected = {"nonzero"} if name in NUDGED else set()
     for traced in (False, True):
-        *_, last = stepped(mitigation, on(pretend, trainer), traced)
-        assert set(last) == expected
+        assert not any(stepped(mitigation, on(pretend, trainer), traced))
 
 
 @pytest.mark.parametrize("network", ["lenet", pytest.param("mlp", marks=pytest.mark.slow)])

@@ -16,7 +16,7 @@ from torch.func import grad
 
 from ...datasets.base import Batch
 from ...methods.fitting import CURVES, Fitted, Objective, Terms
-from ...methods.network import Net, Parameters
+from ...methods.network import Net, Parameters, reached_outputs
 from .device import seconds_of
 from .memory import how_many_fit
 from .optimizer import optimizer
@@ -221,11 +221,13 @@ def parts_of(
             "for all strengths of a seed: give one mask a seed, or train strength by strength"
         )
     touched = runs.data.touched()
+    features = tuple(runs.data.inputs.shape[2:])
+    reached = None if touched is None else reached_outputs(runs.modules[0], features, touched)
 
     @cache
     def gradients(module: nn.Module) -> TracedGradients:
         def terms(parameters: Parameters, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
-            return objective.terms(Net(module, parameters), batch._replace(touched=touched), strength)
+            return objective.terms(Net(module, parameters), batch._replace(touched=touched, reached=reached), strength)
 
         return TracedGradients(over_stack(terms, runs.data.masks_differ), compiled)
 
