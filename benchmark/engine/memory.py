@@ -20,9 +20,9 @@ def free_memory(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] + cached
 
 
-def how_many_fit(bytes_each: int, device: torch.device) -> int:
+def how_many_fit(bytes_each: int, device: torch.device, sharers: int = 1) -> int:
     """How many runs of so many bytes can be trained together on the device."""
-    return int(SHARE_OF_MEMORY * free_memory(device) / bytes_each)
+    return int(SHARE_OF_MEMORY * free_memory(device) / sharers / bytes_each)
 
 
 def out_of_memory(error: RuntimeError) -> bool:

@@ -130,7 +130,7 @@ class Part:
 
     def how_many_fit(self) -> int:
         """How many runs like the part's one run can be trained together in the device's free memory."""
-        return how_many_fit(self.trace(), self.strengths.device)
+        return how_many_fit(self.trace(), self.strengths.device, self.runs.sharers)
 
     def seconds_per_step(self) -> float:
         """The fastest of a few steps. They move the parameters: the part is of no use afterwards."""

@@ -3,7 +3,9 @@ from __future__ import annotations
 import psutil
 import pytest
 import torch
-from rrrbench.benchmark.engine.memory import free_memory, out_of_memory
+from rrrbench.benchmark.engine.memory import free_memory, how_many_fit, out_of_memory
+from rrrbench.methods.mitigations.erm import ERM
+from small import small_trainer
 
 
 def test_memory_that_torch_keeps_on_a_gpu_is_free(monkeypatch):
@@ -34,3 +36,17 @@ def test_a_failed_allocation_is_known(error):
 
 def test_an_error_of_another_kind_is_no_failed_allocation():
     assert not out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
+
+
+def test_processes_on_one_gpu_share_what_is_free(monkeypatch):
+    monkeypatch.setattr("rrrbench.benchmark.engine.memory.free_memory", lambda device: 1000)
+    assert [how_many_fit(10, torch.device("cuda:0"), sharers) for sharers in (1, 2, 7)] == [70, 35, 10]
+
+
+def test_a_part_asks_for_its_share(monkeypatch):
+    asked = []
+    monkeypatch.setattr("rrrbench.benchmark.engine.part.how_many_fit", lambda *given: asked.append(given[1:]) or 4)
+    trainer = small_trainer()
+    trainer.sharers = 3
+    trainer.train(ERM())
+    assert asked == [(torch.device("cpu"), 3)]
