@@ -8,7 +8,7 @@ from types import MethodType
 from weakref import WeakKeyDictionary
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 Model = Callable[[Tensor], Tensor]
@@ -57,6 +57,16 @@ def warn_of_no_gradient(model: Model, gradient: Float[Tensor, "batch *features"]
             "comparison or detach() in the model (a last layer of zeros has no gradient either, until its first step)",
             stacklevel=3,
         )
+
+
+def written_into(given: Shaped[Tensor, "*shape"], before: Shaped[Tensor, "*shape"]) -> bool:
+    """Whether a forward pass has written into its inputs.
+
+    Args:
+        given: a fresh copy of `before`, which a model has taken.
+        before: the inputs.
+    """
+    return given._version > 0 or not torch.equal(given, before)  # the second where NumPy has written
 
 
 def name_of(model: Model) -> str:

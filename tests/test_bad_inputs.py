@@ -513,7 +513,9 @@ SOURCES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    "source", [pytest.param(one, marks=[pytest.mark.slow] * (i > 2)) for i, one in enumerate(SOURCES)]
+)
 def test_a_file_that_cannot_be_checked(refused, source):
     Path("own.py").write_text(source)
     refused("check", "own.py", said=("own.py", SOURCES[source]))

@@ -34,15 +34,36 @@ def _options(version: Version = None) -> None:
     pass
 
 
-app.command("list")(listing.list_known)
-app.command("run")(running.run)
-app.command("reproduce")(running.reproduce)
-app.command("log")(running.log)
-app.command("evaluate")(evaluate.evaluate)
-app.command("check")(check.check)
-app.command("records")(showing.records)
-app.command("leaderboard")(showing.leaderboard)
-app.command("report")(showing.report)
-app.command("ui")(ui.ui)
+def examples(*lines: str) -> str:
+    """What stands below a command's options; `tests/benchmark/cli/test_examples.py` runs every line."""
+    return "\n\n".join(["Examples:", *(f"rrrbench {line}" for line in lines)])
+
+
+app.command("list", epilog=examples("list suites", "list mitigations --json"))(listing.list_known)
+app.command("run", epilog=examples("run smoke --dry-run", "run smoke", "run my_suite.toml --with my_net.py"))(
+    running.run
+)
+app.command("reproduce", epilog=examples('reproduce ross2017 --seeds 1 --only "decoy-mnist_60k/rrr/1000"'))(
+    running.reproduce
+)
+app.command("log", epilog=examples("log smoke", "log smoke --to sqlite:///other.db"))(running.log)
+app.command(
+    "evaluate",
+    epilog=examples(
+        "evaluate my_net.py:build --dataset decoy-digits",
+        "evaluate my_net.py:build --weights w.pt --dataset decoy-digits --name trained --figure looks.png",
+    ),
+)(evaluate.evaluate)
+app.command("check", epilog=examples("check my_net.py"))(check.check)
+app.command(
+    "records", epilog=examples("records smoke --out smoke.csv", "records smoke --format parquet --out smoke.parquet")
+)(showing.records)
+app.command("leaderboard", epilog=examples("leaderboard smoke", "leaderboard smoke --rule val_iid --format md"))(
+    showing.leaderboard
+)
+app.command("report", epilog=examples("report smoke --out site", "report smoke.parquet --out another_site"))(
+    showing.report
+)
+app.command("ui", epilog=examples("ui --port 5001"))(ui.ui)
 app.add_typer(new.app, name="new")
 app.add_typer(submit.app, name="submit")

@@ -12,7 +12,7 @@ from .errors import explained
 app = typer.Typer(help="Writes the starting file of a mitigation or a dataset.", no_args_is_help=True)
 
 
-@app.command("mitigation")
+@app.command("mitigation", epilog="Example: rrrbench new mitigation my_penalty")
 def mitigation(name: Annotated[str, typer.Argument(help="Lower case, with underscores.")]) -> None:
     """Writes NAME.py in this folder: a mitigation that runs, with what is yours to write marked."""
     from .. import starting
@@ -22,7 +22,7 @@ def mitigation(name: Annotated[str, typer.Argument(help="Lower case, with unders
     typer.echo(f"wrote {path}: edit it, then `rrrbench submit check {path}`")
 
 
-@app.command("dataset")
+@app.command("dataset", epilog="Example: rrrbench new dataset my_data")
 def dataset(name: Annotated[str, typer.Argument(help="Lower case, with underscores.")]) -> None:
     """Writes NAME.py in this folder: a dataset that renders, with what is yours to write marked."""
     from .. import starting

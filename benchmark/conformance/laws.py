@@ -6,24 +6,60 @@ Laws train on 24 inputs, in float64 where numbers are compared, and take seconds
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ...methods.base import Mitigation
+from ...methods.fitting import Fitted
 from ...methods.mitigations.erm import ERM
 from ...methods.network import Net
 from ..engine.plan import Engine
+from ..networks import NetworkRecipe
 from .small import small_dataset, small_network, small_trainer, trainer_for, without_masks
 from .violation import require, same_numbers
 
 
+class Trained(NamedTuple):
+    """A small stack at strengths 0 and 0.5, in float32, and what its training left changed.
+
+    Attributes:
+        erm: the same stack, trained by ERM.
+        changed: why a law about global state does not hold; empty if it holds.
+    """
+
+    fitted: Fitted
+    erm: Fitted
+    changed: str
+
+
+@cache  # three laws look at it
+def trained(mitigation: Mitigation, engine: Engine = "stacked") -> Trained:
+    """Trains the small stack of a mitigation, once in a process."""
+    trainer = trainer_for(mitigation, engine=engine, dtype=torch.float32)
+    modes, before = [module.training for module in trainer.modules], torch.get_rng_state()
+    fitted, changed = mitigation.fit(trainer), ""
+    if not torch.equal(before, torch.get_rng_state()):
+        changed = "the global random state moved: draw in augment, from its `generator` argument"
+    elif [module.training for module in trainer.modules] != modes:
+        changed = "a module's training mode changed"
+    elif any(parameter.grad is not None for module in trainer.modules for parameter in module.parameters()):
+        changed = "a module's parameters have a .grad: use torch.func, not .backward()"
+    return Trained(fitted, _erm(trainer.network, mitigation.needs_minority, engine), changed)
+
+
+@cache
+def _erm(network: NetworkRecipe, minority: bool, engine: Engine) -> Fitted:
+    correlation = 0.5 if minority else 1.0
+    trainer = small_trainer(network=network, correlation=correlation, engine=engine, dtype=torch.float32)
+    return ERM().fit(trainer)
+
+
 def strength_0_is_erm(mitigation: Mitigation, engine: Engine = "stacked") -> None:
     """1: strength 0 is ERM, bit for bit; strength 0.5 is not."""
-    fitted, erm = (
-        method.fit(trainer_for(mitigation, engine=engine, dtype=torch.float32)) for method in (mitigation, ERM())
-    )
+    fitted, erm, _ = trained(mitigation, engine)
     require(
         _same_bits(fitted.parameters, erm.parameters, slice(0, 1)),
         "at strength 0 the trained parameters are not ERM's, bit for bit: is the term multiplied by the strength?",
@@ -37,18 +73,16 @@ def strength_0_is_erm(mitigation: Mitigation, engine: Engine = "stacked") -> Non
 def an_empty_mask_is_erm(mitigation: Mitigation) -> None:
     """1, for mitigations that need masks only: without masks, training is ERM, bit for bit."""
     draws, network = [without_masks(small_dataset(seed)) for seed in (0, 1)], small_network(mitigation)
-    fitted, erm = (
-        method.fit(small_trainer(draws=draws, network=network, dtype=torch.float32)) for method in (mitigation, ERM())
-    )
+    fitted = mitigation.fit(small_trainer(draws=draws, network=network, dtype=torch.float32))
     require(
-        _same_bits(fitted.parameters, erm.parameters, slice(None)),
+        _same_bits(fitted.parameters, _erm(network, False, "stacked").parameters, slice(None)),  # looks at no mask
         "where no input has a mask the trained parameters are not ERM's: the term must vanish outside the masks",
     )
 
 
 def the_right_reason_term_is_alive(mitigation: Mitigation) -> None:
     """2: at strength > 0 the right-reason term moves the parameters, and at 0 it does not."""
-    liveness = mitigation.fit(trainer_for(mitigation)).liveness
+    liveness = trained(mitigation).fitted.liveness
     for when in ("start", "middle", "end"):
         at_zero, at_half = liveness[when][:, 0], liveness[when][:, 1]
         require(bool((at_zero == 0).all()), f"at strength 0 the right-reason term has a gradient ({when})")
@@ -98,19 +132,8 @@ def stacked_or_alone(mitigation: Mitigation, pixel_range: Any = "unit") -> None:
 
 def nothing_global_changes(mitigation: Mitigation) -> None:
     """5: training leaves the modules' modes and gradients and the global random state unchanged."""
-    trainer = trainer_for(mitigation, epochs=1)
-    modes = [module.training for module in trainer.modules]
-    before = torch.get_rng_state()
-    mitigation.fit(trainer)
-    require(
-        torch.equal(before, torch.get_rng_state()),
-        "the global random state moved: draw in augment, from its `generator` argument",
-    )
-    require([module.training for module in trainer.modules] == modes, "a module's training mode changed")
-    require(
-        all(parameter.grad is None for module in trainer.modules for parameter in module.parameters()),
-        "a module's parameters have a .grad: use torch.func, not .backward()",
-    )
+    changed = trained(mitigation).changed
+    require(not changed, changed)
 
 
 def laws(mitigation: Mitigation) -> dict[str, Callable[[Mitigation], None]]:

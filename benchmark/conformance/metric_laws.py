@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from numbers import Real
 
 import torch
 from torch import Tensor
 
 from ...methods.mitigations.rrr import RRR
-from ..metrics.base import Metric
+from ..metrics.base import Metric, metrics
 from ..metrics.evaluated import Evaluated
 from ..metrics.evaluation import evaluated_networks
 from ..suite.loading import parse_suite
@@ -23,16 +24,28 @@ def every_number_has_its_name_and_is_in_its_range(metric: Metric) -> None:
     if metric.measure is None:
         return
     evaluated = _evaluated()
-    own = {name: value for name, value in metric.measure(evaluated).items() if metric.names(name)}
+    measured = metric.measure(evaluated)
+    require(isinstance(measured, Mapping), f"its function gives a {type(measured).__name__}: give a dict, number by id")
+    own = {name: value for name, value in measured.items() if metric.names(name)}
     require(bool(own), f"its function measures no {metric.id} of a small trained network")
+    for name in measured.keys() - own.keys():
+        known = any(other.names(name) for other in metrics)
+        require(known, f"its function measures {name!r}, which no metric is called: describe it by a `Metric`")
+    defined = False
     for name, value in own.items():
+        require(
+            isinstance(value, Tensor | Real) and not isinstance(value, bool),
+            f"{name} is a {type(value).__name__}: give a tensor of a number a network, or a float for all",
+        )
         numbers = torch.as_tensor(value, dtype=torch.float64)
         shape = tuple(numbers.shape)
         require(numbers.dim() == 0 or shape == (len(evaluated.networks),), f"{name} has shape {shape}: one a network")
         known = numbers[~numbers.isnan()]
+        defined = defined or bool(len(known))
         outside = known[(known < metric.low) | (known > metric.high)]
         first = outside.flatten()[:1].tolist()
         require(not first, f"{name} is {first}, outside its range [{metric.low}, {metric.high}]")
+    require(defined, f"{', '.join(own)} is NaN for each of {len(evaluated.networks)} small trained networks")
 
 
 def measuring_again_gives_the_same(metric: Metric) -> None:

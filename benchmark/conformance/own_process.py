@@ -143,7 +143,8 @@ class Teller:
         self.tell(checked=checked)
 
     def run(self, check: Callable[[], None]) -> None:
-        """Calls the check, and tells why it could not end."""
+        """Calls the check, and tells why it could not end; ends with the process that waits for it."""
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
         self._tell_what_python_prints()
         try:
             check()
@@ -165,6 +166,13 @@ class Teller:
             seen.exc_type, seen.exc_value, getattr(seen.object, "__qualname__", "a finaliser")
         )
         threading.excepthook = lambda seen: warn(seen.exc_type, seen.exc_value, "a thread")
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process soon after its parent, which may be killed before it can end this one."""
+    while os.getppid() == parent:
+        time.sleep(POLL_SECONDS)
+    os._exit(1)
 
 
 def end() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...methods.explainers.base import ForwardFunction, evaluating, undisturbed_draws
+from ...methods.independence import written_into
 
 Normalization = Literal["imagenet"] | tuple[Sequence[float], Sequence[float]]
 """Mean and standard deviation of each channel, in [0, 1]."""
@@ -68,6 +69,13 @@ class Normalize(nn.Module):
         return (inputs - self.mean) / self.std
 
 
+class Copy(nn.Module):
+    """A copy of the inputs, before a network that writes into them."""
+
+    def forward(self, inputs: Float[Tensor, "batch *features"]) -> Tensor:
+        return inputs.clone()
+
+
 def judged(
     model: ForwardFunction, probe: Float[Tensor, "batch *features"], classes: int, normalize: Normalization | None
 ) -> Judged:
@@ -84,12 +92,14 @@ def judged(
     if not callable(model):
         raise NotJudged(f"{type(model).__name__} is no network: give an nn.Module, or a function from images to logits")
     device, dtype = _place(model)
-    network = model
+    probe, network = probe.to(device, dtype), model
     if normalize is not None:
         before = Normalize(normalize, probe.shape[1] if probe.dim() == 4 else 0, device, dtype)
         network = _in_sequence(before, model)
-    _require_logits(network, probe.to(device, dtype), classes, _named(model))
-    return Judged(network, device, dtype, _differentiable(network, probe[:1].to(device, dtype)))
+    elif _writes(model, probe):
+        network = _in_sequence(Copy(), model)
+    _require_logits(network, probe, classes, _named(model))
+    return Judged(network, device, dtype, _differentiable(network, probe[:1]))
 
 
 def _place(model: ForwardFunction) -> tuple[torch.device, torch.dtype]:
@@ -113,9 +123,17 @@ def _differentiable(network: ForwardFunction, inputs: Tensor) -> bool:
     return True
 
 
-def _in_sequence(before: Normalize, model: ForwardFunction) -> ForwardFunction:
+def _writes(model: ForwardFunction, probe: Tensor) -> bool:
+    """Whether the network writes into its inputs, which are the dataset's own."""
+    given = probe.clone()
+    with evaluating(model), undisturbed_draws(probe.device), torch.no_grad(), suppress(Exception):  # said afterwards
+        model(given)
+    return written_into(given, probe)
+
+
+def _in_sequence(before: nn.Module, model: ForwardFunction) -> ForwardFunction:
     if isinstance(model, nn.Module):
-        return nn.Sequential(OrderedDict(normalize=before, model=model))
+        return nn.Sequential(OrderedDict(before=before, model=model))
     return lambda inputs: model(before(inputs))
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 from jaxtyping import Float
 from torch import Tensor
@@ -20,6 +20,7 @@ Values = Mapping[str, "Float[Tensor, 'strengths'] | float"]
 """By id: a number for each network, or one for all of them. NaN where it cannot be measured."""
 Measure = Callable[[Evaluated], Values]
 F = TypeVar("F", bound=Measure)
+Direction = Literal["higher", "lower", "neither"]
 
 _ENVIRONMENT = "|".join((*ENVIRONMENTS, *MADE_UP))
 _PLACES = {
@@ -46,11 +47,11 @@ class Metric:
             elsewhere: a curve of the training, a mitigation's `fit`, a comparison of runs.
 
     Raises:
-        ValueError: an id with an unknown place.
+        ValueError: an id with an unknown place, an unknown direction, or an empty range.
     """
 
     id: str
-    better: Literal["higher", "lower", "neither"]
+    better: Direction
     low: float
     high: float
     chance: str
@@ -62,6 +63,12 @@ class Metric:
         for place in re.findall(r"\{(\w*)\}", self.id):
             if place not in _PLACES:
                 raise ValueError(f"metric {self.id!r} has a place {{{place}}}; {nearest(place, _PLACES)}")
+        if self.better not in get_args(Direction):
+            raise ValueError(
+                f"metric {self.id!r} is better {self.better!r}; {nearest(self.better, get_args(Direction))}"
+            )
+        if not self.low < self.high:
+            raise ValueError(f"metric {self.id!r} has no numbers in [{self.low}, {self.high}]: give low < high")
 
     def names(self, id: str) -> bool:
         """Whether `id` is this metric, measured somewhere."""

@@ -49,6 +49,7 @@ def small(**changed):
     return rb.sweep("decoy-digits", "mlp", **(given | changed))
 
 
+@pytest.mark.slow
 def test_a_sweep_is_the_suite_with_the_same_content(home, tmp_path):
     runs = small()
     (tmp_path / "mine.toml").write_text(SUITE)

@@ -303,3 +303,10 @@ def test_a_model_that_rounds_its_inputs_is_named():
 class Rounds(nn.Module):
     def forward(self, x):
         return x.round()
+
+
+def test_a_model_that_writes_into_its_inputs_is_refused_with_the_way_out():
+    network, (x, y, mask) = model(), data()
+    for write in (lambda inputs: inputs.clamp_(0, 1), lambda inputs: inputs.flatten(1).sub_(0.5).view_as(inputs)):
+        with pytest.raises(ValueError, match=r"writes into its inputs.*inputs\.clone\(\)"):
+            rrr_loss(lambda inputs, write=write: network(write(inputs)), x, y, mask, 0.3)

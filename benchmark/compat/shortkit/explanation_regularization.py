@@ -28,10 +28,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
 from ....methods.base import cross_entropy
-from ....methods.own_loop import check_labels, rrr_penalty
+from ....methods.independence import check_independence
+from ....methods.loss_inputs import types_named
+from ....methods.own_loop import as_logits, check_labels, check_logits, rrr_penalty
 from ....methods.targets import TargetName
 from .regularization_inputs import as_images, check_model, label_indices, masks_for
 from .settings import SETTINGS, Count, Device, Position, Positive, Seed, Weight, check_settings, seeded
+
+PROBED = 8
+"""Images on which a model shows that it gives each image its own logits."""
 
 
 class Epoch(TypedDict):
@@ -118,7 +123,11 @@ class ExplanationRegularization:
         with _as_it_was(model), seeded(self.random_state, device) as generator:
             net = LogitsOf(model if self.device is None else model.to(device), self.head)
             inputs = images.to(device, trained.dtype)
-            _check_logits(net, inputs[:1], indices, self.classes)
+            penalised = self.lambda_rrr > 0 and bool((masks > 0).any())
+            probe = inputs[:PROBED].clone().requires_grad_(penalised)
+            logits = _checked_logits(net, probe, indices, self.classes)
+            if penalised:
+                check_independence(net, probe, logits)
             _to_training_mode(net)
             self._history = self._train(net, inputs, indices.to(device), masks, generator)
         return self
@@ -160,7 +169,7 @@ class ExplanationRegularization:
 
 
 class LogitsOf(nn.Module):
-    """A model that gives its logits alone.
+    """A model that gives its logits alone; errors call it by the model's name.
 
     Raises:
         ValueError: in the forward pass, if there is no output of that name or at that position.
@@ -169,6 +178,7 @@ class LogitsOf(nn.Module):
     def __init__(self, model: nn.Module, head: str | int) -> None:
         super().__init__()
         self.model, self.head = model, head
+        self.__qualname__ = type(model).__qualname__
 
     def forward(self, inputs: Float[Tensor, "batch *features"]) -> Tensor:
         output: Any = self.model(inputs)
@@ -213,18 +223,15 @@ def _to_training_mode(model: nn.Module) -> None:
             module.eval()
 
 
-def _check_logits(net: nn.Module, image: Tensor, labels: Tensor, classes: Sequence[str] | None) -> None:
+def _checked_logits(net: LogitsOf, images: Tensor, labels: Tensor, classes: Sequence[str] | None) -> Tensor:
     try:
-        with torch.no_grad():
-            logits = net.eval()(image)
+        with types_named(net, images):
+            output = net.eval()(images)
     except (RuntimeError, IndexError) as error:
-        raise ValueError(f"the model does not take images of shape {tuple(image.shape)}: {error}") from error
-    if not isinstance(logits, Tensor) or logits.dim() != 2 or logits.shape[1] < 2:
-        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ValueError(
-            f"the model's logits for one image have shape {found}, expected (1, 2 or more classes): make (0, z) of a "
-            "single logit z, torch.cat((torch.zeros_like(z), z), 1)"
-        )
+        raise ValueError(f"the model does not take images of shape {tuple(images.shape)}: {error}") from error
+    logits = as_logits(output, len(images))
+    check_logits(logits)
     if classes is not None and len(classes) != logits.shape[1]:
         raise ValueError(f"classes has {len(classes)} names, the model {logits.shape[1]} outputs: name each output")
     check_labels(labels, logits)
+    return logits

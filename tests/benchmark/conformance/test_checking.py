@@ -17,6 +17,9 @@ GOOD = HEAD + HOLDS["explainer"]
 RUN = "from rrrbench.benchmark.cli import app; app()"
 
 
+SLOW = pytest.mark.slow
+
+
 @pytest.fixture
 def check(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -48,7 +51,7 @@ def explaining(statement: str) -> str:
         (explaining("import os; os._exit(0)"), "with status 0 before it was checked, in law \"1 attributions have the"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was killed by signal 9"),
         ("raise KeyboardInterrupt", "raises KeyboardInterrupt"),
-        ("import os, sys; sys.stdout.close(); os._exit(3)", "ended its process with status 3"),
+        pytest.param("import os, sys; sys.stdout.close(); os._exit(3)", "ended its process with status 3", marks=SLOW),
     ],
 )  # fmt: skip
 def test_a_file_that_ends_its_process_is_refused_with_how_and_where(check, content, reason):
@@ -66,6 +69,24 @@ def test_a_file_that_hangs_is_refused_after_the_limit(check, content):
     begin = time.monotonic()
     assert "was not checked within 2 s" in refused(check(content, "--max-seconds", "2"))
     assert time.monotonic() - begin < 30
+
+
+@pytest.mark.slow
+def test_a_check_that_is_killed_leaves_no_process(tmp_path):
+    file, told = tmp_path / "own.py", tmp_path / "pid"
+    file.write_text(f"import os, pathlib\npathlib.Path({str(told)!r}).write_text(str(os.getpid()))\nwhile True: pass")
+    command = subprocess.Popen([sys.executable, "-c", RUN, "check", str(file)])
+    wait_until(lambda: told.is_file() and told.read_text(), 60)
+    command.kill()
+    command.wait()
+    wait_until(lambda: not Path(f"/proc/{told.read_text()}").exists(), 30)
+
+
+def wait_until(holds, seconds):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 @pytest.mark.slow
@@ -99,7 +120,7 @@ def test_what_a_file_leaves_behind_does_not_hold_up_its_check(check, left):
     ("content", "place"),
     [
         ("import threading as t\none = t.Thread(target=lambda: 1 / 0)\none.start()\none.join()", "a thread"),
-        ("class Odd:\n    def __del__(self): 1 / 0\nOdd()", "Odd.__del__"),
+        pytest.param("class Odd:\n    def __del__(self): 1 / 0\nOdd()", "Odd.__del__", marks=SLOW),
     ],
 )  # fmt: skip
 def test_errors_that_python_only_prints_are_warnings_with_their_line(tmp_path, content, place):

@@ -121,6 +121,11 @@ BROKEN = {
     "one number too many": (METRIC.format(value="torch.ones(3)"), r"broken  1 .*shape \(3,\): one a network"),
     "a metric that draws": (METRIC.format(value="torch.rand(2)"), "broken  2 .*global random state moved"),
     "never its own name": (METRIC.format(value="1.0").replace('{"own', '{"other'), "broken  1 .*measures no own_score"),
+    "a list": (METRIC.format(value="[1.0, 0.5]"), "broken  1 .*own_score is a list: give a tensor"),
+    "never a number": (METRIC.format(value="float('nan')"), "broken  1 .*own_score is NaN for each of 2"),
+    "a name of no metric": (
+        METRIC.format(value='1.0, "stray_score": 0.5'), "broken  1 .*measures 'stray_score', which no metric is called",
+    ),
     "strength without effect": (
         MITIGATION.format(body="return Terms(terms.right_answer, 0 * terms.right_reason)"), "broken  2 .*is zero",
     ),
@@ -170,9 +175,17 @@ def test_a_broken_law_is_named_with_what_was_measured(check, content, message):
         ("1 / 0", "cannot be imported: ZeroDivisionError"),
         ("import nothing_of_this_name", "cannot be imported: ModuleNotFoundError"),
         ("x = 1", "registers no mitigation, network, dataset, explainer, metric"),
+        (
+            METRIC.format(value="1.0").replace('"higher"', '"bigger"'),
+            "'own_score' is better 'bigger'; did you mean higher",
+        ),
+        (
+            METRIC.format(value="1.0").replace("0, 1", "1, 1"),
+            r"'own_score' has no numbers in \[1, 1\]: give low < high",
+        ),
     ],
 )
-def test_a_file_without_anything_to_check_is_refused(check, content, message):
+def test_a_file_without_anything_to_check_is_refused(check, content, message, shapes_unchecked):
     done = check(content)
     assert done.exit_code == 2
     assert re.search(message, done.output), done.output

@@ -265,7 +265,10 @@ def test_every_network_is_trained_by_erm_as_by_a_plain_loop(layers):
     a_plain_loop_trains_the_same(recipe(layers), ERM(), "auto")
 
 
-@pytest.mark.parametrize("layers", ONE_BY_ONE.values(), ids=ONE_BY_ONE)
+@pytest.mark.parametrize(
+    "layers",
+    [pytest.param(layers, marks=[pytest.mark.slow] * (name == "LSTM"), id=name) for name, layers in ONE_BY_ONE.items()],
+)
 def test_where_runs_cannot_be_stacked_auto_trains_them_one_by_one_and_says_so_once(layers, caplog):
     from rrrbench.benchmark.engine import plan
 

@@ -161,6 +161,19 @@ def test_a_function_without_gradients_has_no_saliency_and_says_so():
             evaluate(function, "decoy-digits", explainers=["smooth_gradient"])
 
 
+@pytest.mark.parametrize("through", [lambda images: images, lambda images: torch.from_numpy(images.numpy())])
+def test_a_network_that_writes_into_its_inputs_leaves_the_data_as_they_are(through):
+    module, draw = linear(), small_draw()
+
+    def in_place(images):
+        if not images.requires_grad:
+            images = through(images)
+        return module(images.sub_(0.5).clamp_(0, 1))
+
+    report, plain = evaluate(in_place, draw), evaluate(lambda images: module((images - 0.5).clamp(0, 1)), draw)
+    assert dict(report.metrics) == dict(plain.metrics)
+
+
 def test_a_record_of_other_data_is_not_kept_beside_those_of_the_data(tmp_path):
     record = evaluate(linear(), "decoy-digits").record
     store = RecordStore(tmp_path)

@@ -83,6 +83,7 @@ def rows_of(out):
     return [dict(re.findall(r'data-(\w+)="([^"]*)"', row)) for row in re.findall(r"<tr (data-suite=[^>]*)>", page)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["reproduce/friedrich2023", "reproduce/ghitu2025"])
 def test_every_training_of_a_dataset_and_network_has_a_page_and_rows(name, tmp_path):
     suite = load_suite(name).with_seeds(1)

@@ -130,7 +130,9 @@ HOSTILE = (
 )
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=[pytest.mark.slow] * (i > 3)) for i, one in enumerate(HOSTILE)]
+)
 def test_pages_of_hostile_names_are_inert(tmp_path, name):
     rows = made_up_recording(tiny_suite()).runs.drop(columns="degenerate")
     told = {"mitigation": rows["mitigation"].replace({"rrr": name}), "dataset": name, "error": name, "versions": name}

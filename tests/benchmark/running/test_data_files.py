@@ -10,6 +10,7 @@ import pytest
 from rrrbench.benchmark.running.data_files import ReplacedFile
 from rrrbench.benchmark.running.executors import here
 from rrrbench.datasets.planted import Planted
+from rrrbench.datasets.recipe import Recipe
 from tiny import tiny_suite
 
 pytestmark = pytest.mark.slow
@@ -60,11 +61,11 @@ def relabelled(data, path):
 
 
 def another_test_image(data, path):
-    data(x_test=np.zeros((20, 12, 12), np.uint8))
+    data(x_test=np.random.default_rng(2).integers(0, 256, (20, 12, 12), np.uint8))
 
 
 def fewer_inputs(data, path):
-    data(x_train=np.ones((50, 12, 12), np.uint8) * 9, y_train=np.arange(50) % 4)
+    data(x_train=np.random.default_rng(2).integers(0, 256, (50, 12, 12), np.uint8), y_train=np.arange(50) % 4)
 
 
 REPLACED = [replaced_bytes, replaced_by_rename, replaced_with_its_old_time, replaced_by_a_link, relabelled,
@@ -126,7 +127,7 @@ def test_an_equal_file_costs_no_draw(session, data, undrawn, change):
 def test_an_untouched_file_is_not_even_read(session, data, monkeypatch):
     path = data()
     session(suite(path)).run()
-    monkeypatch.setattr("rrrbench.benchmark.running.data_files.sha256", lambda *_: pytest.fail("read the file"))
+    monkeypatch.setattr(Recipe, "content", lambda *_: pytest.fail("read the file"))
     assert session(suite(path)).run().trained == 0
 
 

@@ -252,6 +252,7 @@ def test_executors_are_named_and_take_their_own_parameters():
         executors.resolve({"name": "processes", "workers": 0})
 
 
+@pytest.mark.slow
 def test_a_run_that_two_sweeps_share_is_trained_once(session):
     suite = tiny_suite()
     wider = tiny_suite(mitigations=[{"mitigation": "rrr", "strengths": [0.1, 5.0]}])

@@ -115,6 +115,7 @@ def test_networks_before_one_that_fails_are_kept(session, monkeypatch):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_networks_on_the_way_are_trained_if_another_driver_took_the_last(session, monkeypatch):
     first, third = ({"name": "find_another_explanation", "iterations": t} for t in (1, 3))
     both = tiny_suite(seeds=[0], mitigations=[{"mitigation": one, "strengths": [1.0]} for one in (first, third)])
@@ -200,7 +201,7 @@ def test_the_server_is_asked_once_where_training_ends_a_moment_after_it_was_away
     assert len(asked) == 1
 
 
-@pytest.mark.parametrize(("once_more_after", "asked"), [(3600.0, 1), (0.0, 2)])
+@pytest.mark.parametrize(("once_more_after", "asked"), [pytest.param(3600.0, 1, marks=pytest.mark.slow), (0.0, 2)])
 def test_a_shared_server_that_never_answers_is_asked_once_for_all_of_training(
     tmp_path, monkeypatch, once_more_after, asked
 ):
@@ -253,7 +254,7 @@ def test_a_network_that_would_be_another_one_is_refused_before_anything_is_train
 SLOW = pytest.mark.slow
 
 
-@pytest.mark.parametrize("after", [0, 3, 6, *(pytest.param(after, marks=SLOW) for after in (1, 2, 4, 5))])
+@pytest.mark.parametrize("after", [3, *(pytest.param(after, marks=SLOW) for after in (0, 1, 2, 4, 5, 6))])
 def test_a_kill_between_two_record_files_trains_what_is_left(session, monkeypatch, after):
     put, kept = RecordStore.put, []
 
@@ -340,6 +341,7 @@ def test_a_truncated_record_is_trained_again(session, caplog):
     assert path.name in caplog.text
 
 
+@pytest.mark.slow
 def test_an_engine_file_that_does_not_read_is_written_anew(session):
     one = session(settings=Settings())
     one.choices.path.parent.mkdir(parents=True)

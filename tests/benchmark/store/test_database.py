@@ -16,7 +16,9 @@ from rrrbench.benchmark.store.mirror import Mirror
 from rrrbench.benchmark.store.records import RecordStore
 
 
-@pytest.mark.parametrize("name", ["plain", "p?q", "a b", "100%", "h#sh"])
+@pytest.mark.parametrize(
+    "name", ["p?q", *(pytest.param(name, marks=pytest.mark.slow) for name in ("plain", "a b", "100%", "h#sh"))]
+)
 def test_a_database_in_a_folder_of_any_name(tmp_path, name):
     folder = tmp_path / name
     store = RecordStore(folder)

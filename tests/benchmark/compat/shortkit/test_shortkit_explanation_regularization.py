@@ -364,7 +364,7 @@ def test_fault_labels_cannot_be_names():
     ("change", "message"),
     [
         ({"network": nn.Sequential(nn.Flatten(), nn.Linear(32, 1)).double(), "labels": np.zeros(N)}, r"\(0, z\)"),
-        ({"network": nn.Sequential(nn.Flatten(), nn.Linear(32, 1), nn.Flatten(0)).double()}, r"shape \(1,\)"),
+        ({"network": nn.Sequential(nn.Flatten(), nn.Linear(32, 1), nn.Flatten(0)).double()}, r"returns \(7,\) for 7"),
         (
             {"images": torch.zeros(0, CHANNELS, SIDE, SIDE), "labels": [], "masks": np.zeros((1, SIDE, SIDE))},
             "at least one",
@@ -381,6 +381,31 @@ def test_fault_labels_cannot_be_names():
 def test_fault_nothing_to_learn_succeeds(change, message):
     with pytest.raises(ValueError, match=message):
         fit(**change)
+
+
+class Centred(nn.Module):
+    def forward(self, hidden):
+        return hidden - hidden.mean(0)
+
+
+class Shifting(nn.Module):
+    def forward(self, images):
+        return images.sub_(0.5)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (nn.Sequential(model(), nn.Softmax(1)), "gives probabilities.*remove the softmax"),
+        (nn.Sequential(model(), Centred()), "Sequential couples the inputs of a batch"),
+        (nn.Sequential(Shifting(), model()), r"Sequential writes into its inputs.*inputs\.clone"),
+    ],
+)
+def test_a_model_whose_penalty_would_be_of_something_else_is_refused(network, message):
+    before = weights(network)
+    with pytest.raises(ValueError, match=message):
+        fit(network)
+    assert torch.equal(before, weights(network))
 
 
 Pair = namedtuple("Pair", ["aux", "scores"])
