@@ -25,7 +25,7 @@ _HOMES = {
 }
 
 SPINS = "1000"
-"""Turns for which a waiting thread of torch's OpenMP on Linux (libgomp) spins before it sleeps; libgomp's default takes ms."""
+"""Turns for which a waiting thread of torch's OpenMP on Linux (libgomp) spins before it sleeps."""
 if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
     # libgomp reads it when torch is loaded; on a busy machine, threads that spin take the core that they wait for
     os.environ["GOMP_SPINCOUNT"] = SPINS
