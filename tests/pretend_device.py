@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 import pytest
@@ -27,7 +26,7 @@ try:
 
     MISSING = "" if hasattr(proxy_tensor, "HANDLED_TYPES") else "torch.fx's HANDLED_TYPES"
 except ImportError as error:
-    MISSING = str(error)
+    MISSING, _DummyBackendModule = str(error), object
 
 NAME = "pretend"
 INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_"}
@@ -132,10 +131,19 @@ def to_host(value: Any) -> Any:
     return value.host if isinstance(value, OnDevice) else value
 
 
-@cache
+class _Module(_DummyBackendModule):
+    """`torch.pretend`: it draws no random numbers, so `torch.random.fork_rng`, which asks every device, finds none."""
+
+    def get_rng_state(self, device: Any = None) -> Tensor:
+        return torch.empty(0, dtype=torch.uint8)
+
+    def set_rng_state(self, state: Tensor, device: Any = None) -> None:
+        pass
+
+
 def _backend() -> torch.library.Library:
     """Registers the device; once a process, for torch has no way back from a renamed backend."""
-    _setup_privateuseone_for_python_backend(NAME, _DummyBackendModule())
+    _setup_privateuseone_for_python_backend(NAME, _Module())
     library = torch.library.Library("aten", "IMPL")
 
     def made(operator: Any) -> Any:
@@ -157,6 +165,9 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> str:
     """The device's name; `make_fx` traces its tensors until the patch is undone."""
     if MISSING:
         pytest.skip(f"the pretend device needs private parts of torch that this version lacks: {MISSING}")
-    _backend()
     monkeypatch.setattr(proxy_tensor, "HANDLED_TYPES", (*proxy_tensor.HANDLED_TYPES, OnDevice))
     return NAME
+
+
+# Where tests are collected, and not where a test asks: autograd counts the devices at a process's first backward.
+_LIBRARY = None if MISSING else _backend()
