@@ -10,7 +10,7 @@ LOCKED := $(INSTALL) --constraint requirements.lock -r pyproject.toml
 # TORCH=cpu, cu130, ...: the builds of torch for that device, by uv's own switch; the lock has no hashes of these.
 TORCH ?=
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test test-slow test-faults test-browser docs speed lint types leaderboard reproduce reproduce-all ui suite-minutes lock clean
+.PHONY: help setup bench test test-slow test-faults test-gpu test-browser docs speed lint types leaderboard reproduce reproduce-all ui suite-minutes lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -44,6 +44,9 @@ FAULTS := running store cli conformance judge report
 test-faults: .venv/with-ray ## of the slow ones those with killed processes, lost servers, and drivers that meet
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow and not gpu' -k 'not same_records and not thousand and not resnet18' -rs \
 		$(FAULTS:%=tests/benchmark/%)
+
+test-gpu: .venv/ready ## what is marked gpu: wants a CUDA device
+	$(BIN)/python -m pytest -m gpu -rs
 
 test-browser: .venv/with-browser ## the leaderboard's pages in Chromium (Debian: apt-get install chromium)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser -rs tests/browser

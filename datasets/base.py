@@ -35,6 +35,10 @@ class Batch(NamedTuple):
         masks: True where the shortcut is; broadcastable to the inputs.
         draws: by name, what a mitigation's `fit` found for each input and what its `augment` drew for this step.
         touched: flattened positions of an input that some mask of the data set covers; None for anywhere.
+        reached: flattened outputs (one channel) of the network's first convolution that `touched` reaches, where the
+            engine has computed them.
+        areas: how many features each mask covers, counted in the mask's own shape; on the CPU, which so need not wait
+            for a GPU's masks. `augment` has it in training, nothing else has.
     """
 
     inputs: Float[Tensor, "batch *features"]
@@ -43,6 +47,8 @@ class Batch(NamedTuple):
     shortcuts: Int[Tensor, "batch"]
     draws: Mapping[str, Tensor] = {}
     touched: Int[Tensor, "positions"] | None = None
+    reached: Int[Tensor, "outputs"] | None = None
+    areas: Int[Tensor, "batch"] | None = None
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ from abc import abstractmethod
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..datasets.base import Batch
 from .base import Mitigation, Supervision, Terms, annotated, cross_entropy, weighted_cross_entropy
+from .choosing import moved
 from .network import Net
 
 
@@ -44,13 +45,19 @@ class Augmentation(Mitigation):
 
 def uniform(batch: Batch, generator: torch.Generator) -> Float[Tensor, "batch *features"]:
     """An independent number from U(0, 1) for each feature."""
-    return torch.rand(batch.inputs.shape, generator=generator).to(batch.inputs)
+    return moved(torch.rand(batch.inputs.shape, generator=generator), batch.inputs.device, batch.inputs.dtype)
 
 
-def donors(count: int, generator: torch.Generator) -> Tensor:
+def donors(count: int, generator: torch.Generator) -> Int[Tensor, "count"]:
     """Draws a donor for each of `count` inputs: a random cycle through all inputs, so that no input is its own donor.
 
     A single input is its own donor.
     """
     order = torch.randperm(count, generator=generator)
     return torch.empty_like(order).index_copy_(0, order, order.roll(1))
+
+
+def donors_among(chosen: Bool[Tensor, "n"], generator: torch.Generator) -> Int[Tensor, "n"]:
+    """Draws a donor for each chosen input: `donors` among them. An input that is not chosen is its own donor."""
+    rows = chosen.nonzero()[:, 0]
+    return torch.arange(len(chosen)).index_copy_(0, rows, rows[donors(len(rows), generator)])

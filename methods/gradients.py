@@ -32,11 +32,19 @@ def input_gradient(
 
 
 def input_gradient_at(
-    net: Net, inputs: Float[Tensor, "batch *features"], target: Target, positions: Int[Tensor, "positions"]
+    net: Net,
+    inputs: Float[Tensor, "batch *features"],
+    target: Target,
+    positions: Int[Tensor, "positions"],
+    reached: Int[Tensor, "outputs"] | None = None,
 ) -> tuple[Float[Tensor, "batch positions"], Float[Tensor, "batch classes"]]:
-    """`input_gradient` at the given positions of the flattened input, and the logits."""
+    """`input_gradient` at the given positions of the flattened input, and the logits.
+
+    Args:
+        reached: as `network.nudged` takes it.
+    """
     zeros = torch.zeros(inputs.shape[0], len(positions), dtype=inputs.dtype, device=inputs.device)
-    return input_gradient(lambda nudge: nudged(net, inputs, nudge, positions), zeros, target)
+    return input_gradient(lambda nudge: nudged(net, inputs, nudge, positions, reached), zeros, target)
 
 
 def masked_input_gradient(
@@ -47,7 +55,7 @@ def masked_input_gradient(
         gradient, logits = input_gradient(net, batch.inputs, target)
         gradient = gradient.flatten(1)
     else:
-        gradient, logits = input_gradient_at(net, batch.inputs, target, batch.touched)
+        gradient, logits = input_gradient_at(net, batch.inputs, target, batch.touched, batch.reached)
     return gradient * at_touched(batch.masks.expand_as(batch.inputs), batch), logits
 
 
@@ -66,7 +74,7 @@ def masked_input_gradients(
     labels, masks, shortcuts = (
         field.repeat_interleave(samples, 0) for field in (batch.labels, batch.masks, batch.shortcuts)
     )
-    all_points = Batch(points.flatten(0, 1), labels, masks, shortcuts, touched=batch.touched)
+    all_points = Batch(points.flatten(0, 1), labels, masks, shortcuts, touched=batch.touched, reached=batch.reached)
     gradient, _ = masked_input_gradient(net, all_points, lambda logits: target(logits, all_points))
     return gradient.unflatten(0, (-1, samples))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -9,7 +10,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
@@ -218,12 +219,17 @@ def nudged(
     net: Net,
     inputs: Float[Tensor, "batch *features"],
     nudge: Float[Tensor, "batch positions"],
-    positions: Tensor,
+    positions: Int[Tensor, "positions"],
+    reached: Int[Tensor, "outputs"] | None = None,
 ) -> Float[Tensor, "batch classes"]:
     """`net` at `inputs` with `nudge` added to the flattened features at `positions`.
 
     A dense or convolutional first layer computes the nudge's effect from `positions` alone, so that a gradient with
     respect to 64 of 784 input features costs a twelfth of the whole gradient.
+
+    Args:
+        reached: `reached_outputs` of the positions, where they are known; computed here, they make the CPU wait for a
+            GPU, and no program can be traced.
     """
     hidden, layers = inputs, iter(net.layers)
     for layer in layers:
@@ -237,7 +243,7 @@ def nudged(
                 hidden = layer(hidden) + F.linear(nudge, layer.parameters["weight"][:, positions])
                 break
             case nn.Conv2d():
-                hidden = _convolved_nudge(layer, hidden, nudge, positions)
+                hidden = _convolved_nudge(layer, hidden, nudge, positions, reached)
                 break
             case _:
                 flat = hidden.flatten(1).index_add(1, positions, nudge)
@@ -248,19 +254,45 @@ def nudged(
     return hidden
 
 
+def reached_outputs(
+    module: nn.Module, features: tuple[int, ...], positions: Int[Tensor, "positions"]
+) -> Int[Tensor, "outputs"] | None:
+    """Flattened outputs (one channel) of a network's first convolution that depend on the input at the positions.
+
+    None if the first layer with weights is no convolution: `nudged` needs no outputs then.
+
+    Args:
+        features: shape of an input.
+    """
+    first = next((layer for layer in layers_of(module) if not is_exactly(layer, PixelRange)), None)
+    if first is None or not is_exactly(first, nn.Conv2d) or not is_affine(first):
+        return None
+    return _reached(first, _units(positions, features, torch.float32))  # pyrefly: ignore
+
+
+def _units(positions: Int[Tensor, "positions"], features: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """An image for each position, 1 there and 0 elsewhere."""
+    units = torch.zeros(len(positions), math.prod(features), dtype=dtype, device=positions.device)
+    return units.scatter(1, positions[:, None], 1.0).unflatten(1, features)
+
+
+def _reached(module: nn.Conv2d, units: Float[Tensor, "positions *features"]) -> Int[Tensor, "outputs"]:
+    everywhere = units.new_ones(1, units.shape[1], *module.kernel_size)
+    touched = F.conv2d(units.sum(0, keepdim=True), everywhere, None, module.stride, module.padding, module.dilation)
+    return touched.flatten().nonzero()[:, 0]
+
+
 def _convolved_nudge(
     layer: BoundLayer,
     hidden: Float[Tensor, "batch channels rows columns"],
     nudge: Float[Tensor, "batch positions"],
-    positions: Tensor,
+    positions: Int[Tensor, "positions"],
+    reached: Int[Tensor, "outputs"] | None,
 ) -> Float[Tensor, "batch out down across"]:
     """The convolution of `hidden` plus the nudge: the responses to a unit at each position, weighted by the nudge."""
     module: nn.Conv2d = layer.module  # pyrefly: ignore
-    units = torch.zeros(len(positions), hidden[0].numel(), dtype=nudge.dtype, device=nudge.device)
-    units = units.scatter(1, positions[:, None], 1.0).unflatten(1, hidden.shape[1:])
-    everywhere = torch.ones(1, hidden.shape[1], *module.kernel_size, dtype=nudge.dtype, device=nudge.device)
-    touched = F.conv2d(units.sum(0, keepdim=True), everywhere, None, module.stride, module.padding, module.dilation)
-    reached = touched.flatten().nonzero()[:, 0]
+    units = _units(positions, hidden.shape[1:], nudge.dtype)
+    reached = _reached(module, units) if reached is None else reached
     responses = convolve(module, units, layer.parameters["weight"]).movedim(1, -1).flatten(1, 2)[:, reached]
     moved = (nudge @ responses.flatten(1)).unflatten(1, responses.shape[1:])
     output = layer(hidden).movedim(1, -1)

@@ -14,3 +14,11 @@ jaxtyping.install_import_hook("rrrbench", "shapes.check")
 def shapes_unchecked(monkeypatch):
     """For a test that passes wrong arguments on purpose: it sees the error that a user sees, who has no checker."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.fixture
+def pretend(monkeypatch):
+    """The name of a device that needs no hardware and refuses what CUDA refuses."""
+    from pretend_device import registered  # with torch's tracing, which few tests need
+
+    return registered(monkeypatch)

@@ -16,7 +16,8 @@ from torch.func import grad
 
 from ...datasets.base import Batch
 from ...methods.fitting import CURVES, Fitted, Objective, Terms
-from ...methods.network import Net, Parameters
+from ...methods.network import Net, Parameters, reached_outputs
+from .device import seconds_of
 from .memory import how_many_fit
 from .optimizer import optimizer
 from .places import Place
@@ -96,7 +97,7 @@ class Part:
 
         Where fewer inputs than a batch have masks, the first inputs without masks fill the batch.
         """
-        bare = ~self.data.masks.flatten(3).any(3).any(1)
+        bare = self.data.areas == 0
         first = bare.to(torch.uint8).argsort(dim=1, stable=True)[:, : self.training.batch_size]
         batch = self.batch(first, self.runs.generators("liveness"))
         return self._gradient_norm("right_reason", batch) / self._gradient_norm("right_answer", batch)
@@ -129,7 +130,7 @@ class Part:
 
     def how_many_fit(self) -> int:
         """How many runs like the part's one run can be trained together in the device's free memory."""
-        return how_many_fit(self.trace(), self.strengths.device)
+        return how_many_fit(self.trace(), self.strengths.device, self.runs.sharers)
 
     def seconds_per_step(self) -> float:
         """The fastest of a few steps. They move the parameters: the part is of no use afterwards."""
@@ -137,7 +138,7 @@ class Part:
         batch, seconds = self.first_batch(), []
         self._hits(batch)  # layers that can be stacked with gradients, and not without, raise in the trial
         for _ in range(TRIAL_STEPS):
-            seconds.append(seconds_of(lambda: self.step(batch)))
+            seconds.append(seconds_of(lambda: self.step(batch), self.strengths.device))
         return min(seconds)
 
     def seconds_per_epoch(self, patience: float) -> float:
@@ -155,7 +156,7 @@ class Part:
         """The mean seconds of a call. The first call is left out: it includes work that is done once."""
         took: list[float] = []
         for call in islice(calls, MOST_TIMED):
-            took.append(seconds_of(call))
+            took.append(seconds_of(call, self.strengths.device))
             if len(took) > 1 and sum(took[1:]) > patience:
                 break
         return mean(took[1:] or took)
@@ -173,9 +174,9 @@ class Part:
         batch = self.data.batch(index, self.strengths.dtype)
         if not self.objective.augments:
             return batch
-        classes = self.runs.draws[0].classes
+        classes, areas = self.runs.draws[0].classes, self.data.areas_at(index)
         drawn = [
-            self.objective.augment(batch.of_seed(i), classes, coins)
+            self.objective.augment(batch.of_seed(i)._replace(areas=areas[i]), classes, coins)
             for i, coins in enumerate(self.augments if generators is None else generators)
         ]
         return StackedBatch.of_seeds(drawn)
@@ -185,13 +186,14 @@ class Part:
         n, size = len(self.data), self.training.batch_size
         if self.training.shuffle:
             order = torch.stack([torch.randperm(n, generator=generator) for generator in self.orders])
-            yield from ((index, index.shape[1]) for index in order.to(self.strengths.device).split(size, dim=1))
+            yield from ((index, index.shape[1]) for index in order.split(size, dim=1))
         else:
             yield from ((slice(start, start + size), min(size, n - start)) for start in range(0, n, size))
 
     def _validation_accuracy(self) -> Float[Tensor, "seeds strengths"]:
         split = self.runs.validation
-        return torch.stack([*map(self._hits, split.chunks(self.strengths.dtype))]).sum(0) / len(split)
+        chunks = split.chunks(self.strengths.dtype, self.strengths.numel())
+        return torch.stack([*map(self._hits, chunks)]).sum(0) / len(split)
 
     @torch.no_grad()
     def _hits(self, chunk: StackedBatch) -> Float[Tensor, "seeds strengths"]:
@@ -203,19 +205,6 @@ class Part:
             return Terms(hits.sum(), hits.sum())
 
         return over_stack(correct, masks_differ=False)(self.parameters, chunk, self.strengths).right_answer
-
-
-clock = time.perf_counter
-"""The clock for timing calls. On a busy machine, `time.process_time` gives the seconds of this process alone."""
-
-
-def seconds_of(function: Callable[[], object]) -> float:
-    """Seconds of a call, until the GPU has done what it was asked for."""
-    start = clock()
-    function()
-    if torch.cuda.is_initialized():
-        torch.cuda.synchronize()
-    return clock() - start
 
 
 def parts_of(
@@ -232,11 +221,13 @@ def parts_of(
             "for all strengths of a seed: give one mask a seed, or train strength by strength"
         )
     touched = runs.data.touched()
+    features = tuple(runs.data.inputs.shape[2:])
+    reached = None if touched is None else reached_outputs(runs.modules[0], features, touched)
 
     @cache
     def gradients(module: nn.Module) -> TracedGradients:
         def terms(parameters: Parameters, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
-            return objective.terms(Net(module, parameters), batch._replace(touched=touched), strength)
+            return objective.terms(Net(module, parameters), batch._replace(touched=touched, reached=reached), strength)
 
         return TracedGradients(over_stack(terms, runs.data.masks_differ), compiled)
 

@@ -17,7 +17,8 @@ from ...methods.fitting import CURVES, Fitted, Objective
 from ...methods.network import Parameters
 from ..networks import NetworkRecipe
 from ..suite.training import Training
-from . import part as engine_part
+from . import device as engine_device
+from .device import float32_products
 from .part import Part, parts_of
 from .places import FIRST_RUN, Place, size_of, whole
 from .plan import COMPILE_FROM, Engine, Plan
@@ -91,7 +92,7 @@ class Rehearsal(Trainer):
     ) -> Fitted:
         """Notes the stage; the result has no curves that say anything."""
         runs = self.runs(masks=masks, strengths=strengths, given=given, start=start)
-        with sdpa_kernel(SDPBackend.MATH):
+        with sdpa_kernel(SDPBackend.MATH), float32_products(self.training.precision):
             self.stages.append(self._stage(mitigation, _of_seeds(runs, self.seeds)))
             part = parts_of(mitigation, runs)(whole(runs.strengths.shape))
         nothing = runs.strengths.new_full((*runs.strengths.shape, self.training.epochs), torch.nan)
@@ -103,7 +104,7 @@ class Rehearsal(Trainer):
         )
 
     def _stage(self, mitigation: Objective, runs: Runs) -> Stage:
-        begin = engine_part.clock()
+        begin = engine_device.clock()
         part = parts_of(mitigation, runs)
         count, epochs = runs.strengths.numel(), runs.training.epochs
         steps = -(-len(runs.data) // runs.training.batch_size)
@@ -118,7 +119,7 @@ class Rehearsal(Trainer):
         plan = min(took, key=took.__getitem__)
         if self.engine == "auto" and self.scale * epochs * took[plan] <= COMPILE_FROM:
             self.choices[self.shape_of(mitigation, runs)] = plan
-        setup = (engine_part.clock() - begin) / 2  # what is traced here is traced again
+        setup = (engine_device.clock() - begin) / 2  # what is traced here is traced again
         return Stage(count * epochs, setup + self.scale * epochs * took[plan])
 
     def _seconds(self, plan: Plan, part: Callable[[Place], Part], runs: Runs) -> float:

@@ -27,6 +27,7 @@ class Runs:
         data: the training inputs.
         strengths: of the device and the type that the runs are trained with.
         start: parameters to begin from, in place of the modules'.
+        sharers: processes that train on the device, this one included, and share its free memory.
         alike: any seed's module computes any seed's network from its parameters; if not, runs are not stacked.
     """
 
@@ -38,6 +39,7 @@ class Runs:
     strengths: Float[Tensor, "seeds strengths"]
     start: Parameters | None = None
     alike: bool = True
+    sharers: int = 1
 
     def __getitem__(self, place: Place) -> Runs:
         """The runs at a place."""
@@ -52,6 +54,7 @@ class Runs:
             self.strengths[place],
             start,
             self.alike,
+            self.sharers,
         )
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -12,13 +13,15 @@ from torch import Tensor
 from torch.func import vmap
 
 from ...datasets.base import Batch, Split, as_float
+from ...methods.choosing import moved
 from ...methods.fitting import Terms
 from ...methods.network import Parameters
 
 CHUNK = 4096
-"""Inputs in one forward pass outside training."""
+"""Inputs in one forward pass outside training, of all runs together."""
 
 Index = slice | Int[Tensor, "seeds batch"]
+"""A batch of each seed, its indices on the CPU."""
 RunTerms = Callable[[Parameters, Batch, Float[Tensor, ""]], Terms]
 """The terms of one run: of (parameters, batch, strength)."""
 
@@ -107,16 +110,27 @@ class StackedSplit:
         if isinstance(index, slice):
             rows, masks = slice(None), self.masks[:, :, index]
         else:
+            index = moved(index, self.labels.device)
             rows = torch.arange(len(index), device=index.device)[:, None]
-            masks = self.masks[rows, :, index].movedim(2, 1)
+            masks = self.masks[rows, :, index].movedim(2, 1).contiguous()  # laid out as a slice, whose program may run
         inputs, labels, shortcuts = (values[rows, index] for values in (self.inputs, self.labels, self.shortcuts))
         given = {name: values[rows, index] for name, values in self.given.items()}
         return StackedBatch(as_float(inputs).to(dtype), labels, masks, shortcuts, given)
 
-    def chunks(self, dtype: torch.dtype) -> Iterator[StackedBatch]:
-        """All inputs in order, `CHUNK` at a time."""
-        for start in range(0, len(self), CHUNK):
-            yield self.batch(slice(start, start + CHUNK), dtype)
+    def chunks(self, dtype: torch.dtype, runs: int = 1) -> Iterator[StackedBatch]:
+        """All inputs in order, so many at a time that `runs` networks together take `CHUNK` inputs, each at least 1."""
+        size = max(1, CHUNK // runs)
+        for start in range(0, len(self), size):
+            yield self.batch(slice(start, start + size), dtype)
+
+    @cached_property
+    def areas(self) -> Int[Tensor, "seeds n"]:
+        """How many features of an input its mask covers, for the strength where they are most; on the CPU."""
+        return self.masks.flatten(3).sum(3).amax(1).cpu()
+
+    def areas_at(self, index: Index) -> Int[Tensor, "seeds batch"]:
+        """`areas` of the inputs at `index`."""
+        return self.areas[:, index] if isinstance(index, slice) else self.areas.gather(1, index)
 
     def touched(self) -> Int[Tensor, "positions"] | None:
         """Flattened positions of an input that some mask covers; None where they are more than half of all."""

@@ -23,6 +23,7 @@ from ...methods.network import Net, Parameters
 from ..networks import NetworkRecipe
 from ..networks.check import alike, check
 from ..suite.training import Training
+from .device import float32_products
 from .part import Part, Progress, parts_of
 from .places import FIRST_RUN, Place, joined, split, trained, whole
 from .plan import PLANS, Engine, Plan, fastest, run_by_run
@@ -50,6 +51,7 @@ class Trainer:
         progress: called with the number of runs' epochs that were just trained.
         auto: strengths are ratios R. Where a training begins, each run's becomes the lambda at which the right-reason
             term is R times the right-answer term, both meant over all training inputs at the initialisation.
+        sharers: processes that train on the device, this one included; a stack takes its share of the free memory.
 
     Attributes:
         train_data, validation_data: the splits of all seeds.
@@ -74,11 +76,12 @@ class Trainer:
         choices: MutableMapping[str, str] | None = None,
         progress: Progress = lambda epochs: None,
         auto: bool = False,
+        sharers: int = 1,
     ) -> None:
         if not bool((torch.isfinite(strengths) & (strengths >= 0)).all()):
             raise ValueError(f"strengths {strengths.tolist()} must be finite and not negative")
         self.device, self.dtype, self.engine, self.progress = torch.device(device), dtype, engine, progress
-        self.network, self.training, self.draws, self.auto = network, training, draws, auto
+        self.network, self.training, self.draws, self.auto, self.sharers = network, training, draws, auto, sharers
         self.strengths = strengths.to(self.device, dtype)
         self.choices: MutableMapping[str, str] = {} if choices is None else choices
         self.clock = Clock()
@@ -119,7 +122,8 @@ class Trainer:
         A part that does not fit into memory after all is halved and begun again.
         """
         begin, runs = time.perf_counter(), self.runs(masks=masks, strengths=strengths, given=given, start=start)
-        with sdpa_kernel(SDPBackend.MATH):  # the other kernels of attention have no second derivative
+        attention = sdpa_kernel(SDPBackend.MATH)  # the other kernels of attention have no second derivative
+        with attention, float32_products(self.training.precision):
             parts = {plan: parts_of(mitigation, runs, self.progress, compiled=plan == "compiled") for plan in PLANS}
             plan = self._plan(mitigation, runs, parts)
             part, shape = parts[plan], runs.strengths.shape
@@ -141,7 +145,17 @@ class Trainer:
         """The stack's runs, with what `train` is to take in place of the stack's own."""
         data = replace(self.train_data, masks=self.train_data.masks if masks is None else masks, given=given or {})
         strengths = self.strengths if strengths is None else strengths
-        return Runs(self.training, self.draws, self.modules, data, self.validation_data, strengths, start, self.alike)
+        return Runs(
+            self.training,
+            self.draws,
+            self.modules,
+            data,
+            self.validation_data,
+            strengths,
+            start,
+            self.alike,
+            self.sharers,
+        )
 
     def altered(self, *, splits: Sequence[Split] | None = None, epochs: int | None = None) -> Trainer:
         """The same stack with other training splits (one for each seed) or with other `epochs`."""
@@ -162,6 +176,7 @@ class Trainer:
         )
 
     @torch.no_grad()
+    @float32_products()
     def per_input_of_run(
         self, fitted: Fitted, row: int, column: int, function: Callable[[Net, Batch], Shaped[Tensor, "batch *result"]]
     ) -> Shaped[Tensor, "n *result"]:

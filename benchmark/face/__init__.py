@@ -8,6 +8,7 @@ takes seconds.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module, metadata
 from typing import Any
 
@@ -22,6 +23,12 @@ _HOMES = {
     "run": "rrrbench.benchmark.api",
     "sweep": "rrrbench.benchmark.api",
 }
+
+SPINS = "1000"
+"""Turns for which a waiting thread of torch's OpenMP on Linux (libgomp) spins before it sleeps."""
+if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
+    # libgomp reads it when torch is loaded; on a busy machine, threads that spin take the core that they wait for
+    os.environ["GOMP_SPINCOUNT"] = SPINS
 
 
 def __getattr__(name: str) -> Any:

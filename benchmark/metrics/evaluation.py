@@ -12,6 +12,7 @@ from torch import Tensor
 from ...datasets.base import ShortcutDataset
 from ...methods.fitting import Fitted
 from ...methods.network import Net
+from ..engine.device import float32_products
 from ..engine.trainer import Trainer
 from ..networks.base import Network
 from ..suite.stack import MitigationStack
@@ -54,7 +55,8 @@ def evaluations(stack: MitigationStack, trainer: Trainer, fitted: Fitted, second
     for row, draw in enumerate(trainer.draws):
         for columns in _parts(stack, draw):
             networks = evaluated_networks(stack, trainer, fitted, seconds, row, columns)
-            measured = metrics.measure(networks)
+            with float32_products():
+                measured = metrics.measure(networks)
             flipped = flips(networks.predictions, draw, FLIPS) or [[] for _ in columns]
             for i, column in enumerate(columns):
                 values = {name: _number(value, i) for name, value in measured.items()}

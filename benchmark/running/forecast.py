@@ -15,7 +15,7 @@ from ...datasets.base import ShortcutDataset
 from ...datasets.recipe import Recipe
 from ...datasets.sources import MissingData
 from ...methods.base import mitigations
-from ..engine.part import seconds_of
+from ..engine.device import seconds_of
 from ..engine.rehearsal import Rehearsal, Stage, sample
 from ..metrics.evaluated import splits
 from ..metrics.evaluating import explained_inputs
@@ -246,13 +246,13 @@ class _Timing:
     ) -> float:
         """Seconds of a run's metrics: measured on a few inputs, and the rest by the inputs that are looked at."""
         run = stack.of(stack.strengths[:1], (drawn.seed,))
-        device = self.settings.device
+        device = torch.device(self.settings.device)
         rehearsal = Rehearsal(run.network, small, training, run.strengths, device=device, stack_below=0.0)
         fitted = mitigations.resolve("erm").fit(rehearsal)
-        took = min(seconds_of(lambda: list(evaluations(run, rehearsal, fitted, 0.0))) for _ in range(2))
+        took = min(seconds_of(lambda: list(evaluations(run, rehearsal, fitted, 0.0)), device) for _ in range(2))
         inputs = small.train.batch(slice(0, FEW * 4)).inputs.to(device)
         with torch.no_grad():
-            each = min(seconds_of(lambda: rehearsal.modules[0](inputs)) for _ in range(2)) / len(inputs)
+            each = min(seconds_of(lambda: rehearsal.modules[0](inputs), device) for _ in range(2)) / len(inputs)
         here, there = (sum(map(len, splits(own).values())) for own in (small, drawn))
         explained = [len(explained_inputs(own, bool(stack.explainers)).labels) for own in (small, drawn)]
         return max(0.0, took - each * here) * explained[1] / explained[0] + each * there

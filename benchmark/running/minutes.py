@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from .. import suites
-from ..engine import part
+from ..engine import device
 from ..suite.loading import load_suite
 from .executors.processes import Processes
 from .session import Session
@@ -23,7 +23,7 @@ CORES = 2
 
 def main() -> None:
     """Writes a row for every suite whose data are here and whose time can be told."""
-    part.clock = time.process_time
+    device.clock = time.process_time
     rows = csv.writer(sys.stdout, lineterminator="\n")
     rows.writerow(["suite", "minutes"])
     for name in suites.names():

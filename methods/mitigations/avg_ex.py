@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ...datasets.base import Batch
 from ..base import Mitigation, Supervision, Terms, cross_entropy, mitigations
+from ..choosing import moved
 from ..network import Net
 from ..perturbations import annotated_error
 from ..restriction import restricted
@@ -46,5 +47,5 @@ class AvgEx(Mitigation):
         )
 
     def augment(self, batch: Batch, classes: int, generator: torch.Generator) -> Batch:
-        noise = torch.randn(batch.inputs.shape, generator=generator).to(batch.inputs)
+        noise = moved(torch.randn(batch.inputs.shape, generator=generator), batch.inputs.device, batch.inputs.dtype)
         return batch._replace(draws={**batch.draws, "noise": noise})

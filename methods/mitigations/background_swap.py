@@ -17,8 +17,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...datasets.base import Batch
-from ..augmentation import Augmentation, donors
-from ..base import annotated, mitigations
+from ..augmentation import Augmentation, donors_among
+from ..base import mitigations
+from ..choosing import moved
+from ..regions import mask_areas
 from .shortcut_masking import mean_where
 
 
@@ -36,7 +38,6 @@ class BackgroundSwap(Augmentation):
     )
 
     def filling(self, batch: Batch, generator: torch.Generator) -> Float[Tensor, "batch *features"]:
-        rows = annotated(batch).nonzero()[:, 0]
         backgrounds = torch.where(batch.masks, batch.inputs, mean_where(batch.inputs, batch.masks))
-        order = donors(len(rows), generator).to(rows.device)
-        return batch.inputs.index_copy(0, rows, backgrounds[rows[order]])
+        chosen = (mask_areas(batch.masks) if batch.areas is None else batch.areas) > 0
+        return backgrounds[moved(donors_among(chosen, generator), backgrounds.device)]

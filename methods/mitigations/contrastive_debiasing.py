@@ -29,6 +29,7 @@ from torch.nn import functional as F
 
 from ...datasets.base import Batch
 from ..base import Mitigation, Supervision, Terms, cross_entropy, mitigations
+from ..choosing import choose_candidates
 from ..network import Net
 
 
@@ -60,8 +61,7 @@ class ContrastiveDebiasing(Mitigation):
 
     def draw_pairs(self, candidates: Bool[Tensor, "batch batch"], generator: torch.Generator) -> Tensor:
         """Indices of `pairs` candidates of each row, with replacement; of all inputs for a row without candidates."""
-        chances = (candidates | ~candidates.any(1, keepdim=True)).float().cpu()
-        return chances.multinomial(self.pairs, replacement=True, generator=generator).to(candidates.device)
+        return choose_candidates(candidates | ~candidates.any(1, keepdim=True), self.pairs, generator)
 
     def terms(self, net: Net, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
         hidden = net.features(batch.inputs)

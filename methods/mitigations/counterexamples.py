@@ -39,4 +39,4 @@ class Counterexamples(Augmentation):
     def filling(self, batch: Batch, generator: torch.Generator) -> Float[Tensor, "batch *features"]:
         if self.region == "noise":
             return uniform(batch, generator)
-        return exchange_regions(batch.inputs, batch.masks, partial(donors, generator=generator))
+        return exchange_regions(batch.inputs, batch.masks, partial(donors, generator=generator), batch.areas)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ...datasets.base import Batch
 from ..base import Mitigation, Supervision, Terms, cross_entropy, mitigations
+from ..choosing import choose_candidates, moved
 from ..gradients import at_touched, masked_input_gradients
 from ..network import Net
 from ..targets import log_prob_sum
@@ -54,10 +55,9 @@ class ExpectedGradients(Mitigation):
         )
 
     def augment(self, batch: Batch, classes: int, generator: torch.Generator) -> Batch:
-        labels = batch.labels.cpu()
-        other_label = (labels[:, None] != labels).float()
-        other_label[~other_label.any(1)] = 1.0  # a batch with a single label
-        chosen = torch.multinomial(other_label, self.references, replacement=True, generator=generator)
-        fractions = torch.rand(chosen.shape, generator=generator).to(batch.inputs)
-        references = batch.inputs[chosen.to(batch.inputs.device)]
-        return batch._replace(draws={**batch.draws, "references": references, "fractions": fractions})
+        other_label = batch.labels[:, None] != batch.labels
+        other_label = other_label | ~other_label.any(1, keepdim=True)  # a batch with a single label
+        chosen = choose_candidates(other_label, self.references, generator)
+        fractions = moved(torch.rand(chosen.shape, generator=generator), batch.inputs.device, batch.inputs.dtype)
+        draws = {"references": batch.inputs[chosen], "fractions": fractions}
+        return batch._replace(draws={**batch.draws, **draws})

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from ...datasets.base import Batch
 from ..base import Mitigation, Supervision, Terms, cross_entropy, mitigations
+from ..choosing import choose_candidate
 from ..fitting import Fitted, Trainer
 from ..groups import inverse_shares
 from ..network import Net
@@ -51,8 +52,7 @@ class IRM(Mitigation):
 
     def augment(self, batch: Batch, classes: int, generator: torch.Generator) -> Batch:
         environment = batch.draws["environment"]
-        same = (environment[:, None] == environment).float()
-        partners = same.cpu().multinomial(1, generator=generator)[:, 0].to(batch.labels.device)
+        partners = choose_candidate(environment[:, None] == environment, generator)
         drawn = {"partners": batch.inputs[partners], "partner_labels": batch.labels[partners]}
         return batch._replace(draws={**batch.draws, **drawn})
 

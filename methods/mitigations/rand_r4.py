@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ...datasets.base import Batch
 from ..base import Mitigation, Supervision, Terms, cross_entropy, mitigations
+from ..choosing import moved
 from ..gradients import masked_input_gradient
 from ..network import Net
 from ..perturbations import box_in_mask
@@ -58,5 +59,5 @@ class RandR4(Mitigation):
 
     def augment(self, batch: Batch, classes: int, generator: torch.Generator) -> Batch:
         shape = (len(batch.labels), self.samples, *batch.inputs.shape[1:])
-        fractions = torch.rand(shape, generator=generator).to(batch.inputs)
+        fractions = moved(torch.rand(shape, generator=generator), batch.inputs.device, batch.inputs.dtype)
         return batch._replace(draws={**batch.draws, "fractions": fractions})

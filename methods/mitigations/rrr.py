@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ...datasets.base import Batch
 from ..base import Mitigation, Supervision, Terms, cross_entropy, mitigations
+from ..choosing import moved
 from ..gradients import masked_input_gradient
 from ..network import Net
 from ..targets import DEGENERATE, TARGETS, TargetName
@@ -52,4 +53,4 @@ class RRR(Mitigation):
         if self.target != "random_projection":
             return batch
         coins = torch.randint(0, 2, (len(batch.labels), classes), generator=generator)
-        return batch._replace(draws={"signs": (2 * coins - 1).to(batch.inputs)})
+        return batch._replace(draws={"signs": moved(2 * coins - 1, batch.inputs.device, batch.inputs.dtype)})

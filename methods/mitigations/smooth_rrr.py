@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ...datasets.base import Batch
 from ..base import Mitigation, Supervision, Terms, cross_entropy, mitigations
+from ..choosing import moved
 from ..gradients import masked_input_gradients
 from ..network import Net
 from ..targets import log_prob_sum
@@ -49,5 +50,5 @@ class SmoothRRR(Mitigation):
 
     def augment(self, batch: Batch, classes: int, generator: torch.Generator) -> Batch:
         shape = (len(batch.labels), self.samples, *batch.inputs.shape[1:])
-        noise = torch.randn(shape, generator=generator).to(batch.inputs)
+        noise = moved(torch.randn(shape, generator=generator), batch.inputs.device, batch.inputs.dtype)
         return batch._replace(draws={**batch.draws, "noise": noise})

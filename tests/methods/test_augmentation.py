@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from masked_copies import colour_batch, copies, flat_batch, generator
-from rrrbench.methods.augmentation import donors
+from pretend_device import to_host, waits
+from rrrbench.datasets.base import Batch
+from rrrbench.methods.augmentation import donors, donors_among
 from rrrbench.methods.mitigations.background_swap import BackgroundSwap
 from rrrbench.methods.mitigations.counterexamples import Counterexamples
 from rrrbench.methods.mitigations.shortcut_masking import ShortcutMasking
+from rrrbench.methods.regions import mask_areas
 from small import Linear, bound, small_dataset
 from torch.nn import functional as F
 
@@ -78,3 +81,47 @@ def test_nobody_is_its_own_donor_and_everybody_is_somebodys(count):
 def test_one_input_alone_is_its_own_donor_and_none_have_none():
     assert donors(1, generator()).tolist() == [0]
     assert donors(0, generator()).tolist() == []
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 9, 12])
+def test_the_chosen_give_to_each_other_in_one_cycle(count):
+    for seed in range(20):
+        chosen = torch.randperm(12, generator=generator(seed)) < count
+        donor = donors_among(chosen, generator(seed))
+        place, passed = int(chosen.long().argmax()), []
+        for _ in range(count):
+            place = int(donor[place])
+            passed.append(place)
+        assert sorted(passed) == chosen.nonzero()[:, 0].tolist()
+
+
+def test_donors_among_all_are_the_donors_of_all():
+    for seed in range(20):
+        every = donors_among(torch.ones(10, dtype=torch.bool), generator(seed))
+        assert torch.equal(every, donors(10, generator(seed)))
+
+
+def test_donors_among_some_are_the_donors_of_so_many():
+    chosen = torch.tensor([True, False, True, True])
+    among = torch.tensor([0, 2, 3])
+    for seed in range(20):
+        donor = donors_among(chosen, generator(seed))
+        assert torch.equal(donor[among], among[donors(3, generator(seed))])
+        assert donor[1] == 1
+
+
+@pytest.mark.parametrize("method", [BackgroundSwap(), Counterexamples(region="swap")])
+def test_known_areas_change_no_copy_and_spare_the_wait(pretend, method):
+    batch = flat_batch()
+    batch = batch._replace(masks=batch.masks & (torch.arange(len(batch.labels)) % 3 > 0)[:, None])
+    known = batch._replace(areas=mask_areas(batch.masks))
+    there = Batch(*(values.to(pretend) if isinstance(values, torch.Tensor) else values for values in batch))
+    expected = method.augment(batch, 3, generator()).draws["copies"]
+    assert torch.equal(method.augment(known, 3, generator()).draws["copies"], expected)
+    with waits() as waited:
+        found = method.augment(there._replace(areas=known.areas), 3, generator()).draws["copies"]
+    assert not waited
+    assert torch.equal(to_host(found), expected)
+    with waits() as waited:
+        method.augment(there, 3, generator())
+    assert waited  # areas are counted where nothing has said them

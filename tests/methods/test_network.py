@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from rrrbench.methods.network import BoundLayer, Net, PixelRange, SharedLinear, nudged
+from rrrbench.methods.network import BoundLayer, Net, PixelRange, SharedLinear, nudged, reached_outputs
 from small import small_net_and_batch
 from torch import nn
 from torch.nn import functional as F
@@ -51,6 +51,22 @@ def test_a_nudge_is_added_at_its_positions(pixel_range):
     nudge = torch.rand(len(batch.labels), 3, dtype=torch.float64)
     moved = batch.inputs.flatten(1).index_add(1, positions, nudge).view_as(batch.inputs)
     torch.testing.assert_close(nudged(net, batch.inputs, nudge, positions), net(moved))
+
+
+@pytest.mark.parametrize("convolution", [{}, {"stride": 2, "padding": 1}, {"dilation": 2}], ids=str)
+def test_the_outputs_that_positions_reach_are_those_that_change_with_them(convolution):
+    conv = nn.Conv2d(2, 3, 3, **convolution, dtype=torch.float64)
+    module = nn.Module()
+    module.features, module.head = nn.Sequential(conv, nn.Flatten()), nn.Linear(1, 1)
+    positions, inputs = torch.tensor([0, 9, 45]), torch.rand(1, 2, 6, 6, dtype=torch.float64)
+    changed = inputs.flatten(1).index_fill(1, positions, 2.0).view_as(inputs)
+    expected = (conv(changed) != conv(inputs)).any(1).flatten().nonzero()[:, 0]
+    assert torch.equal(reached_outputs(module, (2, 6, 6), positions), expected)
+
+
+def test_a_dense_first_layer_reaches_no_outputs_of_a_convolution():
+    net, _ = small_net_and_batch()
+    assert reached_outputs(net.module, (1, 6, 6), torch.tensor([0])) is None
 
 
 def test_the_linear_part_of_a_layer_leaves_out_the_bias():

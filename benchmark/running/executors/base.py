@@ -40,6 +40,7 @@ class Settings:
         choices: what `auto` found fastest, by shape of stack.
         save_models: results carry state dicts.
         own_code: the files of `--with`, which another process loads before it can read a task.
+        sharers: processes that train on the device at once, and share its free memory.
     """
 
     device: str = "cpu"
@@ -47,6 +48,7 @@ class Settings:
     choices: MutableMapping[str, str] = field(default_factory=dict)
     save_models: bool = False
     own_code: tuple[OwnFile, ...] = ()
+    sharers: int = 1
 
 
 @dataclass(frozen=True)
@@ -241,6 +243,7 @@ def _trained(
         choices=settings.choices,
         progress=progress,
         auto=stack.auto,
+        sharers=settings.sharers,
     )
     begin = time.perf_counter()
     fitted = stack.mitigation.fit(trainer)

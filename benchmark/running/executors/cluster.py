@@ -89,7 +89,8 @@ class Cluster(Executor):
         )
         gauge = ray.remote(_Gauge).options(num_cpus=0, scheduling_strategy=here, max_restarts=-1, max_task_retries=-1)
         told = gauge.remote()
-        train = ray.remote(_train).options(num_cpus=1, num_gpus=int(device == "cuda"), max_retries=ATTEMPTS - 1)
+        # as arguments of `remote`: through `options` Ray would keep a worker, and the GPU memory that it holds
+        train = ray.remote(num_cpus=1, num_gpus=int(device == "cuda"), max_retries=ATTEMPTS - 1)(_train)
         data_root = os.environ.get("RRRBENCH_DATA")
         pieces = divided(tasks, places)
         running: dict[object, Task] = {}

@@ -61,7 +61,7 @@ class Processes(Executor):
         try:
             while True:
                 while len(busy) < count and (task := again.pop() if again else next(pieces, None)) is not None:
-                    worker = idle.pop() if idle else _Worker(places.pop(0), settings)
+                    worker = idle.pop() if idle else _Worker(places.pop(0), count, settings)
                     worker.give(task)
                     busy[worker.connection] = worker
                 yield from done  # after the workers have got their next tasks: recording takes time
@@ -108,11 +108,11 @@ class _Worker:
     task: Task
     progress: float
 
-    def __init__(self, place: int, settings: Settings) -> None:
+    def __init__(self, place: int, count: int, settings: Settings) -> None:
         self.place = place
         self.connection, theirs = _SPAWN.Pipe()
         device = f"cuda:{place % torch.cuda.device_count()}" if settings.device == "cuda" else settings.device
-        own = replace(settings, device=device, choices=dict(settings.choices))
+        own = replace(settings, device=device, choices=dict(settings.choices), sharers=_sharers(place, count, settings))
         self.process = _SPAWN.Process(target=_work, args=(theirs, own), name=f"rrrbench worker {place}", daemon=True)
         before = os.environ.get("OMP_NUM_THREADS")
         os.environ["OMP_NUM_THREADS"] = "1"  # read by BLAS libraries when they are imported
@@ -143,6 +143,14 @@ class _Worker:
         self.process.join()
         self.connection.close()
         return self.process.exitcode
+
+
+def _sharers(place: int, count: int, settings: Settings) -> int:
+    """How many of `count` workers have the GPU of the worker at `place`; 1 where there is none."""
+    if settings.device != "cuda":
+        return 1
+    gpus = torch.cuda.device_count()
+    return len(range(place % gpus, count, gpus))
 
 
 def _work(connection: Connection, settings: Settings) -> None:

@@ -6,10 +6,11 @@ import pytest
 import torch
 from rrrbench.benchmark.engine.part import parts_of
 from rrrbench.benchmark.engine.places import FIRST_RUN, whole
+from rrrbench.methods.base import mitigations
 from rrrbench.methods.mitigations.adversarial_debiasing import AdversarialDebiasing
 from rrrbench.methods.mitigations.avg_ex import AvgEx
 from rrrbench.methods.mitigations.rrr import RRR
-from small import small_dataset, small_trainer, trainer_for
+from small import SmallConvolutional, small_dataset, small_trainer, trainer_for
 
 
 @pytest.mark.parametrize("engine", ["stacked", "single"])
@@ -57,3 +58,13 @@ def test_strengths_of_a_seed_share_its_draws_and_seeds_do_not():
     assert not torch.equal(drawn[0], drawn[1])
     again = parts_of(AvgEx(), small_trainer((0.7,), seeds=(1,)).runs())(FIRST_RUN).first_batch()
     assert torch.equal(again.draws[next(iter(batch.draws))][0], drawn[1])
+
+
+@pytest.mark.parametrize("name", ["rrr", "smooth_rrr", "rand_r4"])
+def test_penalties_of_convolutions_at_the_masked_pixels_are_traced(name):
+    """A program with a shape that tensors decide is not traced, so what masks reach is computed outside."""
+    runs = small_trainer(network=SmallConvolutional()).runs()
+    part = parts_of(mitigations.resolve(name), runs)(FIRST_RUN)
+    part.trace()
+    (program,) = part.gradients.programs.values()
+    assert program is not part.gradients.untraced

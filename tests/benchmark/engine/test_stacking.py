@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
+from rrrbench.benchmark.engine import stacking
 from rrrbench.benchmark.engine.stacking import StackedBatch, StackedSplit, over_stack
 from rrrbench.methods.base import Terms
 from small import small_dataset, small_split
@@ -60,3 +63,21 @@ def test_touched_positions_are_those_that_some_mask_covers_unless_they_are_most(
     assert data.touched().tolist() == corners.flatten().nonzero()[:, 0].tolist()
     everywhere = StackedSplit(data.inputs, data.labels, torch.ones_like(data.masks), data.shortcuts)
     assert everywhere.touched() is None
+
+
+@pytest.mark.parametrize(("runs", "sizes"), [(1, [16, 8]), (4, [4] * 6), (64, [1] * 24)])
+def test_more_runs_take_fewer_inputs_at_a_time(monkeypatch, runs, sizes):
+    monkeypatch.setattr(stacking, "CHUNK", 16)
+    split = StackedSplit.of([small_dataset(seed).train for seed in (0, 1)], torch.device("cpu"))
+    chunks = [*split.chunks(torch.float32, runs)]
+    assert [chunk.labels.shape[1] for chunk in chunks] == sizes
+    assert torch.equal(torch.cat([chunk.labels for chunk in chunks], 1), split.labels)
+
+
+def test_a_batch_by_index_is_laid_out_as_a_batch_by_slice_whose_program_it_may_run():
+    split = StackedSplit.of([small_dataset(seed).train for seed in (0, 1)], torch.device("cpu"))
+    split = replace(split, masks=split.masks.repeat(1, 3, 1, 1, 1, 1))
+    index = torch.arange(8).expand(2, 8)
+    first, second = (split.batch(at, torch.float32).masks for at in (slice(0, 8), index))
+    assert torch.equal(first, second)
+    assert first.contiguous().stride() == second.stride()

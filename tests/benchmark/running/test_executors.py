@@ -17,6 +17,7 @@ from typing import ClassVar
 import pandas as pd
 import psutil
 import pytest
+import torch
 from rrrbench.benchmark.running.choices import Choices
 from rrrbench.benchmark.running.executors import DigestMismatch, Settings, Task, executors, processes, run_stack
 from rrrbench.benchmark.running.executors.base import divided
@@ -453,3 +454,13 @@ def test_a_node_killed_at_work_costs_nothing_but_time(two_nodes):
     assert killed
     assert_as_undisturbed(found, suite)
     assert sum(reports) == sum(stack.epochs for stack in suite.stacks())
+
+
+@pytest.mark.parametrize(
+    ("gpus", "count", "sharers"), [(1, 1, [1]), (2, 2, [1, 1]), (2, 3, [2, 1, 2]), (1, 3, [3] * 3)]
+)
+def test_workers_on_one_gpu_share_it(monkeypatch, gpus, count, sharers):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    found = [processes._sharers(place, count, Settings(device="cuda")) for place in range(count)]
+    assert found == sharers
+    assert processes._sharers(0, count, Settings()) == 1

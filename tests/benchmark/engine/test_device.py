@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from rrrbench.benchmark.engine.device import PRODUCTS, float32_products, synchronize
+from rrrbench.benchmark.engine.part import Part
+from rrrbench.benchmark.suite.training import Training
+from rrrbench.methods.mitigations.erm import ERM
+from small import small_trainer
+
+
+def precisions():
+    return [kind.fp32_precision for kind in PRODUCTS]
+
+
+def test_the_gpu_that_trains_is_waited_for_and_not_the_current_gpu(monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: waited.append(device))
+    synchronize(torch.device("cuda:1"))
+    synchronize(torch.device("cpu"))
+    assert waited == [torch.device("cuda:1")]
+
+
+def test_a_trial_waits_for_the_parts_device(monkeypatch):
+    waited = []
+    monkeypatch.setattr("rrrbench.benchmark.engine.device.synchronize", waited.append)
+    ERM().fit(small_trainer(engine="auto"))
+    assert waited
+    assert set(waited) == {torch.device("cpu")}
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("float32", "ieee"), ("tf32", "tf32")])
+def test_the_settings_decide_the_precision_and_are_put_back(precision, expected):
+    before = precisions()
+    with float32_products(precision):
+        assert precisions() == [expected] * 3
+    assert precisions() == before
+
+
+@pytest.mark.parametrize(("settings", "expected"), [({}, "ieee"), ({"precision": "tf32"}, "tf32")])
+def test_a_step_has_the_trainings_precision_and_an_evaluation_all_bits(monkeypatch, settings, expected):
+    seen, step = [], Part.step
+    monkeypatch.setattr(Part, "step", lambda self, batch: seen.append(precisions()) or step(self, batch))
+    trainer = small_trainer(epochs=1, **settings)
+    fitted = ERM().fit(trainer)
+    assert seen
+    assert all(found == [expected] * 3 for found in seen)
+    seen.clear()
+    trainer.per_input_of_run(fitted, 0, 0, lambda net, batch: seen.append(precisions()) or net(batch.inputs))
+    assert seen == [["ieee"] * 3]
+
+
+def test_a_key_shows_the_precision_where_it_is_not_the_default():
+    assert "precision" not in Training().identity()
+    assert Training(precision="tf32").identity()["precision"] == "tf32"
