@@ -126,6 +126,13 @@ BROKEN = {
     "a name of no metric": (
         METRIC.format(value='1.0, "stray_score": 0.5'), "broken  1 .*measures 'stray_score', which no metric is called",
     ),
+    "a number of another metric": (
+        METRIC.format(value='1.0, "flip_rate": 0.0'),
+        "broken  1 .*own_score measures 'flip_rate', a number of the metric 'flip_rate', which rrrbench.*leave",
+    ),
+    "a number that a fit reports": (
+        METRIC.format(value='1.0, "regret": 0.0'), "broken  1 .*'regret', which no function measures",
+    ),
     "strength without effect": (
         MITIGATION.format(body="return Terms(terms.right_answer, 0 * terms.right_reason)"), "broken  2 .*is zero",
     ),
