@@ -93,6 +93,16 @@ BROKEN = {
         DATASET.format(seed="seed", body='made.environments["conflict"].inputs[:, :, 14, 14] ^= 1'),
         "broken  2 .*conflict differs from aligned in 500 values outside the mask",
     ),
+    "the label in every environment": (
+        DATASET.format(
+            seed="seed",
+            body="aligned = made.environments['aligned']\n"
+            "        for name in ('conflict', 'reversed', 'random'):\n"
+            "            split = made.environments[name]\n"
+            "            made.environments[name] = replace(split, inputs=aligned.inputs)",
+        ),
+        r"broken  2 twins of other.*(\d+) of \1 inputs with another shortcut value in \w+ than in \w+ have the",
+    ),
     "a mask too large": (
         DATASET.format(seed="seed", body="[split.masks.fill_(True) for split in made.environments.values()]"),
         "broken  2 the mask is where.*masked positions are the same",
