@@ -210,10 +210,10 @@ def _require_imports_loaded(file: OwnFile, known: Collection[str]) -> None:
 
 def _origin(name: str) -> Path | None:
     """The file that Python would import a module from, if it finds one; `Python` for a module without a file."""
-    module = sys.modules.get(name)
-    spec = getattr(module, "__spec__", None) if module is not None else importlib.util.find_spec(name)
-    origin = getattr(module, "__file__", None) or (spec and (spec.origin or "Python"))
-    return Path(origin) if origin else None
+    if (module := sys.modules.get(name)) is not None:
+        return Path(getattr(module, "__file__", None) or "Python")
+    spec = importlib.util.find_spec(name)
+    return None if spec is None else Path(spec.origin or "Python")
 
 
 def _executed(path: Path, source: bytes, name: str) -> ModuleType:
