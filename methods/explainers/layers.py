@@ -139,8 +139,8 @@ class Functions(TorchDispatchMode):
             self.handles.append(module.register_forward_hook(lambda *_: self._go(-1), always_call=True))
         return super().__enter__()
 
-    def __exit__(self, *raised: Any) -> None:
-        super().__exit__(*raised)
+    def __exit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
+        super().__exit__(exc_type, exc_val, exc_tb)
         for handle in self.handles:
             handle.remove()
 
