@@ -118,6 +118,14 @@ BROKEN = {
     "attributions of another shape": (
         EXPLAINER.format(body="return inputs.sum(1)"), r"broken  1 .*attributions are \(5, 6, 6\) for inputs",
     ),
+    "attributions of zero": (
+        EXPLAINER.format(body="return torch.zeros_like(inputs)"),
+        r"broken  1 attributions tell.*every attribution of an input is the same number \(0 for the first\)",
+    ),
+    "an attribution for all": (
+        EXPLAINER.format(body="return inputs.flatten(1).sum(1)[:, None, None, None].expand_as(inputs)"),
+        "broken  1 attributions tell.*the same number",
+    ),
     "attributions by the batch": (
         EXPLAINER.format(body="return inputs - inputs.mean(0)"), "broken  2 .*in a batch and alone differ",
     ),
@@ -213,4 +221,4 @@ def test_a_file_of_the_package_is_checked_too():
 
     done = CliRunner().invoke(app, ["check", input_gradient.__file__], catch_exceptions=False)
     assert done.exit_code == 0
-    assert done.stdout.count("holds") == 3
+    assert done.stdout.count("holds") == 4
