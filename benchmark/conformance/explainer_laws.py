@@ -48,7 +48,10 @@ def an_input_is_attributed_the_same_in_any_batch(explainer: Explainer) -> None:
     network, inputs, target = _question()
     together = explainer.attribute(network, inputs, target)
     alone = torch.cat([explainer.attribute(network, inputs[[n]], target[[n]]) for n in range(N)])
-    same_numbers(together, alone, 1e-7, 1e-9, "attributions in a batch and alone")
+    way_out = (
+        "explain each input by itself, without a mean, a maximum or a draw over the batch; draw with `draws = True`"
+    )
+    same_numbers(together, alone, 1e-7, 1e-9, "attributions in a batch and alone", way_out)
     require(
         torch.equal(together, explainer.attribute(network, inputs, target)), "a second time they are others: seed them"
     )

@@ -127,7 +127,8 @@ BROKEN = {
         "broken  1 attributions tell.*the same number",
     ),
     "attributions by the batch": (
-        EXPLAINER.format(body="return inputs - inputs.mean(0)"), "broken  2 .*in a batch and alone differ",
+        EXPLAINER.format(body="return inputs - inputs.mean(0)"),
+        r"broken  2 .*in a batch and alone differ by 0\.\d+ \(.*where \S+ is allowed for rounding: explain each",
     ),
     "a parameter moved": (
         EXPLAINER.format(body="network[0].weight.data += 1; return inputs"), "broken  3 .*or their gradients changed",
@@ -157,6 +158,17 @@ BROKEN = {
     "a term at strength 0": (
         MITIGATION.format(body="return Terms(terms.right_answer, terms.right_reason + net(batch.inputs).sum())"),
         "broken  1 strength 0 is ERM",
+    ),
+    "a global draw in augment": (
+        MITIGATION.format(
+            body="return terms\n    def augment(self, batch, classes, generator):\n        torch.rand(1)\n"
+            "        return batch._replace(inputs=batch.inputs + torch.rand(1).item() / 9)"
+        ),
+        r"broken  1 strength 0 is ERM.*law 5 does not hold either.*: the global random state moved: draw in augment",
+    ),
+    "a term that is a sum": (
+        MITIGATION.format(body="return Terms(terms.right_answer, terms.right_reason * len(batch.inputs))"),
+        r"broken  3 .*of all 24, differ by \S+ \(.*where \S+ is allowed for rounding: let a term be a mean over inputs",
     ),
     "raises": (EXPLAINER.format(body="return inputs.nothing"), "broken  1 .*AttributeError"),
     "exits": (EXPLAINER.format(body="sys.exit(0)"), "broken  1 .*SystemExit"),
