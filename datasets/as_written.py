@@ -6,7 +6,15 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 LARGEST = 2**63 - 1
@@ -92,5 +100,11 @@ def _not_empty(given: tuple[float, float]) -> tuple[float, float]:
     return given
 
 
-ValueRange = Annotated[tuple[float, float], AfterValidator(_not_empty)]
+def _two(given: Any) -> Any:
+    if isinstance(given, list | tuple) and len(given) != 2:
+        raise ValueError(f"expected two numbers, not {len(given)}: give (low, high), e.g. [0, 255]")
+    return given
+
+
+ValueRange = Annotated[tuple[float, float], BeforeValidator(_two), AfterValidator(_not_empty)]
 """The least and the largest value of pixels, (low, high)."""

@@ -34,11 +34,11 @@ def require_classes(file: str, labels: Mapping[str, Shaped[np.ndarray, "n"]]) ->
     """The number of classes of a base whose labels are 0, 1, ... without gaps.
 
     Args:
-        labels: of each part, by the name of its array.
+        labels: of each part, by the name of its array; the training part first.
 
     Raises:
-        ValueError: a negative label, labels that begin at 1 or have gaps, or a part that has a single class; the
-            message says how to relabel.
+        ValueError: a negative label, labels that begin at 1 or have gaps, a part that has a single class, or a class
+            that no training input has; the message says how to relabel.
     """
     found = {name: np.unique(part) for name, part in labels.items()}
     for name, values in found.items():
@@ -59,6 +59,13 @@ def require_classes(file: str, labels: Mapping[str, Shaped[np.ndarray, "n"]]) ->
             f"{len(classes)} classes that occur: number them anew, np.searchsorted(classes, y) with the sorted classes"
         )
     require_several_classes({f"{file}: {name}": part for name, part in labels.items()})
+    (trained, known), *others = found.items()
+    for name, values in others:
+        if (unseen := np.setdiff1d(values, known)).size:
+            raise ValueError(
+                f"{file}: {name} has the label {unseen[0]}, which {trained} has not: no network can learn this class; "
+                f"add training inputs of class {unseen[0]}, or leave its inputs out of {name}"
+            )
     return len(classes)
 
 

@@ -15,7 +15,12 @@ import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
 from .labels import require_classes, require_label_type
-from .pixels import require_different_images, require_more_than_black_and_white, warn_of_images_in_both
+from .pixels import (
+    require_different_images,
+    require_more_than_black_and_white,
+    require_one_range,
+    warn_of_images_in_both,
+)
 from .shortcuts import Masks, Values, as_masks, require_mask_type, require_shortcut_type, require_shortcuts
 
 PARTS = ("train", "test")
@@ -86,7 +91,7 @@ def _values(path: Path, wanted: tuple[str, ...]) -> dict[str, Shaped[np.ndarray,
     """The values of the wanted arrays, once all of their headers fit."""
     try:
         with zipfile.ZipFile(path) as archive:
-            _require_arrays(path, [name.removesuffix(".npy") for name in archive.namelist()], wanted)
+            _require_arrays(path, archive.namelist(), wanted)
             _require_fitting(path, {name: _header(archive, path, name) for name in wanted})
             return {name: _array(archive, path, name) for name in wanted}
     except (zipfile.BadZipFile, struct.error, NotImplementedError, UnicodeDecodeError) as error:
@@ -100,6 +105,7 @@ def _arrays(path: Path, values: dict[str, Shaped[np.ndarray, "n *shape"]]) -> Ar
     classes = require_classes(str(path), {f"y_{part}": values[f"y_{part}"] for part in PARTS})
     for part, of_part in zip(PARTS, images, strict=True):
         require_different_images(f"{path}: x_{part}", of_part)
+    require_one_range(str(path), {f"x_{part}": of_part for part, of_part in zip(PARTS, images, strict=True)})
     warn_of_images_in_both(str(path), *images)
     labels = [values[f"y_{part}"].astype(np.int64) for part in PARTS]
     return Arrays(images[0], labels[0], images[1], labels[1], classes)
@@ -123,7 +129,13 @@ def _no_archive(path: Path, error: Exception) -> str:
             return f"is no npz (it begins with {begin!r}): {save}"
 
 
-def _require_arrays(path: Path, names: list[str], wanted: tuple[str, ...]) -> None:
+def _require_arrays(path: Path, members: list[str], wanted: tuple[str, ...]) -> None:
+    if unsuffixed := [name for name in members if name in wanted]:
+        raise ValueError(
+            f"{path} has members {', '.join(unsuffixed)} without the ending .npy, so they are no arrays of an npz: "
+            "write the file by np.savez"
+        )
+    names = [name.removesuffix(".npy") for name in members]
     absent = [name for name in wanted if name not in names]
     if absent:
         raise ValueError(

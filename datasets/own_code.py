@@ -10,7 +10,7 @@ import ast
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -63,9 +63,12 @@ def load(paths: Iterable[Path]) -> tuple[OwnFile, ...]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        Refused: it cannot be imported, or its name is the name of another module.
+        Refused: it cannot be imported, its name is the name of another module, or it imports a file beside it that was
+            not loaded before it.
     """
     files = tuple(_read(path) for path in paths)
+    for position, file in enumerate(files):
+        _require_imports_loaded(file, {*_LOADED, *(earlier.module for earlier in files[: position + 1])})
     restore(files)
     return files
 
@@ -184,6 +187,33 @@ def _require_free_name(file: OwnFile) -> None:
         origin = None if spec is None else spec.origin or "Python"
     if origin is not None and Path(origin).resolve() != file.path.resolve():
         raise Refused(f"{file.path}: a module {file.module!r} is there already ({origin}): give the file another name")
+
+
+def _require_imports_loaded(file: OwnFile, known: Collection[str]) -> None:
+    """Raises Refused if a file imports a file of its folder, or of the current folder, whose name is not in `known`.
+
+    Such a file would not be in the key of a run: runs of its older content would count as finished.
+    """
+    try:
+        names = sorted(file.imports - set(known))
+    except (SyntaxError, ValueError):
+        return  # which its execution says better
+    for name in names:
+        for beside in (file.path.with_name(f"{name}.py"), Path.cwd() / f"{name}.py"):
+            if beside.is_file() and (_origin(name) or beside).resolve() == beside.resolve():
+                raise Refused(
+                    f"{file.path} imports {beside}, which is not in the key of its runs, so that a change of it would "
+                    f"go unnoticed: give it too, before the file that imports it: --with {beside.name} "
+                    f"--with {file.path.name}"
+                )
+
+
+def _origin(name: str) -> Path | None:
+    """The file that Python would import a module from, if it finds one; `Python` for a module without a file."""
+    if (module := sys.modules.get(name)) is not None:
+        return Path(getattr(module, "__file__", None) or "Python")
+    spec = importlib.util.find_spec(name)
+    return None if spec is None else Path(spec.origin or "Python")
 
 
 def _executed(path: Path, source: bytes, name: str) -> ModuleType:

@@ -1,13 +1,17 @@
-"""Checks of a base's pixels: images that show nothing, and test images that are training images."""
+"""Checks of a base's pixels: images without content, parts of different scales, tests among training images."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
 log = logging.getLogger(__name__)
+
+LARGEST_RATIO = 4
+"""By how much the largest pixel of a part may be larger than the largest of another."""
 
 
 def require_more_than_black_and_white(name: str, images: Shaped[np.ndarray, "n *shape"]) -> None:
@@ -25,6 +29,18 @@ def require_different_images(name: str, images: UInt8[np.ndarray, "n *shape"]) -
         low, high = int(images.min()), int(images.max())
         found = f"every pixel is {low}" if low == high else f"all {len(images)} images are the same image"
         raise ValueError(f"{name}: {found}: was the array filled before it was saved? Save the images' own pixels")
+
+
+def require_one_range(file: str, parts: Mapping[str, UInt8[np.ndarray, "n *shape"]]) -> None:
+    """Raises ValueError if the largest pixel of one part is far larger than another's: they are scaled differently."""
+    ranges = {name: (int(images.min()), int(images.max())) for name, images in parts.items()}
+    (dark, low), (bright, high) = (pick(ranges.items(), key=lambda item: item[1][1]) for pick in (min, max))
+    if high[1] > LARGEST_RATIO * low[1]:
+        said = ", ".join(f"{name} ranges over [{least}, {most}]" for name, (least, most) in ranges.items())
+        raise ValueError(
+            f"{file}: of 255 levels {said}: networks would be trained on one scale and tested on another; "
+            f"scale {dark} as {bright} is scaled, e.g. x * 255 / {low[1]} if {low[1]} is white"
+        )
 
 
 def warn_of_images_in_both(

@@ -181,10 +181,13 @@ def names_of(entry: type[Named]) -> list[str]:
 
 
 def _problem(entry: type[Named], detail: Mapping[str, Any] | Any) -> str:
-    field = ".".join(str(part) for part in detail["loc"]) or "parameters"
+    place = [
+        str(part) for part in detail["loc"] if "[" not in str(part)
+    ]  # the names of a union's members have brackets
+    field = ".".join(place) or "parameters"
     if detail["type"] == "extra_forbidden":
         return f"{field!r} is not a parameter; {nearest(field, names_of(entry))}"
-    if detail["type"] == "missing":
+    if detail["type"] == "missing" and len(place) == 1:
         about = next(known for name, known in entry.model_fields.items() if field in (name, known.alias))
         return f"there is no {field}: give {field} = ..., {about.description or 'a parameter'}"
     reason = detail["msg"].removeprefix("Value error, ")

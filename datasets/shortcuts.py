@@ -51,11 +51,16 @@ def as_masks(masks: Shaped[np.ndarray, "n height width *one"], name: str) -> Mas
     """The masks as bool, with an axis for channels.
 
     Raises:
-        ValueError: values that are neither 0 nor 1.
+        ValueError: values that are neither 0 nor 1, or masks of all pixels.
     """
     odd = masks[(masks != 0) & (masks != 1)]
     if odd.size:
         raise ValueError(f"{name} has the value {odd[0]}, expected 0 and 1: save masks > 0 if other pixels are 0")
+    if masks.all():
+        raise ValueError(
+            f"{name} covers every pixel of all {len(masks)} images, so nothing is left that is no shortcut: give 1 "
+            "where the shortcut is alone; if 1 stands for the rest of the image, exchange True and False"
+        )
     return np.ascontiguousarray(masks.reshape(len(masks), 1, *masks.shape[1:3]).astype(bool))
 
 

@@ -68,7 +68,10 @@ def known(base: str) -> str:
 
     Raises:
         UnknownName: no base has this name; the message lists the nearest names.
+        BadParameters: `npz:` without a path.
     """
+    if base.startswith("npz:") and not base.removeprefix("npz:").strip():
+        raise BadParameters("it names no file: write npz:PATH, such as npz:photos.npz")
     if base not in _LOADERS and not base.startswith("npz:"):
         raise UnknownName(f"no base is called {base!r}; {nearest(base, [*_LOADERS, 'npz:PATH'])}")
     return base

@@ -41,6 +41,14 @@ def check_not_inference(**tensors: object) -> None:
             )
 
 
+def writes_into_inputs(model: Model) -> str:
+    """The error of a model that changes its inputs in place."""
+    return (
+        f"{name_of(model)} writes into its inputs, whose gradient is asked for: let it begin with "
+        "`inputs = inputs.clone()`, or compute without `_` and `inplace`"
+    )
+
+
 @contextmanager
 def types_named(model: Model, inputs: Tensor) -> Iterator[None]:
     """Raises ValueError where the model writes into its inputs, or fails on another type or device than its own."""
@@ -48,10 +56,7 @@ def types_named(model: Model, inputs: Tensor) -> Iterator[None]:
         yield
     except RuntimeError as error:
         if "a leaf Variable that requires grad is being used in an in-place operation" in str(error):
-            raise ValueError(
-                f"{name_of(model)} writes into its inputs, whose gradient is asked for: let it begin with "
-                "`inputs = inputs.clone()`, or compute without `_` and `inplace`"
-            ) from error
+            raise ValueError(writes_into_inputs(model)) from error
         parameters = [parameter for module in modules_of(model) for parameter in module.parameters(recurse=False)]
         for kind in ("dtype", "device"):
             theirs = [getattr(parameter, kind) for parameter in parameters]

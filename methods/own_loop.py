@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..datasets.base import Batch, as_mask
 from .base import cross_entropy
 from .independence import Model, check_independence, modules_of, warn_of_no_gradient
-from .loss_inputs import check_arguments, check_not_inference, types_named
+from .loss_inputs import check_arguments, check_not_inference, types_named, writes_into_inputs
 from .targets import TARGETS, TargetName
 
 NO_DOUBLE_BACKWARD = ("ScaledDotProductFlash", "ScaledDotProductEfficient", "ScaledDotProductCudnn")
@@ -33,7 +33,8 @@ def rrr_loss(
 ) -> Float[Tensor, ""]:
     """mean_n -log p_y + strength * mean_n sum_d (mask_nd * d/dx_nd target(x_n))^2; see `mitigations.rrr`.
 
-    Call `.backward()` on the result. The inputs, the model's mode and the model's gradients are left unchanged. At
+    Call `.backward()` on the result. The inputs, the model's mode and the model's gradients are left unchanged; inputs
+    that require gradients, such as those of a learned augmentation, get the gradient of the whole loss by it. At
     strength 0 or with an empty mask the result is the cross-entropy bit for bit, at no further cost.
 
     BatchNorm in training mode couples the inputs of a batch, so that the gradient of a sum over the batch is not each
@@ -67,8 +68,11 @@ def rrr_loss(
         return cross_entropy(logits, as_indices(labels, logits))
     _check_gradients_are_on()
     check_not_inference(inputs=inputs, labels=labels, mask=mask)
-    leaf = inputs.detach().requires_grad_()
+    leaf = inputs if inputs.requires_grad else inputs.detach().requires_grad_()
+    version = leaf._version
     logits = _logits(model, leaf)
+    if leaf._version > version:  # autograd itself refuses it for leaves alone
+        raise ValueError(writes_into_inputs(model))
     labels = as_indices(labels, logits)
     penalised = _penalised(model, leaf, logits)
     check_independence(model, leaf, penalised)

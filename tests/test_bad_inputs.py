@@ -222,6 +222,8 @@ SUITES: list[tuple[dict, tuple[str, ...]]] = [
         ({"name": "colored-patch", "opacity": 0}, "opacity = 0"), ({"name": "colored-patch", "position": "middle"}, "'fixed' or"),
         ({"name": "toy-colors", "train_inputs": 9}, "train_inputs = 9"), ({"name": "toy-colors", "shortcut": "x"}, "'corners'"),
         ({"name": "iris-cancer", "scale": "none"}, "'column' or 'all'"), ({"name": "iris-cancer", "base": "digits"}, "'base' is not"),
+        ({"name": "decoy", "base": "npz:"}, "base = 'npz:': it names no file: write npz:PATH"),
+        ({"name": "decoy", "base": "npz: "}, "names no file"),
         ({"name": "observed"}, "there is no file: give file = "), ({"name": "observed", "file": ""}, "file = ''"),
         ({"name": "observed", "file": "no.npz"}, "no.npz is missing: looked for .*give its full path"))),
     *(({"network": value}, ("network", said)) for value, said in (
@@ -229,6 +231,8 @@ SUITES: list[tuple[dict, tuple[str, ...]]] = [
         ({"name": "mlp", "hidden": [0]}, r"hidden\.0 = 0"), ({"name": "mlp", "hidden": [8, "8"]}, "without quotes"),
         ({"name": "mlp", "layers": [8]}, "'layers' is not a parameter"), ({"name": "mlp", "init": "he"}, "'ross' or 'torch'"),
         ({"name": "mlp", "pixel_range": [1, 0]}, "is empty: give"), ({"name": "mlp", "pixel_range": "raw"}, "'unit' or 'native'"),
+        ({"name": "mlp", "pixel_range": [0]}, r"pixel_range = \[0\]: expected two numbers, not 1: give \(low, high\)"),
+        ({"name": "mlp", "pixel_range": []}, "two numbers, not 0"), ({"name": "mlp", "pixel_range": [0, 1, 2]}, "numbers, not 3"),
         ({"name": "resnet18", "groups": 3}, "groups = 3"), ({"name": "lenet", "hidden": [3]}, "'hidden' is not a parameter"))),
     *(({"suite_seeds": value}, ("seeds", said)) for value, said in (
         ([], "at least 1 item"), ([-1], "greater than or equal to 0"), (["0"], "write 0 without quotes"), ([True], "write 1"),
@@ -372,7 +376,7 @@ def test_observed_data_that_do_not_fit(refused, kind):
     refused("run", "own.toml", "--device", "cpu", said=("own.npz", said))
 
 
-@pytest.mark.parametrize("path", ["nowhere.npz", "../own.npz", "", "folder", "/etc", "~nobody/x.npz", "a\0b", LONG])
+@pytest.mark.parametrize("path", ["nowhere.npz", "../own.npz", "folder", "/etc", "~nobody/x.npz", "a\0b", LONG])
 def test_data_that_are_not_there(refused, path):
     Path("folder").mkdir()
     Path("own.toml").write_text(tomli_w.dumps(suite(dataset={"name": "decoy", "base": f"npz:{path}"})))

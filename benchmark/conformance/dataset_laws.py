@@ -1,9 +1,10 @@
-"""The laws of a dataset: its seed decides it, and its twins differ inside the mask alone."""
+"""The laws of a dataset: its seed decides it, and its twins differ inside the mask alone, by their shortcuts."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -38,6 +39,24 @@ def twins_differ_inside_the_mask_alone(recipe: Recipe) -> None:
             not bool(outside.any()),
             f"{environment} differs from aligned in {int(outside.sum())} values outside the mask: render the shortcut "
             "inside the mask alone, and the rest from the seed alone",
+        )
+
+
+def twins_of_other_shortcuts_differ(recipe: Recipe) -> None:
+    """2: an input whose shortcut value differs between two environments has other pixels in its mask there.
+
+    An input without a shortcut, as in `clean`, may look like one with a value: a black patch on a black ground.
+    """
+    dataset = recipe.make(0)
+    masks = dataset.test("aligned").masks[:]
+    for (name, one), (other, twin) in combinations(dataset.environments.items(), 2):
+        moved = (one.shortcuts != twin.shortcuts) & (one.shortcuts >= 0) & (twin.shortcuts >= 0)
+        painted = ((one.inputs[:] != twin.inputs[:]) & masks).flatten(1).any(1)
+        same = moved & ~painted
+        require(
+            not bool(same.any()),
+            f"{int(same.sum())} of {int(moved.sum())} inputs with another shortcut value in {name} than in {other} "
+            "have the same pixels inside the mask: render the value that `draw_shortcuts` draws, not the label",
         )
 
 
@@ -92,6 +111,7 @@ def laws() -> dict[str, Callable[[Recipe], None]]:
     return {
         "1 the seed decides it": the_seed_decides_it,
         "2 twins differ inside the mask alone": twins_differ_inside_the_mask_alone,
+        "2 twins of other shortcuts differ": twins_of_other_shortcuts_differ,
         "2 the mask is where twins differ": the_mask_is_where_twins_differ,
         "3 environments are what their names say": environments_are_what_their_names_say,
         "4 inputs, labels and masks are whole": inputs_labels_and_masks_are_whole,

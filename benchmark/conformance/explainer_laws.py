@@ -1,14 +1,16 @@
-"""The laws of an explainer: one number an input value, the same in every batch, and nothing is left changed."""
+"""The laws of an explainer: numbers that tell input values apart, the same in every batch; nothing is left changed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
+from functools import cache
 
 import torch
 from torch import Tensor, nn
 
 from ...methods.explainers.base import Explainer
-from .small import CLASSES, SIDE
+from .small import CLASSES, SIDE, small_dataset
 from .violation import require, same_numbers
 
 N = 5
@@ -28,12 +30,28 @@ def attributions_have_the_inputs_shape(explainer: Explainer) -> None:
     )
 
 
+def attributions_tell_features_apart(explainer: Explainer) -> None:
+    """1: attributions of a small trained network are not the same number for all features of an input."""
+    network, inputs = deepcopy(_trained()), small_dataset().train.batch(slice(0, 2 * N)).inputs.double()
+    every = torch.arange(CLASSES).repeat_interleave(len(inputs))  # Grad-CAM has nothing in favour of some classes
+    attributions = explainer.attribute(network, inputs.repeat(CLASSES, 1, 1, 1), every).flatten(1)
+    constant = (attributions == attributions[:, :1]).all(1)
+    require(
+        not bool(constant.all()),
+        f"every attribution of an input is the same number ({attributions[0, 0]:g} for the first) on a small trained "
+        "network: attribute to each value of an input its own part of the class's score",
+    )
+
+
 def an_input_is_attributed_the_same_in_any_batch(explainer: Explainer) -> None:
     """2: alone, in a batch, and a second time, an input has the same attributions."""
     network, inputs, target = _question()
     together = explainer.attribute(network, inputs, target)
     alone = torch.cat([explainer.attribute(network, inputs[[n]], target[[n]]) for n in range(N)])
-    same_numbers(together, alone, 1e-7, 1e-9, "attributions in a batch and alone")
+    way_out = (
+        "explain each input by itself, without a mean, a maximum or a draw over the batch; draw with `draws = True`"
+    )
+    same_numbers(together, alone, 1e-7, 1e-9, "attributions in a batch and alone", way_out)
     require(
         torch.equal(together, explainer.attribute(network, inputs, target)), "a second time they are others: seed them"
     )
@@ -75,10 +93,28 @@ def _question() -> tuple[nn.Sequential, Tensor, Tensor]:
     return network.double(), inputs, torch.arange(N) % CLASSES
 
 
+@cache
+def _trained() -> nn.Sequential:
+    """A network with a convolution and a mean over its maps, after 50 steps on the small dataset."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        pooled = nn.AdaptiveAvgPool2d(1)
+        network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), pooled, nn.Flatten(), nn.Linear(8, CLASSES)).double()
+    batch, optimizer = small_dataset().train.batch(), torch.optim.Adam(network.parameters(), lr=1e-2)
+    with torch.enable_grad():
+        for _ in range(50):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(network(batch.inputs.double()), batch.labels).backward()
+            optimizer.step()
+    optimizer.zero_grad()
+    return network.eval()
+
+
 def laws() -> dict[str, Callable[[Explainer], None]]:
     """The laws of an explainer, by title."""
     return {
         "1 attributions have the inputs' shape": attributions_have_the_inputs_shape,
+        "1 attributions tell features apart": attributions_tell_features_apart,
         "2 an input is attributed the same in any batch": an_input_is_attributed_the_same_in_any_batch,
         "3 nothing is left changed": nothing_is_left_changed,
     }

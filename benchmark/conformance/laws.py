@@ -21,6 +21,12 @@ from ..networks import NetworkRecipe
 from .small import small_dataset, small_network, small_trainer, trainer_for, without_masks
 from .violation import require, same_numbers
 
+_FIRST = "law 5 does not hold either, look there first: "
+_BY_ARGUMENTS = (
+    "compute `terms` from its arguments alone: keep nothing from step to step, draw in `augment` from its `generator`, "
+    "and branch on no value"
+)
+
 
 class Trained(NamedTuple):
     """A small stack at strengths 0 and 0.5, in float32, and what its training left changed.
@@ -59,10 +65,11 @@ def _erm(network: NetworkRecipe, minority: bool, engine: Engine) -> Fitted:
 
 def strength_0_is_erm(mitigation: Mitigation, engine: Engine = "stacked") -> None:
     """1: strength 0 is ERM, bit for bit; strength 0.5 is not."""
-    fitted, erm, _ = trained(mitigation, engine)
+    fitted, erm, changed = trained(mitigation, engine)
+    why = f"{_FIRST}{changed}" if changed else "is the term multiplied by the strength?"
     require(
         _same_bits(fitted.parameters, erm.parameters, slice(0, 1)),
-        "at strength 0 the trained parameters are not ERM's, bit for bit: is the term multiplied by the strength?",
+        f"at strength 0 the trained parameters are not ERM's, bit for bit: {why}",
     )
     require(
         mitigation.degenerate or not _same_bits(fitted.parameters, erm.parameters, slice(1, 2)),
@@ -74,9 +81,11 @@ def an_empty_mask_is_erm(mitigation: Mitigation) -> None:
     """1, for mitigations that need masks only: without masks, training is ERM, bit for bit."""
     draws, network = [without_masks(small_dataset(seed)) for seed in (0, 1)], small_network(mitigation)
     fitted = mitigation.fit(small_trainer(draws=draws, network=network, dtype=torch.float32))
+    changed = trained(mitigation).changed
+    why = f"{_FIRST}{changed}" if changed else "the term must vanish outside the masks"
     require(
         _same_bits(fitted.parameters, _erm(network, False, "stacked").parameters, slice(None)),  # looks at no mask
-        "where no input has a mask the trained parameters are not ERM's: the term must vanish outside the masks",
+        f"where no input has a mask the trained parameters are not ERM's: {why}",
     )
 
 
@@ -114,7 +123,14 @@ def the_batch_size_does_not_matter(mitigation: Mitigation) -> None:
         return torch.stack(mitigation.terms(net, part, strength))
 
     thirds = torch.stack([terms(slice(start, start + 8)) for start in (0, 8, 16)])
-    same_numbers(thirds.mean(0), terms(slice(0, 24)), 1e-12, 1e-15, "the terms of 24 inputs and of three times 8")
+    same_numbers(
+        thirds.mean(0),
+        terms(slice(0, 24)),
+        1e-12,
+        1e-15,
+        "the mean terms of three times 8 inputs, and the terms of all 24,",
+        "let a term be a mean over inputs, each by itself: no sum, no maximum, no statistics of the batch",
+    )
 
 
 def stacked_or_alone(mitigation: Mitigation, pixel_range: Any = "unit") -> None:
@@ -125,9 +141,11 @@ def stacked_or_alone(mitigation: Mitigation, pixel_range: Any = "unit") -> None:
         for engine in ("stacked", "single")
     )
     for name, value in stacked.parameters.items():
-        same_numbers(value, single.parameters[name], 1e-7, 1e-9, f"{name}, trained in a stack and alone,")
+        subject = f"the parameters {name}, trained in a stack and alone,"
+        same_numbers(value, single.parameters[name], 1e-7, 1e-9, subject, _BY_ARGUMENTS)
     for name, curve in stacked.curves.items():
-        same_numbers(curve, single.curves[name], 1e-7, 1e-9, f"the curve of {name}, in a stack and alone,")
+        subject = f"the curves of {name}, in a stack and alone,"
+        same_numbers(curve, single.curves[name], 1e-7, 1e-9, subject, _BY_ARGUMENTS)
 
 
 def nothing_global_changes(mitigation: Mitigation) -> None:

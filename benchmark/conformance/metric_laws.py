@@ -19,7 +19,7 @@ from .violation import require
 
 
 def every_number_has_its_name_and_is_in_its_range(metric: Metric) -> None:
-    """1: numbers by ids of the metric's own, one for all networks or one for each, in [low, high] or NaN."""
+    """1: numbers by ids that the function is registered for, one for all networks or one for each, in range or NaN."""
     require(metric.low < metric.high, f"its range [{metric.low}, {metric.high}] is empty")
     if metric.measure is None:
         return
@@ -28,9 +28,8 @@ def every_number_has_its_name_and_is_in_its_range(metric: Metric) -> None:
     require(isinstance(measured, Mapping), f"its function gives a {type(measured).__name__}: give a dict, number by id")
     own = {name: value for name, value in measured.items() if metric.names(name)}
     require(bool(own), f"its function measures no {metric.id} of a small trained network")
-    for name in measured.keys() - own.keys():
-        known = any(other.names(name) for other in metrics)
-        require(known, f"its function measures {name!r}, which no metric is called: describe it by a `Metric`")
+    foreign = metrics.not_of(metric.measure, measured)
+    require(not foreign, foreign)
     defined = False
     for name, value in own.items():
         require(

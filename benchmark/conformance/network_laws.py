@@ -26,6 +26,10 @@ from .violation import Violation, require, same_numbers
 INPUTS = 16
 TRAINING = Training(epochs=1, batch_size=8, learning_rate=0.01)
 STRENGTHS = (0.0, 2.0)
+_BY_PARAMETERS = (
+    "let `forward` compute the logits from its inputs and the registered parameters alone, without .data, counters or "
+    "values kept from step to step"
+)
 
 
 def it_fits(recipe: NetworkRecipe) -> None:
@@ -61,8 +65,8 @@ def a_plain_loop_trains_the_same(recipe: NetworkRecipe, mitigation: Mitigation, 
     for row, draw in enumerate(draws):
         for column, strength in enumerate(STRENGTHS):
             for name, value in plain_loop(recipe, draw, strength if isinstance(mitigation, RRR) else 0.0).items():
-                subject = f"{name} of the engine and of a plain loop, {mitigation.id} at strength {strength:g},"
-                same_numbers(fitted.parameters[name][row, column], value, 1e-7, 1e-9, subject)
+                subject = f"parameters {name} of the engine and a plain loop, {mitigation.id} at strength {strength:g},"
+                same_numbers(fitted.parameters[name][row, column], value, 1e-7, 1e-9, subject, _BY_PARAMETERS)
 
 
 def plain_loop(recipe: NetworkRecipe, draw: ShortcutDataset, strength: float) -> dict[str, Tensor]:

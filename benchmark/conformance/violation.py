@@ -16,9 +16,25 @@ def require(holds: bool, message: str) -> None:
         raise Violation(message)
 
 
-def same_numbers(actual: Tensor, expected: Tensor, rtol: float, atol: float, subject: str) -> None:
-    """Raises Violation unless two tensors are equal up to rounding."""
-    try:
-        torch.testing.assert_close(actual, expected, rtol=rtol, atol=atol)
-    except AssertionError as error:
-        raise Violation(f"{subject} differ: {error}") from error
+def same_numbers(actual: Tensor, expected: Tensor, rtol: float, atol: float, subject: str, way_out: str) -> None:
+    """Raises Violation unless two tensors are equal up to rounding.
+
+    Args:
+        subject: what differs, in the plural.
+        way_out: what to do where it differs.
+    """
+    for kind, own, other in (
+        ("shape", tuple(actual.shape), tuple(expected.shape)),
+        ("type", actual.dtype, expected.dtype),
+    ):
+        require(own == other, f"{subject} differ in {kind}, {own} and {other}: {way_out}")
+    close = torch.isclose(actual, expected, rtol, atol)
+    if not bool(close.all()):
+        allowed = atol + rtol * expected.abs()
+        beyond = ((actual - expected).abs() - allowed).nan_to_num(nan=torch.inf).masked_fill(close, -torch.inf)
+        largest = beyond.argmax()
+        one, other, most = (float(numbers.detach().flatten()[largest]) for numbers in (actual, expected, allowed))
+        raise Violation(
+            f"{subject} differ by {abs(one - other):.3g} ({one:.6g} and {other:.6g}), where {most:.1g} is allowed for "
+            f"rounding: {way_out}"
+        )

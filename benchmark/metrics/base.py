@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
 from typing import Literal, TypeVar, get_args
@@ -43,7 +43,7 @@ class Metric:
         chance: what guesses, or attributions drawn at random, score; in words.
         meaning: one sentence, for a legend.
         columns: the ids that a leaderboard shows, and how.
-        measure: measures this metric, and others that the same computation gives; None where the number comes from
+        measure: measures this metric, and others that it is registered for; None where the number comes from
             elsewhere: a curve of the training, a mitigation's `fit`, a comparison of runs.
 
     Raises:
@@ -121,11 +121,38 @@ class Metrics(Discovered[Metric]):
         raise UnknownName(f"no metric is called {id!r}; {nearest(id, self.names())}")
 
     def measure(self, evaluated: Evaluated) -> dict[str, Float[Tensor, "strengths"] | float]:
-        """Every metric that can be measured; a number that the mitigation's own `fit` reported takes precedence."""
+        """Every metric that can be measured; a number that the mitigation's own `fit` reported takes precedence.
+
+        Raises:
+            ValueError: a function measures an id that it is not registered for.
+        """
         measured: dict[str, Tensor | float] = {}
         for measure in dict.fromkeys(metric.measure for metric in self if metric.measure is not None):
-            measured |= measure(evaluated)
+            values = measure(evaluated)
+            if foreign := self.not_of(measure, values):
+                raise ValueError(foreign)
+            measured |= values
         return measured | dict(evaluated.reported)
+
+    def not_of(self, measure: Measure, ids: Iterable[str]) -> str:
+        """Says which id is of no metric that a function is registered for, and what to do; empty if none is."""
+        own = [metric for metric in self if metric.measure is measure]
+        foreign = (name for name in ids if not any(metric.names(name) for metric in own))
+        return next((self._foreign(measure, name, own) for name in foreign), "")
+
+    def _foreign(self, measure: Measure, id: str, own: Sequence[Metric]) -> str:
+        function, ids = _name_of(measure), ", ".join(metric.id for metric in own)
+        taken = next((metric for metric in self if metric.names(id)), None)
+        if taken is None:
+            return (
+                f"{function} measures {id!r}, which no metric is called: add Metric({id!r}, ...) to its "
+                "@metrics.measured_by, or leave the number out"
+            )
+        owner = "which no function measures" if taken.measure is None else f"which {_name_of(taken.measure)} measures"
+        return (
+            f"{function} measures {id!r}, a number of the metric {taken.id!r}, {owner}: a function may measure only "
+            f"the metrics that it is registered for ({ids}); leave the number out, or give it an id of its own"
+        )
 
     def columns(self) -> tuple[Column, ...]:
         """What a leaderboard shows, from left to right."""
@@ -135,9 +162,13 @@ class Metrics(Discovered[Metric]):
         point.load()  # whose module adds its metrics when it is imported
 
 
+def _name_of(measure: Measure) -> str:
+    """Module and name of a function that measures."""
+    return f"{measure.__module__}.{getattr(measure, '__qualname__', measure)}"
+
+
 def _origin(metric: Metric) -> str:
-    measure = metric.measure
-    return repr(metric) if measure is None else f"{measure.__module__}.{getattr(measure, '__qualname__', measure)}"
+    return repr(metric) if metric.measure is None else _name_of(metric.measure)
 
 
 metrics = Metrics("metric", __package__ or "rrrbench.benchmark.metrics")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..running.data_files import warn_of_older
 from ..store.foreign import BESIDE as BESIDE
 from ..store.foreign import check_column, check_rows, read_foreign
 from ..store.frames import details, flat
@@ -85,6 +86,8 @@ def copy_pictures(pictures: Path, sweep_keys: Iterable[str], out: Path) -> None:
 def records_of(suite: Suite, named: str) -> list[Record]:
     """The records of a suite that has at least one, and those of networks evaluated on its data.
 
+    Warns of records of an older content of a data file.
+
     Args:
         named: the suite as commands know it, for the message.
 
@@ -94,7 +97,9 @@ def records_of(suite: Suite, named: str) -> list[Record]:
     folder = home()
     store = RecordStore(folder)
     if found := store.all(suite.keys()):
-        return [*found, *store.evaluated(suite.dataset_keys())]
+        every = [*found, *store.evaluated(suite.dataset_keys())]
+        warn_of_older(store, suite.stacks(), every)
+        return every
     raise ValueError(
         f"no run of suite {suite.name!r} is in {folder}: `rrrbench run {shlex.quote(named)}` makes them, "
         "RRRBENCH_HOME names another folder"

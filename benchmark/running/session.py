@@ -147,12 +147,15 @@ class Session:
         """What `run` would do; trains nothing, and takes seconds.
 
         Raises:
+            DigestMismatch: a data file of finished runs was replaced.
             ValueError: a sweep's data, network or batches do not fit.
         """
         torch.set_flush_denormal(True)
         self.settings = replace(self.settings, choices=dict(self.choices))  # a file of the home is not written
+        stacks = self.suite.stacks()
         self.records = self.store.finished(self.suite.keys())
-        left = _left(self.suite.stacks(), self.records.keys())
+        DataFiles(self.store, stacks, notes=False).check(self.records.values())
+        left = _left(stacks, self.records.keys())
         require_suitable(left)
         return self._forecast(left)
 

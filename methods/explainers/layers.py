@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.graph import Node
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.hooks import RemovableHandle
 
 from ...datasets.registry import nearest
 from ..network import Net
@@ -119,36 +120,74 @@ def caution_incomplete(
         )
 
 
+class Functions(TorchDispatchMode):
+    """Gives every operation of a pass that is not computed within certain modules to `seen`.
+
+    Args:
+        within: the modules whose own operations are left out.
+        seen: is given the operation's name, its float arguments as they were before, and its output.
+    """
+
+    def __init__(self, within: Iterable[nn.Module], seen: Callable[[str, list[Tensor], Any], object]) -> None:
+        super().__init__()
+        self.within, self.seen, self.depth = list(within), seen, 0
+        self.handles: list[RemovableHandle] = []
+
+    def __enter__(self) -> Self:
+        for module in self.within:
+            self.handles.append(module.register_forward_pre_hook(lambda *_: self._go(1)))
+            self.handles.append(module.register_forward_hook(lambda *_: self._go(-1), always_call=True))
+        return super().__enter__()
+
+    def __exit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
+        super().__exit__(exc_type, exc_val, exc_tb)
+        for handle in self.handles:
+            handle.remove()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if self.depth:
+            return func(*args, **(kwargs or {}))
+        given = [value.clone() for value in args if isinstance(value, Tensor) and value.is_floating_point()]
+        output = func(*args, **(kwargs or {}))
+        self.seen(func.overloadpacket.__name__, given, output)
+        return output
+
+    def _go(self, step: int) -> None:
+        self.depth += step
+
+
 def caution_functional_relus(explainer: str, module: nn.Module, inputs: Float[Tensor, "batch *features"]) -> None:
-    """Warns if ReLUs are computed outside of `nn.ReLU` modules, whose gradient alone captum replaces."""
-    calls: list[nn.Module] = []
+    """Warns if rectifiers are computed outside of `nn.ReLU` modules, whose gradient alone captum replaces."""
+    functions, calls = [], []
+
+    def seen(name: str, given: list[Tensor], output: Any) -> None:
+        if name in ("relu", "relu_") or any(_rectifies(value, output) for value in given):
+            functions.append(name)
+
     relus = [layer for layer in module.modules() if isinstance(layer, nn.ReLU)]
     handles = [layer.register_forward_hook(lambda layer, *_: calls.append(layer)) for layer in relus]
     try:
-        with torch.enable_grad():
-            output = module(differentiable(inputs[:1]))
+        with torch.enable_grad(), Functions(relus, seen):
+            module(differentiable(inputs[:1]))
     finally:
         for handle in handles:
             handle.remove()
-    computed = sum(node.name().startswith("ReluBackward") for node in _nodes(output))
-    if computed > len(calls):
+    if functions:
         warnings.warn(
-            f"{explainer}: {computed - len(calls)} of {computed} ReLUs are functions (F.relu, torch.relu), which "
-            "captum passes by their gradient: it replaces the gradient of nn.ReLU modules alone. Use nn.ReLU modules",
+            f"{explainer}: {len(functions)} of {len(functions) + len(calls)} ReLUs are functions or other layers "
+            f"({', '.join(sorted(set(functions)))}; such as F.relu, clamp, nn.ReLU6), which captum passes by their "
+            "gradient: it replaces the gradient of nn.ReLU modules alone. Use nn.ReLU modules",
             stacklevel=2,
         )
 
 
-def _nodes(output: Tensor) -> set[Node]:
-    """The nodes of the graph that an output was computed by."""
-    seen: set[Node] = set()
-    left = [output.grad_fn]
-    while left:
-        node = left.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            left += [previous for previous, _ in node.next_functions]
-    return seen
+def _rectifies(given: Tensor, output: Any) -> bool:
+    """Whether an output is its argument without the negative values, up to a largest value: a ReLU, however written."""
+    if not isinstance(output, Tensor) or output.shape != given.shape or output.dtype != given.dtype:
+        return False
+    if not output.numel() or not bool(given.min() < 0) or not bool((top := output.max()) > 0):
+        return False
+    return torch.equal(output, given.clamp(min=torch.zeros_like(top), max=top))
 
 
 @contextmanager

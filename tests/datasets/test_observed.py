@@ -130,6 +130,9 @@ BAD = {
     "masks of objects": ({"masks_train": np.full(ONES.shape, None)}, "masks_train holds Python objects.*np.bool_"),
     "masks of 255": ({"masks_train": arrays()["masks_train"] * np.uint8(255)}, "the value 255, expected 0 and 1.*> 0"),
     "masks of -1": ({"masks_train": -arrays()["masks_train"].astype(int)}, "masks_train has the value -1"),
+    "masks of everything": (
+        {"masks_test": ONES[:48] > 0}, "masks_test covers every pixel of all 48 images.*exchange True and False"
+    ),
     "masks fewer": ({"masks_train": ONES[:9] > 0}, r"masks_train has shape \(9, 8, 8\), expected \(60, 8, 8\)"),
     "masks smaller": ({"masks_test": ONES[:48, :4] > 0}, r"masks_test has shape \(48, 4, 8\), expected \(48, 8, 8\)"),
     "masks with channels first": ({"masks_train": ONES[:, None] > 0}, r"masks_train has shape \(60, 1, 8, 8\)"),

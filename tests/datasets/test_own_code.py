@@ -83,6 +83,38 @@ def test_files_import_the_files_before_them_and_their_digests_say_so(write):
     assert own_code.digest_of("my_own_net") != before
 
 
+NOT_IN_THE_KEY = (
+    r"net\.py imports \S+my_own_blocks\.py, which is not in the key.*--with my_own_blocks\.py --with my_own"
+)
+
+
+@pytest.mark.parametrize("importing", ["import my_own_blocks", "def build():\n    from my_own_blocks import WIDTH"])
+@pytest.mark.parametrize("found", ["by Python too", "by nobody"])
+@pytest.mark.parametrize("where", ["its own folder", "the current folder"])
+def test_a_file_beside_it_that_is_not_loaded_is_refused(write, tmp_path, monkeypatch, where, found, importing):
+    blocks = write("my_own_blocks.py", "WIDTH = 4\n")
+    folder = tmp_path
+    if where == "the current folder":
+        monkeypatch.chdir(tmp_path)
+        folder = tmp_path / "other"
+        folder.mkdir()
+    if found == "by Python too":
+        monkeypatch.syspath_prepend(str(tmp_path))
+    net = folder / "my_own_net.py"
+    net.write_text(importing)
+    for files in ([net], [net, blocks]):
+        with pytest.raises(Refused, match=NOT_IN_THE_KEY):
+            own_code.load(files)
+    assert own_code.loaded() == ()
+    own_code.load([blocks, net])
+
+
+def test_a_file_beside_it_with_the_name_of_an_installed_module_is_not_what_is_imported(write):
+    write("torch.py", "")
+    write("math.py", "")
+    own_code.load([write("my_own_net.py", "import math\nimport torch\nfrom torch import nn\n")])
+
+
 def test_two_files_of_one_name_are_refused(write, tmp_path):
     (tmp_path / "other").mkdir()
     one, two = write("my_own_net.py", "def build(): ...\n"), write("other/my_own_net.py", "def build(): ...\n")

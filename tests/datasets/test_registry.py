@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import EntryPoint
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import pytest
 from pydantic import Field
@@ -96,6 +96,17 @@ def test_an_unknown_parameter_is_refused_with_the_nearest(fruit):
 def test_a_value_out_of_range_is_refused_with_the_value(fruit):
     with pytest.raises(BadParameters, match=r"fruit 'apple': weight = -1: .*greater than 0"):
         fruit.resolve({"name": "apple", "weight": -1})
+
+
+def test_an_item_that_is_missing_is_named(fruit):
+    class Melon(Fruit):
+        name: ClassVar[str] = "melon"
+
+        sides: Literal["equal"] | tuple[int, int] = "equal"
+
+    fruit.register(Melon)
+    with pytest.raises(BadParameters, match=r"fruit 'melon': sides = \[3\]: .*; sides\.1 = \[3\]: Field required"):
+        fruit.resolve({"name": "melon", "sides": [3]})
 
 
 def test_the_id_has_changed_parameters_sorted_and_without_spaces():

@@ -56,6 +56,42 @@ def test_the_penalty_reaches_the_weights():
     assert any((a - b).norm() > 1e-3 for a, b in zip(with_penalty, without, strict=True))
 
 
+def by_hand(network, x, y, mask, strength):
+    """A plain loop's loss: x is where the input gradient is taken, and x may belong to a graph."""
+    log_probs = network(x).log_softmax(1)
+    (gradient,) = torch.autograd.grad(log_probs.sum(), x, create_graph=True)
+    return F.nll_loss(log_probs, y) + strength * (gradient * mask).square().flatten(1).sum(1).mean()
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.3, 5.0])
+def test_inputs_of_a_graph_pass_the_gradient_on(strength):
+    network, (x, y, mask) = model(), data()
+    augmentation = nn.Conv2d(1, 1, 3, padding=1).double()
+    parameters = [*augmentation.parameters(), *network.parameters()]
+    found, expected = (
+        torch.autograd.grad(loss(network, augmentation(x), y, mask, strength), parameters, materialize_grads=True)
+        for loss in (rrr_loss, by_hand)
+    )
+    assert all(gradient.any() for gradient in found[:2])
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_inputs_that_require_gradients_get_those_of_a_plain_loop():
+    network, (x, y, mask) = model(), data()
+    found, expected = x.clone().requires_grad_(), x.clone().requires_grad_()
+    rrr_loss(network, found, y, mask, 0.3).backward()
+    by_hand(network, expected, y, mask, 0.3).backward()
+    torch.testing.assert_close(found.grad, expected.grad, rtol=1e-12, atol=1e-14)
+
+
+def test_a_model_that_writes_into_inputs_of_a_graph_is_refused_too():
+    network, (x, y, mask) = model(), data()
+    augmentation = nn.Conv2d(1, 1, 3, padding=1).double()
+    for write in (lambda inputs: inputs.clamp_(0, 1), lambda inputs: inputs.flatten(1).sub_(0.5).view_as(inputs)):
+        with pytest.raises(ValueError, match=r"writes into its inputs.*inputs\.clone\(\)"):
+            rrr_loss(lambda inputs, write=write: network(write(inputs)), augmentation(x), y, mask, 0.3)
+
+
 def test_the_callers_things_are_left_alone():
     network, (x, y, mask) = model(), data()
     rrr_loss(network, x, y, mask, 1.0)

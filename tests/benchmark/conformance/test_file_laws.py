@@ -93,6 +93,16 @@ BROKEN = {
         DATASET.format(seed="seed", body='made.environments["conflict"].inputs[:, :, 14, 14] ^= 1'),
         "broken  2 .*conflict differs from aligned in 500 values outside the mask",
     ),
+    "the label in every environment": (
+        DATASET.format(
+            seed="seed",
+            body="aligned = made.environments['aligned']\n"
+            "        for name in ('conflict', 'reversed', 'random'):\n"
+            "            split = made.environments[name]\n"
+            "            made.environments[name] = replace(split, inputs=aligned.inputs)",
+        ),
+        r"broken  2 twins of other.*(\d+) of \1 inputs with another shortcut value in \w+ than in \w+ have the",
+    ),
     "a mask too large": (
         DATASET.format(seed="seed", body="[split.masks.fill_(True) for split in made.environments.values()]"),
         "broken  2 the mask is where.*masked positions are the same",
@@ -108,8 +118,17 @@ BROKEN = {
     "attributions of another shape": (
         EXPLAINER.format(body="return inputs.sum(1)"), r"broken  1 .*attributions are \(5, 6, 6\) for inputs",
     ),
+    "attributions of zero": (
+        EXPLAINER.format(body="return torch.zeros_like(inputs)"),
+        r"broken  1 attributions tell.*every attribution of an input is the same number \(0 for the first\)",
+    ),
+    "an attribution for all": (
+        EXPLAINER.format(body="return inputs.flatten(1).sum(1)[:, None, None, None].expand_as(inputs)"),
+        "broken  1 attributions tell.*the same number",
+    ),
     "attributions by the batch": (
-        EXPLAINER.format(body="return inputs - inputs.mean(0)"), "broken  2 .*in a batch and alone differ",
+        EXPLAINER.format(body="return inputs - inputs.mean(0)"),
+        r"broken  2 .*in a batch and alone differ by 0\.\d+ \(.*where \S+ is allowed for rounding: explain each",
     ),
     "a parameter moved": (
         EXPLAINER.format(body="network[0].weight.data += 1; return inputs"), "broken  3 .*or their gradients changed",
@@ -126,12 +145,30 @@ BROKEN = {
     "a name of no metric": (
         METRIC.format(value='1.0, "stray_score": 0.5'), "broken  1 .*measures 'stray_score', which no metric is called",
     ),
+    "a number of another metric": (
+        METRIC.format(value='1.0, "flip_rate": 0.0'),
+        "broken  1 .*own_score measures 'flip_rate', a number of the metric 'flip_rate', which rrrbench.*leave",
+    ),
+    "a number that a fit reports": (
+        METRIC.format(value='1.0, "regret": 0.0'), "broken  1 .*'regret', which no function measures",
+    ),
     "strength without effect": (
         MITIGATION.format(body="return Terms(terms.right_answer, 0 * terms.right_reason)"), "broken  2 .*is zero",
     ),
     "a term at strength 0": (
         MITIGATION.format(body="return Terms(terms.right_answer, terms.right_reason + net(batch.inputs).sum())"),
         "broken  1 strength 0 is ERM",
+    ),
+    "a global draw in augment": (
+        MITIGATION.format(
+            body="return terms\n    def augment(self, batch, classes, generator):\n        torch.rand(1)\n"
+            "        return batch._replace(inputs=batch.inputs + torch.rand(1).item() / 9)"
+        ),
+        r"broken  1 strength 0 is ERM.*law 5 does not hold either.*: the global random state moved: draw in augment",
+    ),
+    "a term that is a sum": (
+        MITIGATION.format(body="return Terms(terms.right_answer, terms.right_reason * len(batch.inputs))"),
+        r"broken  3 .*of all 24, differ by \S+ \(.*where \S+ is allowed for rounding: let a term be a mean over inputs",
     ),
     "raises": (EXPLAINER.format(body="return inputs.nothing"), "broken  1 .*AttributeError"),
     "exits": (EXPLAINER.format(body="sys.exit(0)"), "broken  1 .*SystemExit"),
@@ -196,4 +233,4 @@ def test_a_file_of_the_package_is_checked_too():
 
     done = CliRunner().invoke(app, ["check", input_gradient.__file__], catch_exceptions=False)
     assert done.exit_code == 0
-    assert done.stdout.count("holds") == 3
+    assert done.stdout.count("holds") == 4

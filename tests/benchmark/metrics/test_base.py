@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from rrrbench.benchmark.metrics.base import metric, metrics
+from rrrbench.benchmark.metrics.base import Metric, metric, metrics
 from rrrbench.benchmark.metrics.evaluated import Evaluated
 from rrrbench.datasets.base import ENVIRONMENTS, MADE_UP, ShortcutDataset, Split
 from rrrbench.datasets.registry import UnknownName
@@ -14,7 +14,7 @@ ELSEWHERE = [
 ]
 
 
-def emitted():
+def evaluated():
     shown, masks = {"aligned": 0, "random": 1, "conflict": 1, "reversed": 1, "clean": -1}, torch.tensor([[True, False]])
     splits = {e: Split(torch.zeros(1, 2), torch.tensor([0]), masks, torch.tensor([shown[e]])) for e in ENVIRONMENTS}
     splits |= dict.fromkeys(MADE_UP, splits["random"])
@@ -22,7 +22,7 @@ def emitted():
     logits = dict.fromkeys([*splits, "train", "validation"], torch.tensor([[[1.0, 0.0]]]))
     attributed = torch.tensor([[[0.5, 1.0]]])
     attributions = dict.fromkeys([*explainers.names(), "integrated_gradients[n_steps=20]"], attributed)
-    evaluated = Evaluated(
+    return Evaluated(
         dataset,
         logits,
         {"train": splits["aligned"], "validation": splits["aligned"]},
@@ -31,7 +31,36 @@ def emitted():
         untrained=attributions,
         liveness=dict.fromkeys(["start", "middle", "end"], torch.ones(1)),
     )
-    return list(metrics.measure(evaluated))
+
+
+def emitted():
+    return list(metrics.measure(evaluated()))
+
+
+@pytest.mark.parametrize(
+    ("id", "message"),
+    [
+        (
+            "flip_rate",
+            r"own measures 'flip_rate'.* 'flip_rate', which rrrbench\.\S+reliance\S+ measures.*\(own_score\)",
+        ),
+        ("accuracy/random", r"own measures 'accuracy/random'.* 'accuracy/\{environment\}', which rrrbench\."),
+        ("regret", "'regret'.*, which no function measures: .* leave the number out, or give it an id of its own"),
+        ("flp_rate", r"'flp_rate', which no metric is called: add Metric\('flp_rate', \.\.\.\)"),
+    ],
+)
+def test_a_function_measures_only_metrics_that_it_is_registered_for(id, message):
+    numbers = {"own_score": 1.0}
+    with metrics.temporary():
+
+        @metrics.measured_by(Metric("own_score", "higher", 0, 1, "none", "A score."))
+        def own(evaluated):
+            return numbers
+
+        assert metrics.measure(evaluated())["own_score"] == 1.0
+        numbers[id] = 0.0
+        with pytest.raises(ValueError, match=message):
+            metrics.measure(evaluated())
 
 
 def test_every_emitted_id_has_exactly_one_description():

@@ -103,7 +103,7 @@ def test_batch_norm_frozen_is_trained_as_by_a_plain_loop(engine, tmp_path):
     for column, strength in enumerate(strengths):
         for name, value in plain_loop(recipe, draw, strength).items():
             own = fitted.parameters[name][0, column]
-            same_numbers(own, value, 1e-6, 1e-8, f"{name}, at strength {strength},")
+            same_numbers(own, value, 1e-6, 1e-8, f"{name}, at strength {strength},", "mend the engine")
             assert not torch.equal(own, before[name].double()), f"{name} was not trained"  # affine parameters neither
 
 

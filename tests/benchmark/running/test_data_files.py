@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
-from rrrbench.benchmark.running.data_files import ReplacedFile
+from _pytest.outcomes import Failed
+from rrrbench.benchmark.report.recorded import records_of
+from rrrbench.benchmark.running.data_files import DataFiles, ReplacedFile
 from rrrbench.benchmark.running.executors import here
+from rrrbench.benchmark.store.records import RecordStore
 from rrrbench.datasets.planted import Planted
 from rrrbench.datasets.recipe import Recipe
 from tiny import tiny_suite
@@ -81,8 +87,11 @@ def test_a_replaced_file_is_noticed_although_every_run_is_finished(session, data
         ReplacedFile, match=r"mine\.npz: the content has changed.*older content: 3:\n.*erm.*\n.*rrr"
     ) as error:
         session(suite(path)).run()
-    assert "Put the older file back" in str(error.value)
+    assert "put the older file back" in str(error.value)
     assert "RRRBENCH_HOME" in str(error.value)
+    with pytest.raises(ReplacedFile, match=r"mine\.npz: the content has changed.*older content: 3:") as foretold:
+        session(suite(path)).forecast()
+    assert str(foretold.value) == str(error.value)
 
 
 def test_the_older_file_put_back_is_finished_again(session, data):
@@ -122,6 +131,52 @@ def test_an_equal_file_costs_no_draw(session, data, undrawn, change):
     change(data, path)
     assert session(suite(path, seeds=(0, 1))).run().trained == 0
     assert session(suite(path, seeds=(0, 1))).run().files is not None
+
+
+@pytest.mark.parametrize("change", [untouched, touched, copied])
+def test_a_forecast_of_an_equal_file_writes_nothing(session, data, undrawn, change):
+    path = data()
+    one = session(suite(path))
+    one.run()
+    undrawn()
+    change(data, path)
+    notes = {note: note.read_bytes() for note in one.store.home.glob("files/*/*.json")}
+    assert session(suite(path)).forecast().finished == 3
+    assert {note: note.read_bytes() for note in one.store.home.glob("files/*/*.json")} == notes
+
+
+@pytest.fixture
+def shown(session, data, monkeypatch, caplog):
+    """Shows the records of a suite that was run, and gives the warnings."""
+    path = data()
+    one = session(suite(path))
+    one.run()
+    monkeypatch.setenv("RRRBENCH_HOME", str(one.store.home))
+
+    def show(change):
+        change(data, path)
+        assert len(records_of(suite(path), "tiny")) == 3
+        return caplog.messages
+
+    return show
+
+
+@pytest.mark.parametrize("replace", [replaced_bytes, replaced_with_its_old_time])
+def test_records_of_an_older_file_are_shown_with_a_warning(shown, replace):
+    (warning,) = shown(replace)
+    assert re.search(r"mine\.npz: the content has changed.*older content: 3:\n.*erm.*\n.*rrr", warning)
+    assert "shown as they were recorded, and `rrrbench run` refuses the file: put the older file back" in warning
+
+
+def test_records_of_a_file_that_no_longer_reads_are_shown_with_a_warning(shown):
+    (warning,) = shown(lambda data, path: path.write_bytes(b"no archive"))
+    assert re.search(r"cannot be compared with their data files.*mine\.npz is no npz", warning)
+
+
+@pytest.mark.parametrize("change", [untouched, touched, copied, lambda data, path: path.unlink()])
+def test_records_of_an_equal_or_an_absent_file_are_shown_without_a_word(shown, undrawn, change):
+    undrawn()
+    assert shown(change) == []
 
 
 def test_an_untouched_file_is_not_even_read(session, data, monkeypatch):
@@ -195,3 +250,27 @@ def test_a_file_that_is_gone_leaves_finished_runs_finished(session, data):
     session(suite(path)).run()
     path.unlink()
     assert session(suite(path)).run().trained == 0
+
+
+@pytest.mark.usefixtures("shapes_unchecked")
+def test_data_of_which_a_file_is_gone_are_not_drawn_again(tmp_path):
+    class OfTwoFiles(Recipe):
+        name: ClassVar[str] = "of_two_files"
+
+        def files(self):
+            return tuple(sorted(tmp_path.glob("*.idx")))
+
+        def render(self, seed):
+            pytest.fail("drew the data")
+
+    for name in ("images", "labels"):
+        (tmp_path / f"{name}.idx").write_text(name)
+    files, record = DataFiles(RecordStore(tmp_path), []), SimpleNamespace(digest="recorded", dataset_key="draw")
+    files.draws = {(OfTwoFiles(), 0): "draw"}
+    files.at_first = files._now()
+    files.note(OfTwoFiles(), [record])
+    (tmp_path / "labels.idx").unlink()
+    files.check([record])
+    (tmp_path / "labels.idx").write_text("others")
+    with pytest.raises(Failed, match="drew the data"):
+        files.check([record])

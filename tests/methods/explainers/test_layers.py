@@ -77,6 +77,52 @@ class Rectified(nn.Module):
 CLASSES = torch.tensor([0, 1, 2])
 INPUTS = torch.rand(3, 1, 6, 6, generator=torch.Generator().manual_seed(0))
 FUNCTIONS = {"F.relu": F.relu, "torch.relu": torch.relu, "Tensor.relu": Tensor.relu}
+RECTIFIERS = {
+    "Tensor.relu_": lambda h: h.clone().relu_(),
+    "Tensor.clamp": lambda h: h.clamp(min=0),
+    "Tensor.clamp_": lambda h: h.clone().clamp_(min=0),
+    "clamp from 0 to 6": lambda h: h.clamp(0, 6),
+    "clamp from 0 to a quarter": lambda h: h.clamp(0, 0.25),
+    "torch.maximum": lambda h: torch.maximum(h, torch.zeros_like(h)),
+    "torch.maximum of a number": lambda h: torch.maximum(h, torch.tensor(0.0)),
+    "torch.where": lambda h: torch.where(h > 0, h, 0.0),
+    "masked_fill": lambda h: h.masked_fill(h < 0, 0),
+    "times a truth value": lambda h: h * (h > 0),
+    "F.threshold": lambda h: F.threshold(h, 0, 0),
+    "F.hardtanh": lambda h: F.hardtanh(h, 0, 6),
+    "F.relu6": F.relu6,
+    "F.leaky_relu without a slope": lambda h: F.leaky_relu(h, 0),
+    "nn.ReLU6": nn.ReLU6(),
+}
+GUIDED = {
+    "guided_gradcam": lambda net: resolve("guided_gradcam").attribute(net, INPUTS, CLASSES),
+    "guided_backprop": lambda net: GuidedBackpropCVExplainer().calculate_features(net, INPUTS, CLASSES),
+    "deconvolution": lambda net: DeconvolutionCVExplainer().calculate_features(net, INPUTS, CLASSES),
+}
+
+
+@pytest.mark.parametrize("function", RECTIFIERS.values(), ids=RECTIFIERS)
+@pytest.mark.parametrize("explain", GUIDED.values(), ids=GUIDED)
+def test_a_relu_of_any_writing_is_said(explain, function):
+    with pytest.warns(UserWarning, match="1 of 2 ReLUs are functions or other layers"):
+        explain(Rectified(nn.Sequential(nn.ReLU(), nn.Conv2d(4, 4, 1), Called(function))))
+
+
+@pytest.mark.parametrize("function", [F.hardtanh, F.elu, F.leaky_relu, torch.abs, F.gelu, lambda h: F.dropout(h, 0.5)])
+@pytest.mark.parametrize("explain", GUIDED.values(), ids=GUIDED)
+def test_another_nonlinearity_is_no_relu(explain, function):
+    explain(Rectified(nn.Sequential(nn.ReLU(), nn.Conv2d(4, 4, 1), Called(function))))  # any warning is an error
+
+
+class Called(nn.Module):
+    """A function as a layer."""
+
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, inputs):
+        return self.function(inputs)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)

@@ -9,6 +9,7 @@ from captum.attr._utils.lrp_rules import EpsilonRule, GammaRule, IdentityRule
 from foxai_network import INPUTS, TARGET, model
 from rrrbench.benchmark.compat.foxai import LayerLRPCVExplainer, LRPCVExplainer
 from torch import nn
+from torch.nn import functional as F
 
 EXPLAIN = LRPCVExplainer().calculate_features
 
@@ -179,3 +180,28 @@ def test_a_parametrised_layer_is_the_layer_with_that_weight():
     nn.utils.parametrizations.weight_norm(network[0])
     torch.testing.assert_close(EXPLAIN(network, INPUTS, TARGET), wanted)
     assert nn.utils.parametrize.is_parametrized(network[0])
+
+
+class Bent(nn.Module):
+    """A nonlinearity between two dense layers."""
+
+    def __init__(self, nonlinearity):
+        super().__init__()
+        self.dense, self.head, self.nonlinearity = nn.Linear(6, 6), nn.Linear(6, 3), nonlinearity
+
+    def forward(self, inputs):
+        return self.head(self.nonlinearity(self.dense(inputs)))
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [(F.gelu, "gelu"), (F.silu, "silu"), (torch.tanh, "tanh"), (F.leaky_relu, "leaky_relu"), (F.elu, "elu")],
+)
+def test_nonlinearities_outside_of_modules_are_warned_of(function, name):
+    with pytest.warns(UserWarning, match=f"computes {name} outside of modules.* slope .* use modules, such as nn.GELU"):
+        EXPLAIN(Bent(function).double(), INPUTS[:, 0, 0], TARGET)
+
+
+@pytest.mark.parametrize("nonlinearity", [nn.GELU(), nn.Tanh(), nn.LeakyReLU(), nn.ReLU(), F.relu])
+def test_modules_and_rectifiers_need_no_warning(nonlinearity):
+    EXPLAIN(Bent(nonlinearity).double(), INPUTS[:, 0, 0], TARGET)  # any warning is an error

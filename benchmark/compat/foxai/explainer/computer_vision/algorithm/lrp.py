@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from .......methods.explainers.layers import Functions
 from ...base_explainer import CVExplainer
 from ...models import Model, Pass
 
@@ -38,6 +39,12 @@ NONLINEAR = (
     *(nn.Sigmoid, nn.Tanh, nn.LogSigmoid, nn.Softplus, nn.Softsign, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish),
     *(nn.Hardshrink, nn.Softshrink, nn.Tanhshrink, nn.Threshold),
 )
+FUNCTIONAL = frozenset((
+    *("gelu", "silu", "mish", "elu", "celu", "selu", "leaky_relu", "prelu", "rrelu_with_noise", "sigmoid", "tanh"),
+    *("log_sigmoid_forward", "softplus", "hardtanh", "hardsigmoid", "hardswish", "hardshrink", "softshrink"),
+    *("_softmax", "sin", "cos", "exp", "erf"),
+))  # fmt: skip
+"""Nonlinearities by the names of their operations; a ReLU passes relevance on by its gradient too."""
 
 
 class BaseLRPCVExplainer(CVExplainer):
@@ -84,12 +91,24 @@ class BaseLRPCVExplainer(CVExplainer):
             )
 
     def _caution(self, copied: nn.Module, inputs: Float[Tensor, "1 *features"]) -> None:
-        """Warns of sums and products of activations outside of modules, which hand all relevance to each branch."""
+        """Warns of operations outside of modules that captum's rules do not see.
+
+        Sums and products of activations hand all relevance to each branch; nonlinearities multiply it by their slope.
+        """
         from captum.attr._utils.custom_modules import Addition_Module
 
         modules = sum(isinstance(module, Addition_Module) for module in copied.modules())
-        with torch.enable_grad():
+        leaves = [module for module in copied.modules() if not list(module.children())]
+        functions: list[str] = []
+        with torch.enable_grad(), Functions(leaves, lambda name, *_: functions.append(name.removesuffix("_"))):
             joined = _joined(copied(inputs))
+        if bent := sorted(FUNCTIONAL & set(functions)):
+            warnings.warn(
+                f"{self.algorithm_name}: the network computes {', '.join(bent)} outside of modules, where relevance is "
+                "multiplied by the slope and no rule is applied: use modules, such as nn.GELU, or take another "
+                "explainer, such as IntegratedGradientsCVExplainer",
+                stacklevel=2,
+            )
         if joined > modules:
             warnings.warn(
                 f"{self.algorithm_name}: the network adds or multiplies activations {joined - modules} times outside "
