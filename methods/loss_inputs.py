@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Real
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..datasets.registry import nearest
 from .independence import Model, modules_of, name_of
 from .targets import TARGETS
+
+BYTES = 31
+"""Whole numbers above it are probably pixels of 8 bits; digits of 16 shades are not."""
 
 
 def check_arguments(model: object, inputs: object, strength: object, target: object) -> None:
@@ -47,6 +52,16 @@ def writes_into_inputs(model: Model) -> str:
         f"{name_of(model)} writes into its inputs, whose gradient is asked for: let it begin with "
         "`inputs = inputs.clone()`, or compute without `_` and `inplace`"
     )
+
+
+def warn_of_bytes(inputs: Float[Tensor, "batch *features"]) -> None:
+    """Warns of pixels in 0..255: a penalty of input gradients is 65,025 times smaller than in [0, 1]."""
+    if bool(inputs.detach().amax() > BYTES) and bool((inputs.detach() == inputs.detach().round()).all()):
+        warnings.warn(
+            f"inputs are whole numbers up to {float(inputs.detach().amax()):g}: are they pixels in 0..255? A penalty "
+            "of input gradients is then 65,025 times smaller than in [0, 1]: divide them by 255, or raise the strength",
+            stacklevel=3,
+        )
 
 
 @contextmanager

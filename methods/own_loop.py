@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..datasets.base import Batch, as_mask
 from .base import cross_entropy
 from .independence import Model, check_independence, modules_of, warn_of_no_gradient
-from .loss_inputs import check_arguments, check_not_inference, types_named, writes_into_inputs
+from .loss_inputs import check_arguments, check_not_inference, types_named, warn_of_bytes, writes_into_inputs
 from .targets import TARGETS, TargetName
 
 NO_DOUBLE_BACKWARD = ("ScaledDotProductFlash", "ScaledDotProductEfficient", "ScaledDotProductCudnn")
@@ -55,6 +55,7 @@ def rrr_loss(
         RuntimeError: gradients are switched off, or the model uses attention without a double backward.
     """
     check_arguments(model, inputs, strength, target)
+    model = getattr(model, "_orig_mod", model)  # a compiled program is differentiated once
     if not inputs.is_floating_point():
         raise ValueError(f"inputs are {inputs.dtype}: input gradients need floats, e.g. inputs.float() / 255")
     if not len(inputs):
@@ -68,6 +69,7 @@ def rrr_loss(
         return cross_entropy(logits, as_indices(labels, logits))
     _check_gradients_are_on()
     check_not_inference(inputs=inputs, labels=labels, mask=mask)
+    warn_of_bytes(inputs)
     leaf = inputs if inputs.requires_grad else inputs.detach().requires_grad_()
     version = leaf._version
     logits = _logits(model, leaf)

@@ -72,7 +72,8 @@ def a_plain_loop_trains_the_same(recipe: NetworkRecipe, mitigation: Mitigation, 
 def plain_loop(recipe: NetworkRecipe, draw: ShortcutDataset, strength: float) -> dict[str, Tensor]:
     """A run's parameters, by a loop that knows nothing of the engine; RRR's penalty at strength > 0."""
     module = recipe.build(draw, draw.seed).double()
-    optimizer = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], TRAINING.learning_rate)
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(trained, TRAINING.learning_rate, weight_decay=TRAINING.weight_decay)
     order = torch.Generator().manual_seed(int(generator(draw.seed, "order").integers(2**63)))
     data = draw.train.batch()
     for _ in range(TRAINING.epochs):

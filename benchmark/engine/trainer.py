@@ -21,7 +21,7 @@ from ...datasets.base import Batch, ShortcutDataset, Split
 from ...methods.fitting import Fitted, Objective
 from ...methods.network import Net, Parameters
 from ..networks import NetworkRecipe
-from ..networks.check import alike, check
+from ..networks.check import alike, check, freeze_unused
 from ..suite.training import Training
 from .device import float32_products
 from .part import Part, Progress, parts_of
@@ -89,7 +89,9 @@ class Trainer:
         self.validation_data = StackedSplit.of([draw.validation for draw in draws], self.device)
         check(network, draws[0], training.batch_size)
         self.modules = [network.build(draw, draw.seed).to(self.device, dtype) for draw in draws]
-        self.alike = alike(self.modules, self.train_data.batch(slice(0, 4), dtype).inputs[0])
+        few = self.train_data.batch(slice(0, 4), dtype).inputs[0]
+        freeze_unused(self.modules, few)
+        self.alike = alike(self.modules, few)
         if training.batch_size > len(self.train_data):
             raise ValueError(
                 f"batch_size = {training.batch_size} is larger than the training data of {draws[0].id} "

@@ -268,17 +268,29 @@ def _of(dataset: ShortcutDataset, most: int) -> Tensor:
     return dataset.train.batch(slice(0, many)).inputs
 
 
+def freeze_unused(modules: Sequence[nn.Module], inputs: Float[Tensor, "batch *features"]) -> None:
+    """Lets parameters that no logit depends on stay as they are, which a plain loop's optimiser skips: they have no
+    gradient, where the engine would have zeros, and decay them.
+    """
+    for name in _unused(modules[0], inputs):
+        for module in modules:
+            module.get_parameter(name).requires_grad_(False)
+
+
+def _unused(module: nn.Module, inputs: Tensor) -> set[str]:
+    """The trained parameters without a gradient."""
+    trained = {name: value for name, value in module.named_parameters() if value.requires_grad}
+    with sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
+        gradients = torch.autograd.grad(module(inputs).sum(), [*trained.values()], allow_unused=True)
+    return {name for name, gradient in zip(trained, gradients, strict=True) if gradient is None}
+
+
 def _used_by_every_input(recipe: NetworkRecipe, module: Network, inputs: Tensor) -> None:
     """Refuses parameters that some inputs use and others do not: a plain loop's optimiser skips them in some steps.
 
     The engine's gradient of such a parameter is 0, with which momentum and weight decay go on.
     """
-    trained = {name: value for name, value in module.named_parameters() if value.requires_grad}
-    unused = []
-    with sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
-        for one in inputs.split(1):
-            gradients = torch.autograd.grad(module(one).sum(), [*trained.values()], allow_unused=True)
-            unused.append({name for name, gradient in zip(trained, gradients, strict=True) if gradient is None})
+    unused = [_unused(module, one) for one in inputs.split(1)]
     if some := set.union(*unused) - set.intersection(*unused):
         _refuse(recipe, f"{min(some)} is used by some inputs only, and an optimiser skips a parameter in a step that "
                         "does not use it, which the engine does not: let each input pass it, e.g. with a weight of "

@@ -341,6 +341,19 @@ class Rounds(nn.Module):
         return x.round()
 
 
+def test_a_compiled_model_has_the_penalty_of_its_module():
+    network, (x, y, mask) = model(), data()
+    compiled = torch.compile(network, backend="aot_eager")
+    torch.testing.assert_close(rrr_loss(compiled, x, y, mask, 0.3), rrr_loss(network, x, y, mask, 0.3))
+
+
+def test_pixels_of_bytes_are_warned_of():
+    network, (x, y, mask) = model(), data()
+    with pytest.warns(UserWarning, match=r"whole numbers up to 2\d\d: .*divide them by 255"):
+        rrr_loss(network, (255 * x).round(), y, mask, 0.3)
+    rrr_loss(network, 255 * x, y, mask, 0.3)  # in a unit of their own
+
+
 def test_a_model_that_writes_into_its_inputs_is_refused_with_the_way_out():
     network, (x, y, mask) = model(), data()
     for write in (lambda inputs: inputs.clamp_(0, 1), lambda inputs: inputs.flatten(1).sub_(0.5).view_as(inputs)):

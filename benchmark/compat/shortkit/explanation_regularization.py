@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from ....methods.base import cross_entropy
 from ....methods.independence import check_independence
-from ....methods.loss_inputs import types_named
+from ....methods.loss_inputs import types_named, warn_of_bytes
 from ....methods.own_loop import as_logits, check_labels, check_logits, rrr_penalty
 from ....methods.targets import TargetName
 from .regularization_inputs import as_images, check_model, label_indices, masks_for
@@ -123,6 +123,7 @@ class ExplanationRegularization:
         with _as_it_was(model), seeded(self.random_state, device) as generator:
             net = LogitsOf(model if self.device is None else model.to(device), self.head)
             inputs = images.to(device, trained.dtype)
+            warn_of_bytes(inputs)
             penalised = self.lambda_rrr > 0 and bool((masks > 0).any())
             probe = inputs[:PROBED].clone().requires_grad_(penalised)
             logits = _checked_logits(net, probe, indices, self.classes)
@@ -177,7 +178,7 @@ class LogitsOf(nn.Module):
 
     def __init__(self, model: nn.Module, head: str | int) -> None:
         super().__init__()
-        self.model, self.head = model, head
+        self.model, self.head = getattr(model, "_orig_mod", model), head  # a compiled program is differentiated once
         self.__qualname__ = type(model).__qualname__
 
     def forward(self, inputs: Float[Tensor, "batch *features"]) -> Tensor:

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+from rrrbench.benchmark.conformance import network_laws
 from rrrbench.benchmark.conformance.network_laws import a_plain_loop_trains_the_same
 from rrrbench.benchmark.engine import tracing
 from rrrbench.benchmark.engine.trainer import Trainer
@@ -288,6 +289,26 @@ def test_what_a_network_computes_does_not_depend_on_how_often_it_was_called():
     draws, strengths = [small_dataset(0)], torch.zeros(1, 1, dtype=torch.float64)
     fitted = ERM().fit(Trainer(network, draws, long, strengths, engine="single", dtype=torch.float64))
     assert torch.isfinite(fitted.curves["right_answer"]).all()
+
+
+class WithoutUse(nn.Module):
+    """Has a layer that its forward pass leaves out, a detached bias, and a layer without gradients."""
+
+    def __init__(self):
+        super().__init__()
+        self.unused, self.biased, self.frozen = (nn.Linear(WIDTH, WIDTH) for _ in range(3))
+
+    def forward(self, hidden):
+        with torch.no_grad():
+            fixed = self.frozen(hidden)
+        return F.linear(hidden, self.biased.weight, self.biased.bias.detach()) + fixed
+
+
+@pytest.mark.parametrize("engine", ["stacked", "single"])
+def test_a_parameter_without_a_gradient_is_not_decayed(engine, monkeypatch):
+    monkeypatch.setattr(network_laws, "TRAINING", TRAINING.model_copy(update={"weight_decay": 0.1}))
+    network = recipe(lambda: dense(WithoutUse()))
+    a_plain_loop_trains_the_same(network, ERM(), engine)
 
 
 class Listed(nn.Module):
