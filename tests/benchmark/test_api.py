@@ -67,6 +67,7 @@ def test_a_sweep_is_the_suite_with_the_same_content(home, tmp_path):
     assert "rrr" in index.read_text()
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_trained_again(monkeypatch):
     from rrrbench.benchmark.engine.trainer import Trainer
 

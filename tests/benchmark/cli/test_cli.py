@@ -301,6 +301,7 @@ def test_what_cannot_be_done_is_said_in_a_line(invoke, words, message):
     assert "Traceback" not in result.output
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(invoke, tmp_path, monkeypatch):
     monkeypatch.setattr(session_module.Session, "run", lambda self: pytest.fail("it trains"))
     result = invoke("run", "own.toml", "--device", "cpu", "--dry-run")

@@ -228,6 +228,7 @@ def test_a_file_without_anything_to_check_is_refused(check, content, message, sh
     assert re.search(message, done.output), done.output
 
 
+@pytest.mark.slow
 def test_a_file_of_the_package_is_checked_too():
     from rrrbench.methods.explainers import input_gradient
 

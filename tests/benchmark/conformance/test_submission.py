@@ -133,6 +133,7 @@ def test_a_broken_law_ends_the_check_before_anything_is_trained(sample, invoke, 
     assert not (sample.parent / "results").exists()
 
 
+@pytest.mark.slow
 def test_the_row_is_written_and_then_repeated(sample, invoke, monkeypatch):
     homes = []
 

@@ -239,6 +239,7 @@ ONE_BY_ONE = {
 }
 
 
+FAST = "orthogonal, from a base that each seed draws", "branches"
 pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")
 
 
@@ -269,7 +270,10 @@ def test_every_network_is_trained_by_erm_as_by_a_plain_loop(layers):
 
 @pytest.mark.parametrize(
     "layers",
-    [pytest.param(layers, marks=[pytest.mark.slow] * (name == "LSTM"), id=name) for name, layers in ONE_BY_ONE.items()],
+    [
+        pytest.param(layers, marks=[pytest.mark.slow] * (name not in FAST), id=name)
+        for name, layers in ONE_BY_ONE.items()
+    ],
 )
 def test_where_runs_cannot_be_stacked_auto_trains_them_one_by_one_and_says_so_once(layers, caplog):
     from rrrbench.benchmark.engine import plan

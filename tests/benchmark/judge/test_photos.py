@@ -97,6 +97,7 @@ def test_a_folder_may_be_named_by_an_id_with_its_size_and_masks_and_is_kept(phot
     assert (tmp_path / "records" / record.run_key[:2] / f"{record.run_key}.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_leaderboard_has_it_beside_a_sweep_on_the_same_photos(photos, tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     folder = rb.image_folder(photos, size=SIZE)

@@ -30,7 +30,9 @@ def test_the_board_of_a_suite_prints_in_every_format(name):
 
 
 @pytest.mark.parametrize("name", [name for name in suites.names() if load_suite(name).sweeps])
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    "rule", ["knee", *(pytest.param(rule, marks=pytest.mark.slow) for rule in RULES if rule != "knee")]
+)
 def test_every_mitigation_of_every_sweep_is_a_row(name, rule):
     suite = load_suite(name).with_seeds(1)
     board = rank_mitigations(made_up_rows(suite), rule)

@@ -222,6 +222,7 @@ def test_the_board_is_rendered(format):
     assert ("### made-up" in text) == (format == "md")
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_writes_the_board(tmp_path, uri, monkeypatch):
     from rrrbench.benchmark.cli import app
 

@@ -28,6 +28,7 @@ def test_a_suite_without_the_metrics_that_pages_draw_is_refused(tmp_path):
     assert not (tmp_path / "site").exists()
 
 
+@pytest.mark.slow
 def test_a_run_of_two_suites_has_one_page_which_the_first_of_them_writes(tmp_path):
     whole = recorded(str(RECORDS))
     erm = whole.runs[whole.runs["mitigation"] == "erm"]
@@ -56,6 +57,7 @@ def test_reproductions_have_a_page_a_cell_with_its_command(tmp_path):
     assert "0.9964" not in cell, "numbers are rounded"
 
 
+@pytest.mark.slow
 def test_recalled_numbers_are_grey(tmp_path):
     one_suite(tmp_path, ROOT / "results", "erm")
     rows = re.findall(r"<tr([^>]*)>.*?</tr>", (tmp_path / "reproduced.html").read_text(), re.DOTALL)
@@ -100,6 +102,7 @@ def test_every_training_of_a_dataset_and_network_has_a_page_and_rows(name, tmp_p
             assert page.name in (tmp_path / run).read_text(), "a point opens a run of its own sweep"
 
 
+@pytest.mark.slow
 def test_two_protocols_in_one_set_of_pages_are_told_apart(tmp_path):
     new = made_up_recording(tiny_suite())
     runs = new.runs

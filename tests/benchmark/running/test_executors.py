@@ -88,6 +88,7 @@ def test_only_the_last_stacks_are_divided_and_each_has_one_picture():
     assert [piece.panel for piece in pieces] == [True, True, True, False, True, False, False]
 
 
+@pytest.mark.slow
 def test_one_stack_alone_is_the_same_through_run_stack():
     suite = tiny_suite()
     assert_as_undisturbed(measured((task.stack, run_stack(task, STACKED)) for task in tasks(suite)), suite)
@@ -227,6 +228,7 @@ def test_a_batch_larger_than_the_data_is_an_error_and_no_failed_runs():
         run_stack(Task(suite.stacks()[0]))
 
 
+@pytest.mark.slow
 def test_data_that_differ_between_two_workers_are_an_error_and_not_logged(session, monkeypatch):
     class TwoWorkers(Here):
         def results(self, tasks, settings, progress):

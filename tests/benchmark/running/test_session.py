@@ -74,6 +74,7 @@ def test_a_finished_suite_is_not_touched(session, monkeypatch):
     assert len(child_runs(session())) == 6
 
 
+@pytest.mark.slow
 def test_networks_on_the_way_are_runs_where_the_suite_wants_them(session, monkeypatch):
     first, second, third = ({"name": "find_another_explanation", "iterations": t} for t in (1, 2, 3))
     sweep = [{"mitigation": one, "strengths": [1.0]} for one in (first, third)]
@@ -96,6 +97,7 @@ def test_networks_on_the_way_are_runs_where_the_suite_wants_them(session, monkey
     assert len(trained) == 2
 
 
+@pytest.mark.slow
 def test_networks_before_one_that_fails_are_kept(session, monkeypatch):
     sweep = [{"mitigation": {"name": "find_another_explanation", "iterations": t}, "strengths": [1.0]} for t in (1, 3)]
     train, trainings = Trainer.train, []
@@ -193,6 +195,7 @@ def test_training_goes_on_while_mlflow_is_away(session, monkeypatch):
     assert len(asked) == 2  # after the first stack, and at the end: not once a stack
 
 
+@pytest.mark.slow
 def test_the_server_is_asked_once_where_training_ends_a_moment_after_it_was_away(session, monkeypatch):
     asked = []
     monkeypatch.setattr(running, "ONCE_MORE_AFTER", 3600.0)
@@ -202,6 +205,7 @@ def test_the_server_is_asked_once_where_training_ends_a_moment_after_it_was_away
 
 
 @pytest.mark.parametrize(("once_more_after", "asked"), [pytest.param(3600.0, 1, marks=pytest.mark.slow), (0.0, 2)])
+@pytest.mark.slow
 def test_a_shared_server_that_never_answers_is_asked_once_for_all_of_training(
     tmp_path, monkeypatch, once_more_after, asked
 ):
@@ -315,6 +319,7 @@ def test_a_locked_database_loses_nothing(session, monkeypatch):
     assert set(wider.keys()) <= {run.data.tags["run_key"] for run in child_runs(one)}
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_an_error_that_keeps_what_was_finished(session, monkeypatch):
     put = RecordStore.put
 
@@ -330,6 +335,7 @@ def test_a_full_disk_is_an_error_that_keeps_what_was_finished(session, monkeypat
     assert session().run().trained == 4
 
 
+@pytest.mark.slow
 def test_a_truncated_record_is_trained_again(session, caplog):
     session().run()
     one = session()
@@ -350,6 +356,7 @@ def test_an_engine_file_that_does_not_read_is_written_anew(session):
     assert len(json.loads(one.choices.path.read_text())) >= 2
 
 
+@pytest.mark.slow
 def test_state_dicts_are_kept_where_the_suite_asks(session):
     suite = tiny_suite().model_copy(update={"save_models": True})
     one = session(suite)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from rrrbench.datasets.base import Batch
 from rrrbench.methods.gradients import input_gradient
@@ -36,6 +37,7 @@ def test_find_another_explanation_forbids_what_erm_looked_at():
     assert inside(fitted) < 0.01 * inside(erm)
 
 
+@pytest.mark.slow
 def test_the_networks_before_the_last_are_those_of_fewer_iterations():
     trainer = small_trainer((10.0, 100.0), epochs=3, learning_rate=0.01)
     third = FindAnotherExplanation(iterations=3)
