@@ -397,6 +397,10 @@ class Shifting(nn.Module):
     ("network", "message"),
     [
         (nn.Sequential(model(), nn.Softmax(1)), "gives probabilities.*remove the softmax"),
+        (
+            nn.Sequential(model(), nn.BatchNorm1d(CLASSES, track_running_stats=False).double()),
+            "keeps no running statistics",
+        ),
         (nn.Sequential(model(), Centred()), "Sequential couples the inputs of a batch"),
         (nn.Sequential(Shifting(), model()), r"Sequential writes into its inputs.*inputs\.clone"),
     ],
