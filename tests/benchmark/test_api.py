@@ -76,6 +76,7 @@ def test_what_is_finished_is_not_trained_again(monkeypatch):
     assert len(small().records) == 6
 
 
+@pytest.mark.slow
 def test_no_global_state_is_left(home):
     before, backend = dict(os.environ), matplotlib.get_backend()
     small(log=True, training={"epochs": 1}, seeds=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import pytest
@@ -18,28 +19,32 @@ from small import small_net_and_batch, small_network, trainer_for
 EVERY = [mitigations.resolve(name) for name in mitigations.names()] + [
     RRR(target=target) for target in TARGETS if target != "log_prob_sum"
 ]
+SLOW = {RRR(target=target) for target in TARGETS} - {RRR(), RRR(target="prob_sum")}
+"""Variants that differ in one factor of one term."""
 
 
 WITH_STRENGTH = [mitigation for mitigation in EVERY if mitigation.has_strength]
 WITH_MASKS_ALONE = [mitigation for mitigation in EVERY if mitigation.needs == {"masks"}]
 
 
-def by_id(mitigation: Mitigation) -> str:
-    return mitigation.id
+def each(mitigations: Sequence[Mitigation]):
+    """Parametrises a test by mitigations."""
+    cases = [pytest.param(one, marks=[pytest.mark.slow] * (one in SLOW), id=one.id) for one in mitigations]
+    return pytest.mark.parametrize("mitigation", cases)
 
 
 @pytest.mark.parametrize("engine", ["stacked", pytest.param("single", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("mitigation", WITH_STRENGTH, ids=by_id)
+@each(WITH_STRENGTH)
 def test_law_1_strength_0_is_erm_bit_for_bit(mitigation, engine):
     laws.strength_0_is_erm(mitigation, engine)
 
 
-@pytest.mark.parametrize("mitigation", WITH_MASKS_ALONE, ids=by_id)
+@each(WITH_MASKS_ALONE)
 def test_law_1_an_empty_mask_is_erm_bit_for_bit(mitigation):
     laws.an_empty_mask_is_erm(mitigation)
 
 
-@pytest.mark.parametrize("mitigation", [m for m in WITH_STRENGTH if not m.degenerate], ids=by_id)
+@each([m for m in WITH_STRENGTH if not m.degenerate])
 def test_law_2_the_right_reason_term_moves_the_parameters(mitigation):
     laws.the_right_reason_term_is_alive(mitigation)
 
@@ -56,13 +61,13 @@ def test_law_2_catches_a_detached_penalty():
         laws.the_right_reason_term_is_alive(Detached())
 
 
-@pytest.mark.parametrize("mitigation", EVERY, ids=by_id)
+@each(EVERY)
 def test_law_3_the_terms_do_not_depend_on_the_batch_size(mitigation):
     laws.the_batch_size_does_not_matter(mitigation)
 
 
 @pytest.mark.parametrize("pixel_range", ["unit", pytest.param((-1.0, 1.0), marks=pytest.mark.slow)], ids=str)
-@pytest.mark.parametrize("mitigation", EVERY, ids=by_id)
+@each(EVERY)
 def test_law_4_stacked_or_alone_the_numbers_are_the_same(mitigation, pixel_range):
     laws.stacked_or_alone(mitigation, pixel_range)
 
@@ -77,25 +82,26 @@ def traced_and_not(mitigation: Mitigation, monkeypatch, **settings) -> list[Fitt
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["stacked", "single"])
-@pytest.mark.parametrize("mitigation", EVERY, ids=by_id)
+@each(EVERY)
 def test_law_4_traced_or_not_the_numbers_are_the_same(mitigation, engine, monkeypatch):
     traced, untraced = traced_and_not(mitigation, monkeypatch, engine=engine, batch_size=12, epochs=2)
     for name, value in traced.parameters.items():
         torch.testing.assert_close(value, untraced.parameters[name], rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_smaller_last_batch_has_its_own_program(monkeypatch):
     traced, untraced = traced_and_not(RRR(), monkeypatch, batch_size=10)
     for name, value in traced.parameters.items():
         torch.testing.assert_close(value, untraced.parameters[name], rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("mitigation", EVERY, ids=by_id)
+@each(EVERY)
 def test_law_5_nothing_global_is_left_changed(mitigation):
     laws.nothing_global_changes(mitigation)
 
 
-@pytest.mark.parametrize("mitigation", WITH_MASKS_ALONE, ids=by_id)
+@each(WITH_MASKS_ALONE)
 def test_knowing_where_masks_lie_changes_no_term(mitigation):
     net, batch = small_net_and_batch(small_network(mitigation))
     batch = mitigation.augment(batch, 3, torch.Generator().manual_seed(0))

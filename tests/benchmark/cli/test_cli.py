@@ -375,6 +375,7 @@ def test_ctrl_c_says_how_to_go_on(invoke, monkeypatch):
     assert "0 of 6 runs are recorded; the same command goes on from there" in result.output
 
 
+@pytest.mark.slow
 def test_a_failed_run_makes_the_command_fail_and_is_named(invoke, monkeypatch):
     from rrrbench.methods.mitigations.rrr import RRR
 

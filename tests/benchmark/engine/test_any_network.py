@@ -255,7 +255,7 @@ def recipe(layers) -> NetworkRecipe:
     return Anything()
 
 
-@pytest.mark.parametrize("engine", ["stacked", "single"])
+@pytest.mark.parametrize("engine", ["stacked", pytest.param("single", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("layers", STACKED.values(), ids=STACKED)
 def test_every_network_is_trained_as_by_a_plain_loop(layers, engine):
     """By RRR at two strengths; at strength 0 by the loss of ERM."""

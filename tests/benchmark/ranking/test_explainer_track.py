@@ -71,6 +71,7 @@ def test_the_rest_is_dimmed_by_its_factor():
     torch.testing.assert_close(dim(inputs), plain(inputs / 4))
 
 
+@pytest.mark.slow
 def test_a_blind_network_never_flips_and_one_that_sees_masks_alone_does_nothing_else():
     def metrics(**factors):
         network = {"name": "blinkered", "network": "mlp", **factors}

@@ -44,6 +44,7 @@ def one_suite(out, results, *mitigations):
     write_site([few], out, results)
 
 
+@pytest.mark.slow
 def test_reproductions_have_a_page_a_cell_with_its_command(tmp_path):
     one_suite(tmp_path, ROOT / "results", "erm")
     page = (tmp_path / "reproduced.html").read_text()

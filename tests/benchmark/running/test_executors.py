@@ -94,6 +94,7 @@ def test_one_stack_alone_is_the_same_through_run_stack():
     assert_as_undisturbed(measured((task.stack, run_stack(task, STACKED)) for task in tasks(suite)), suite)
 
 
+@pytest.mark.slow
 def test_the_seconds_of_a_run_are_of_all_that_its_fit_does_but_setting_up():
     class Dawdles(RRR):
         name: ClassVar[str] = "dawdles"

@@ -99,6 +99,7 @@ def test_a_kind_of_stack_that_nobody_runs_is_named():
         run_kind("stack", None, None, None)
 
 
+@pytest.mark.slow
 def test_a_session_explains_what_is_not_finished(session, made):
     outcome = session(suite()).run()
     assert (outcome.runs, outcome.trained, outcome.failed) == (4, 4, ())

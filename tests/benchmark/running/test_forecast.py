@@ -13,6 +13,7 @@ MITIGATIONS = [
 ]
 
 
+@pytest.mark.slow
 def test_a_forecast_counts_names_what_cannot_work_and_trains_nothing(session, tmp_path):
     forecast = session(tiny_suite(mitigations=MITIGATIONS)).forecast()
     assert (forecast.runs, forecast.finished, forecast.to_train) == (8, 0, 6)

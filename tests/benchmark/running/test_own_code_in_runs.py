@@ -65,6 +65,7 @@ def test_every_executor_knows_the_users_code(own, session, executor, tmp_path):
         assert f"my_own_net.py {own_code.digest_of('my_own_net')}" in record.provenance["with"]
 
 
+@pytest.mark.slow
 def test_a_changed_file_is_another_run_and_the_finished_runs_are_said_to_be_of_the_earlier(own, session):
     first = tiny_suite(epochs=1, seeds=(0,), **SWEEP)
     outcome = session(first).run()
@@ -80,6 +81,7 @@ def test_a_changed_file_is_another_run_and_the_finished_runs_are_said_to_be_of_t
     assert set(tiny_suite(epochs=1, seeds=(0,), **SWEEP).keys()).isdisjoint(changed.keys())
 
 
+@pytest.mark.slow
 def test_kept_weights_are_a_networks_weights_again(own, session, tmp_path):
     suite = tiny_suite(epochs=1, seeds=(0,), **SWEEP).model_copy(update={"save_models": True})
     session(suite).run()

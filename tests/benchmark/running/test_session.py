@@ -141,6 +141,7 @@ def test_a_wider_sweep_trains_only_what_is_new(session):
     assert len(child_runs(session())) == 8
 
 
+@pytest.mark.slow
 def test_a_failing_run_is_recorded_alone_and_tried_again(session, monkeypatch):
     terms = RRR.terms
 
@@ -226,6 +227,7 @@ def test_a_shared_server_that_never_answers_is_asked_once_for_all_of_training(
     assert connections == asked
 
 
+@pytest.mark.slow
 def test_what_a_server_lacks_is_delivered_by_the_next_session_without_training(session, monkeypatch):
     with monkeypatch.context() as away:
         away.setattr(Mirror, "_deliver_stack", lambda self, stack: _raise(Away("planted")))
@@ -279,6 +281,7 @@ def test_a_kill_between_two_record_files_trains_what_is_left(session, monkeypatc
     assert sorted(keys) == sorted(one.suite.keys())
 
 
+@pytest.mark.slow
 def test_data_that_changed_under_the_same_recipe_is_an_error(session, monkeypatch):
     session().run()
     wider = tiny_suite(mitigations=[{"mitigation": "rrr", "strengths": [0.1, 5.0]}])

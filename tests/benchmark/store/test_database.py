@@ -29,6 +29,7 @@ def test_a_database_in_a_folder_of_any_name(tmp_path, name):
     assert mirror.client.list_artifacts(run.info.run_id)
 
 
+@pytest.mark.slow
 def test_an_empty_file_is_no_database(tmp_path):
     (tmp_path / "mlflow.db").touch()
     store = RecordStore(tmp_path)

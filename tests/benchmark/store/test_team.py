@@ -42,6 +42,7 @@ def test_a_server_that_does_not_answer_is_not_waited_for(tmp_path, caplog):
     assert "s3cret" not in caplog.text
 
 
+@pytest.mark.slow
 def test_a_session_skips_what_others_finished(session, uri, tmp_path, monkeypatch):
     session().run()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
