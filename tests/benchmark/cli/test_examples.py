@@ -10,6 +10,7 @@ import pytest
 import torch
 import typer
 from rrrbench.benchmark.cli import app
+from rrrbench.benchmark.networks import networks
 from rrrbench.datasets import own_code
 from torch import nn
 from typer.testing import CliRunner
@@ -32,7 +33,8 @@ class MyNet(NetworkRecipe):
     name: ClassVar[str] = "my_net"
 
     def layers(self, features, classes):
-        return OrderedDict(flatten=nn.Flatten(), linear=nn.Linear(784, 6), relu=nn.ReLU()), nn.Linear(6, classes)
+        width = features[0] * features[1] * features[2]
+        return OrderedDict(flatten=nn.Flatten(), linear=nn.Linear(width, 6), relu=nn.ReLU()), nn.Linear(6, classes)
 """,
     "my_suite.toml": """
 description = "A network of mine."
@@ -66,7 +68,7 @@ def test_every_example_does_what_it_says(tmp_path, uri, monkeypatch):
     torch.save(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).state_dict(), "w.pt")
     for command, line in examples():
         assert line.startswith(command)
-        with own_code.temporary():
+        with own_code.temporary(), networks.temporary():
             done = CliRunner().invoke(app, shlex.split(line)[1:], catch_exceptions=False)
         assert done.exit_code == 0, f"{line}\n{done.output}"
     written = ("looks.png", "smoke.csv", "smoke.parquet", "site/index.html", "another_site/index.html", "other.db")
