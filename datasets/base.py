@@ -260,7 +260,7 @@ def as_mask(mask: Shaped[Tensor, "n *#features"], shape: torch.Size | tuple[int,
 
 
 def _not_binary(mask: Shaped[Tensor, "n *features"]) -> str:
-    """Says which values a mask has that is not of 0 and 1, and a threshold with some of its values on either side."""
+    """Names the values of a mask that are neither 0 nor 1, and a threshold that divides the mask's values."""
     begin = "mask has values that are neither 0 nor 1, such as"
     if mask.is_complex() or not bool(torch.isfinite(mask).all()):
         wrong = mask.flatten()[0].item() if mask.is_complex() else mask[~torch.isfinite(mask)][0].item()

@@ -128,7 +128,7 @@ class Photos:
 class _Kept:
     """The first tensors that are put in, by row, as long as there is room.
 
-    They lie in one block: as thousands of small ones they would leave holes between what is freed around them.
+    The tensors lie in one block: thousands of small blocks would leave holes in the memory that is freed around them.
     """
 
     def __init__(self, block: Shaped[Tensor, "room *features"]) -> None:

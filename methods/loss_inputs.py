@@ -56,9 +56,10 @@ def writes_into_inputs(model: Model) -> str:
 
 def warn_of_bytes(inputs: Float[Tensor, "batch *features"]) -> None:
     """Warns of pixels in 0..255: a penalty of input gradients is 65,025 times smaller than in [0, 1]."""
-    if bool(inputs.detach().amax() > BYTES) and bool((inputs.detach() == inputs.detach().round()).all()):
+    values = inputs.detach()
+    if (largest := float(values.amax())) > BYTES and torch.equal(values, values.round()):
         warnings.warn(
-            f"inputs are whole numbers up to {float(inputs.detach().amax()):g}: are they pixels in 0..255? A penalty "
+            f"inputs are whole numbers up to {largest:g}: are they pixels in 0..255? A penalty "
             "of input gradients is then 65,025 times smaller than in [0, 1]: divide them by 255, or raise the strength",
             stacklevel=3,
         )

@@ -34,7 +34,7 @@ def rrr_loss(
     """mean_n -log p_y + strength * mean_n sum_d (mask_nd * d/dx_nd target(x_n))^2; see `mitigations.rrr`.
 
     Call `.backward()` on the result. The inputs, the model's mode and the model's gradients are left unchanged; inputs
-    that require gradients, such as those of a learned augmentation, get the gradient of the whole loss by it. At
+    that require gradients, such as those of a learned augmentation, get the gradient of the whole loss. At
     strength 0 or with an empty mask the result is the cross-entropy bit for bit, at no further cost.
 
     BatchNorm in training mode couples the inputs of a batch, so that the gradient of a sum over the batch is not each

@@ -79,7 +79,7 @@ def _child(words: Sequence[str], env: Mapping[str, str] | None) -> Iterator[subp
 
 
 def _until_the_end(child: subprocess.Popen[bytes], events: Path, path: Path, limit: Limit) -> Events:
-    """What the process tells, until it ends or its reader has what it waits for.
+    """The events of the process, until it ends or their reader asks for no more.
 
     Raises:
         Refused: the process ends too early, takes too long, says that the file is refused, or writes something else.

@@ -21,7 +21,8 @@ from ...datasets.base import Batch, ShortcutDataset, Split
 from ...methods.fitting import Fitted, Objective
 from ...methods.network import Net, Parameters
 from ..networks import NetworkRecipe
-from ..networks.check import alike, check, freeze_unused
+from ..networks.check import alike, check
+from ..networks.gradients import freeze_unused
 from ..suite.training import Training
 from .device import float32_products
 from .part import Part, Progress, parts_of

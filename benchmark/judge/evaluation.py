@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ...datasets.base import MADE_UP, Batch, Environment, ShortcutDataset, Split
+from ...datasets.base import MADE_UP, Environment, ShortcutDataset, Split
 from ...datasets.image_folder import recipe_of
 from ...datasets.keywords import knowing_its_keywords
 from ...datasets.made_up import grown, made_up
@@ -83,24 +84,17 @@ def evaluate(
         for context in (evaluating(taken.network), undisturbed_draws(taken.device)):
             stack.enter_context(context)
         bar = stack.enter_context(tqdm(desc="evaluating", bar_format=BAR, leave=False, delay=2, disable=None))
-        found = evaluated(
-            [taken.network],
-            draw,
-            taken.device,
-            taken.dtype,
-            explained=explained,
-            ranked=ranked,
-            names=names,
-            batch_size=batch_size,
-            saliency=taken.differentiable,
-            passed=bar.update,
-        )
+        seen = partial(
+            evaluated, [taken.network], device=taken.device, dtype=taken.dtype, explained=explained,
+            batch_size=batch_size, passed=bar.update,
+        )  # fmt: skip
+        found = seen(draw, ranked=ranked, names=names, saliency=taken.differentiable)
         costs = _costs_of_explaining(found, ranked)
         bar.total = _predictions(found) + sum(costs.values())
         found = _shown_while_explained(found, costs, bar)
         measured = {name: float(value) for name, value in metrics.measure(found).items()}
         twins, counted = Twins.of(found), _counted(draw, found.splits)
-        wider = _with_wider_masks(found, taken, explained, batch_size, bar)
+        wider = _with_wider_masks(found, seen)
         return Report(
             identity_of(model, name, recipe if isinstance(recipe, Recipe) else None, draw, found),
             known := {name: value for name, value in measured.items() if not math.isnan(value)},
@@ -212,10 +206,12 @@ def _warnings(
     return said
 
 
-def _with_wider_masks(
-    found: Evaluated, taken: Judged, explained: Batch, batch_size: int | None, bar: tqdm
-) -> dict[str, float]:
-    """Reliance on twins that are made up of wider masks: if flips rise, the masks may be too small. Empty without."""
+def _with_wider_masks(found: Evaluated, seen: Callable[..., Evaluated]) -> dict[str, float]:
+    """Reliance on twins that are made up of wider masks: if flips rise, the masks may be too small. Empty without.
+
+    Args:
+        seen: `evaluated` with the network and how it is evaluated.
+    """
     draw = found.draw
     if "exchanged" not in draw.environments:
         return {}
@@ -223,19 +219,9 @@ def _with_wider_masks(
     valued = bool((torch.cat([draw.train.shortcuts, observed.shortcuts]) >= 0).any())
     wider = made_up(grown(observed, WIDER), draw.seed, valued)
     other = replace(draw, environments={"observed": observed, **{name: wider[name] for name in CONTROLLED}})
-    again = evaluated(
-        [taken.network],
-        other,
-        taken.device,
-        taken.dtype,
-        explained=explained,
-        names=CONTROLLED,
-        batch_size=batch_size,
-        saliency=False,
-        passed=bar.update,
-    )
+    again = seen(other, names=CONTROLLED, saliency=False)
     logits = {"observed": found.logits["observed"], **{name: again.logits[name] for name in CONTROLLED}}
-    measured = reliance_on_twins(Evaluated(other, logits, networks=[taken.network]))
+    measured = reliance_on_twins(Evaluated(other, logits, networks=found.networks))
     return {name: float(value) for name, value in measured.items()}
 
 

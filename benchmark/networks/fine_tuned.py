@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from ...datasets.base import ShortcutDataset
 from . import weights as files
 from .base import Network, NetworkRecipe
-from .check import NotTrainable
 from .foreign_layers import BatchNorm, settle_batch_norm, twice_differentiable
+from .not_trainable import NotTrainable
 
 Layers = tuple[OrderedDict[str, nn.Module], nn.Module]
 """The layers of `features`, by name, and the head."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ...datasets.files import sha256, stamp_of
-from .check import NotTrainable
+from .not_trainable import NotTrainable
 
 log = logging.getLogger(__name__)
 SHOWN = 3

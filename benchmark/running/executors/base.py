@@ -19,7 +19,8 @@ from ....methods.fitting import Fitted
 from ...engine.plan import Engine
 from ...engine.trainer import Trainer
 from ...metrics.evaluation import evaluations
-from ...networks.check import NotTrainable, check
+from ...networks.check import check
+from ...networks.not_trainable import NotTrainable
 from ...store.record import Record
 from ...suite.stack import MitigationStack, Stack
 from ..course import Course, Meter, Progress
@@ -134,7 +135,7 @@ def _(stack: MitigationStack, task: Task, settings: Settings, progress: Progress
     for one in draws:
         check_digest(one.id, one.seed, one.digest(), task.digests.get(stack.dataset_key(one.seed)))
         require_a_batch(stack, one)
-        check(stack.network, one)
+        check(stack.network, one, stack.training.batch_size)
     counted = 0.0
 
     def count(epochs: float) -> None:

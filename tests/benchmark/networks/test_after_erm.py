@@ -7,7 +7,7 @@ import torch
 from rrrbench.benchmark.conformance.network_laws import a_plain_loop_trains_the_same
 from rrrbench.benchmark.engine.trainer import Trainer
 from rrrbench.benchmark.networks import after_erm, networks
-from rrrbench.benchmark.networks.check import NotTrainable
+from rrrbench.benchmark.networks.not_trainable import NotTrainable
 from rrrbench.benchmark.suite.training import Training
 from rrrbench.datasets.registry import BadParameters
 from rrrbench.methods.mitigations.erm import ERM

@@ -151,6 +151,18 @@ class Counting(nn.Module):
         return hidden if self.passes < 100 else -hidden
 
 
+class Queued(nn.Module):
+    """Turns a ring of numbers by one place in every pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.ring = torch.arange(100)
+
+    def forward(self, hidden):
+        self.ring = self.ring.roll(1)
+        return hidden
+
+
 class Momentum(nn.Module):
     """Keeps a mean of its batches, where they are as large as in training."""
 
@@ -266,6 +278,7 @@ REFUSED = {
     "an old autograd.Function": (lambda: dense(Reversing(WIDTH, WIDTH)), "torch.func.*needs a `setup_context`"),
     "a large batch's mean": (lambda: dense(LargeBatches()), "depend on the other inputs"),
     "a counter of passes": (lambda: dense(Counting()), r"changes features\.layer3\.passes.*keep nothing"),
+    "a ring that turns": (lambda: dense(Queued()), r"changes features\.layer3\.ring.*keep nothing"),
     "a mean of large batches": (lambda: dense(Momentum()), r"writes into features\.layer3\.mean"),
     "clipped weights": (lambda: dense(Clipped(WIDTH, WIDTH)), "writes into .*clipped copy, by torch"),
     "a hook on a tensor": (lambda: dense(Hooked(WIDTH, WIDTH)), "registers a hook on a tensor.*autograd.Function"),

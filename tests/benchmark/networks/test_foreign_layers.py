@@ -70,6 +70,21 @@ def test_a_layer_without_a_second_derivative_is_replaced_by_the_same_function():
     assert (second == 1).all()
 
 
+def test_what_inplace_means_in_a_layer_of_the_users_is_left_alone():
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inplace = True
+
+    assert out_of_place(nn.Sequential(Own()))[0].inplace is True
+
+
+def test_a_layer_in_two_places_is_replaced_in_both():
+    layer = nn.Hardsigmoid()
+    network = twice_differentiable(nn.Sequential(layer, nn.Linear(3, 3), layer))
+    assert not any(isinstance(part, nn.Hardsigmoid) for part in network)
+
+
 def test_no_layer_draws_any_more():
     module = nn.Sequential(nn.Dropout(0.5), nn.MultiheadAttention(4, 2, dropout=0.3), nn.Dropout2d(0.1))
     without_draws(module)

@@ -1,0 +1,140 @@
+"""Whether the engine's gradients of a network, which has its parameters bound, are those of a plain PyTorch loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import grad
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
+
+from ...methods.network import Net, Parameters
+from .base import Network, NetworkRecipe
+from .not_trainable import differ, refuse
+
+ROUNDING = 1e-5
+"""Of the largest gradient of all parameters: a bias before a normalisation has a gradient of nothing but rounding."""
+CLIPPED = ", as clipped weights do: compute with a clipped copy, by torch.nn.utils.parametrize"
+
+
+def require_bound_as_changed(recipe: NetworkRecipe, module: Network, inputs: Tensor) -> None:
+    """Refuses a network whose logits or gradients with parameters bound are not those of the changed module."""
+    draws = torch.Generator().manual_seed(1)
+    before = {name: value.detach().clone() for name, value in module.named_parameters()}
+    moved = {
+        name: value * (1 + 0.2 * torch.rand(value.shape, generator=draws)) + 0.01 for name, value in before.items()
+    }
+    weights = torch.rand(len(inputs), dtype=inputs.dtype, generator=draws)[:, None]
+
+    def total(network: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        logits = network(inputs)
+        return (logits.log_softmax(1) * weights).sum(), logits.detach()
+
+    with sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
+        _set(module, moved)
+        given = {name: value.detach().clone() for name, value in module.named_parameters()}
+        with HooksOnTensors() as hooked:
+            loss, changed = total(module)
+        if hooked.any:
+            refuse(recipe, "its `forward` registers a hook on a tensor, which would see the gradients of a whole "
+                           "stack: compute what it does by an autograd.Function")  # fmt: skip
+        if written := [name for name, value in module.named_parameters() if not torch.equal(value, given[name])]:
+            refuse(recipe, f"its forward pass writes into {written[0]}{CLIPPED}")
+        trained = {name: value for name, value in module.named_parameters() if value.requires_grad}
+        plain = torch.autograd.grad(loss, [*trained.values()], allow_unused=True)
+        _set(module, before)
+        gradients, bound = grad(lambda parameters: total(Net(module, parameters)), has_aux=True)(moved)
+    if differ(bound, changed):
+        refuse(recipe, "its logits do not follow from its parameters alone: a layer keeps a tensor that it made from "
+                       "a parameter, or two parameters share memory. Make such tensors in `forward`")  # fmt: skip
+    rounding = ROUNDING * max(
+        (float(value.abs().max()) for value in plain if value is not None and value.numel()), default=0.0
+    )
+    for name, expected in zip(trained, plain, strict=True):
+        if differ(gradients[name], torch.zeros_like(gradients[name]) if expected is None else expected, rounding):
+            refuse(recipe, f"the gradient of {name} is not that of a plain PyTorch loop: look for hooks, `.data`, "
+                           "or parameters that share memory")  # fmt: skip
+
+
+class HooksOnTensors(TorchFunctionMode):
+    """Notices `tensor.register_hook`."""
+
+    any = False
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: object, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        self.any |= func is Tensor.register_hook
+        return func(*args, **(kwargs or {}))
+
+
+@torch.no_grad()
+def _set(module: nn.Module, parameters: Parameters) -> None:
+    for name, value in module.named_parameters():
+        value.copy_(parameters[name])
+
+
+def require_used_by_every_input(recipe: NetworkRecipe, module: Network, inputs: Tensor) -> None:
+    """Refuses parameters that some inputs use and others do not: a plain loop's optimiser skips them in some steps.
+
+    The engine's gradient of such a parameter is 0, with which momentum and weight decay go on.
+    """
+    unused = [_unused(module, one) for one in inputs.split(1)]
+    if some := set.union(*unused) - set.intersection(*unused):
+        refuse(recipe, f"{min(some)} is used by some inputs only, and an optimiser skips a parameter in a step that "
+                       "does not use it, which the engine does not: let each input pass it, e.g. with a weight of "
+                       "0")  # fmt: skip
+
+
+def freeze_unused(modules: Sequence[nn.Module], inputs: Float[Tensor, "batch *features"]) -> None:
+    """Freezes the parameters that no logit depends on.
+
+    They have no gradient, so that a plain loop's optimiser skips them. The engine's gradient would be 0, by which an
+    optimiser with weight decay moves them.
+    """
+    for name in _unused(modules[0], inputs):
+        for module in modules:
+            module.get_parameter(name).requires_grad_(False)
+
+
+def _unused(module: nn.Module, inputs: Tensor) -> set[str]:
+    """The trained parameters without a gradient."""
+    trained = {name: value for name, value in module.named_parameters() if value.requires_grad}
+    with sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
+        gradients = torch.autograd.grad(module(inputs).sum(), [*trained.values()], allow_unused=True)
+    return {name for name, gradient in zip(trained, gradients, strict=True) if gradient is None}
+
+
+def require_differentiated_twice(recipe: NetworkRecipe, module: Network, inputs: Tensor) -> None:
+    """Refuses a network whose second derivative, which RRR asks for, is not that of plain PyTorch."""
+    named = {name: value for name, value in module.named_parameters() if value.requires_grad}
+
+    def size(network: Callable[[Tensor], Tensor], leaf: Tensor) -> Tensor:
+        return network(leaf).log_softmax(1)[:, 0].sum()
+
+    def of_gradient(parameters: Parameters) -> Tensor:
+        return grad(lambda leaf: size(Net(module, parameters), leaf))(inputs).square().sum()
+
+    leaf = inputs.clone().requires_grad_()
+    with sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
+        try:
+            (gradient,) = torch.autograd.grad(size(module, leaf), leaf, create_graph=True)
+            gradient.square().sum().backward()  # `grad` would leave out nodes that only raise
+            plain = [value.grad for value in named.values()]
+        except RuntimeError as error:
+            if "once_differentiable" in str(error):
+                refuse(recipe, "a function of it is `once_differentiable`, and RRR asks for its second derivative: "
+                               "write its `backward` in operations that PyTorch differentiates")  # fmt: skip
+            return  # by no plain loop either
+        finally:
+            module.zero_grad()
+        engine = grad(of_gradient)({name: value.detach() for name, value in named.items()})
+    rounding = 10 * ROUNDING * max((float(value.abs().max()) for value in plain if value is not None), default=0.0)
+    for name, expected in zip(named, plain, strict=True):
+        if differ(engine[name], torch.zeros_like(engine[name]) if expected is None else expected, rounding):
+            refuse(recipe, f"the second derivative by {name}, which RRR asks for, is not that of plain PyTorch: look "
+                           "for an autograd.Function whose `backward` is not differentiable")  # fmt: skip
