@@ -167,6 +167,10 @@ class ShortcutDataset:
             raise KeyError(f"{self.id} has no {environment!r} environment; it has {', '.join(self.environments)}")
         return self.environments[environment]
 
+    def without_tests(self) -> ShortcutDataset:
+        """What a training may see: everything but the test environments."""
+        return replace(self, environments={})
+
     def digest(self) -> str:
         """SHA-256 over every tensor of every split: 64 hexadecimal digits, the same on every machine."""
         return self._digest

@@ -16,6 +16,7 @@ from jaxtyping import Int, Shaped, UInt8
 
 from .labels import require_classes, require_label_type
 from .pixels import (
+    require_bright,
     require_different_images,
     require_more_than_black_and_white,
     require_one_range,
@@ -105,7 +106,9 @@ def _arrays(path: Path, values: dict[str, Shaped[np.ndarray, "n *shape"]]) -> Ar
     classes = require_classes(str(path), {f"y_{part}": values[f"y_{part}"] for part in PARTS})
     for part, of_part in zip(PARTS, images, strict=True):
         require_different_images(f"{path}: x_{part}", of_part)
-    require_one_range(str(path), {f"x_{part}": of_part for part, of_part in zip(PARTS, images, strict=True)})
+    by_name = {f"x_{part}": of_part for part, of_part in zip(PARTS, images, strict=True)}
+    require_one_range(str(path), by_name)
+    require_bright(str(path), by_name)
     warn_of_images_in_both(str(path), *images)
     labels = [values[f"y_{part}"].astype(np.int64) for part in PARTS]
     return Arrays(images[0], labels[0], images[1], labels[1], classes)

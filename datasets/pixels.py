@@ -13,6 +13,9 @@ log = logging.getLogger(__name__)
 LARGEST_RATIO = 4
 """By how much the largest pixel of a part may be larger than the largest of another."""
 
+DARK = 31
+"""The largest of 255 levels at which a person sees nothing; images of 16 shades reach 15 or 16."""
+
 
 def require_more_than_black_and_white(name: str, images: Shaped[np.ndarray, "n *shape"]) -> None:
     """Raises ValueError for uint8 images whose pixels are all 0 or 1: of 255 levels, these are both black."""
@@ -40,6 +43,15 @@ def require_one_range(file: str, parts: Mapping[str, UInt8[np.ndarray, "n *shape
         raise ValueError(
             f"{file}: of 255 levels {said}: networks would be trained on one scale and tested on another; "
             f"scale {dark} as {bright} is scaled, e.g. x * 255 / {low[1]} if {low[1]} is white"
+        )
+
+
+def require_bright(file: str, parts: Mapping[str, UInt8[np.ndarray, "n *shape"]]) -> None:
+    """Raises ValueError if no part has a pixel brighter than `DARK`: 16 shades were saved as if they were 256."""
+    if (brightest := max(int(images.max()) for images in parts.values())) <= DARK:
+        raise ValueError(
+            f"{file}: {', '.join(parts)} reach {brightest} of 255, nearly black in every image: are these shades in "
+            f"0..{brightest}? Save x / {brightest} as floats in [0, 1]"
         )
 
 

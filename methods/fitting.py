@@ -89,7 +89,7 @@ class Trainer(Protocol):
 
     @property
     def draws(self) -> Sequence[ShortcutDataset]:
-        """The dataset, drawn with each of the seeds."""
+        """The dataset, drawn with each of the seeds, without its test environments."""
         ...
 
     @property

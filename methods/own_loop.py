@@ -18,8 +18,14 @@ from .independence import Model, check_independence, modules_of, warn_of_no_grad
 from .loss_inputs import check_arguments, check_not_inference, types_named, warn_of_bytes, writes_into_inputs
 from .targets import TARGETS, TargetName
 
-NO_DOUBLE_BACKWARD = ("ScaledDotProductFlash", "ScaledDotProductEfficient", "ScaledDotProductCudnn")
-"""Fused attention kernels, by the names of their autograd nodes, without a derivative of their backward pass."""
+MATHEMATICAL = "run the model's forward pass under `torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH)`"
+NO_DOUBLE_BACKWARD = {
+    "ScaledDotProductFlash": MATHEMATICAL,
+    "ScaledDotProductEfficient": MATHEMATICAL,
+    "ScaledDotProductCudnn": MATHEMATICAL,
+    "HardsigmoidBackward": "write `torch.nn.functional.relu6(x + 3) / 6` for hardsigmoid",
+}
+"""Autograd nodes without a derivative of their backward pass, by the first letters of their names; and the way out."""
 
 
 def rrr_loss(
@@ -259,9 +265,7 @@ def _check_double_backward(logits: Tensor) -> None:
         if node is None or node in seen:
             continue
         seen.add(node)
-        if node.name().startswith(NO_DOUBLE_BACKWARD):
-            raise RuntimeError(
-                f"{node.name()} has no double backward: run the model's forward pass under "
-                "`torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH)`"
-            )
+        for name, way_out in NO_DOUBLE_BACKWARD.items():
+            if node.name().startswith(name):
+                raise RuntimeError(f"{node.name()} has no double backward: {way_out}")
         stack.extend(cast("torch.autograd.graph.Node | None", previous) for previous, _ in node.next_functions)

@@ -41,7 +41,7 @@ def soon_traced(monkeypatch):
 def on(device, trainer, engine=None):
     other = Trainer(
         trainer.network,
-        trainer.draws,
+        trainer.evaluated_draws,
         trainer.training,
         to_host(trainer.strengths),
         device=device,

@@ -56,6 +56,7 @@ class Trainer:
 
     Attributes:
         train_data, validation_data: the splits of all seeds.
+        evaluated_draws: the draws as they were given; a mitigation sees `draws`, without the test environments.
         modules: each seed's network, as its seed initialised it.
         clock: shared with the trainers made by `altered`.
 
@@ -82,7 +83,8 @@ class Trainer:
         if not bool((torch.isfinite(strengths) & (strengths >= 0)).all()):
             raise ValueError(f"strengths {strengths.tolist()} must be finite and not negative")
         self.device, self.dtype, self.engine, self.progress = torch.device(device), dtype, engine, progress
-        self.network, self.training, self.draws, self.auto, self.sharers = network, training, draws, auto, sharers
+        self.network, self.training, self.auto, self.sharers = network, training, auto, sharers
+        self.evaluated_draws, self.draws = draws, [draw.without_tests() for draw in draws]
         self.strengths = strengths.to(self.device, dtype)
         self.choices: MutableMapping[str, str] = {} if choices is None else choices
         self.clock = Clock()

@@ -52,7 +52,7 @@ class Evaluation:
 
 def evaluations(stack: MitigationStack, trainer: Trainer, fitted: Fitted, seconds: float) -> Iterator[Evaluation]:
     """The evaluation of every run of a stack whose training took so many seconds, all its stages."""
-    for row, draw in enumerate(trainer.draws):
+    for row, draw in enumerate(trainer.evaluated_draws):
         for columns in _parts(stack, draw):
             networks = evaluated_networks(stack, trainer, fitted, seconds, row, columns)
             with float32_products():
@@ -76,7 +76,7 @@ def evaluated_networks(
     stack: MitigationStack, trainer: Trainer, fitted: Fitted, seconds: float, row: int, columns: range
 ) -> Evaluated:
     """The trained networks of one seed and some strengths, as metrics see them."""
-    draw, part = trainer.draws[row], slice(columns.start, columns.stop)
+    draw, part = trainer.evaluated_draws[row], slice(columns.start, columns.stop)
     networks = [
         Net(trainer.modules[row], {name: value[row, column] for name, value in fitted.parameters.items()})
         for column in columns

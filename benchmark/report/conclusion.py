@@ -12,6 +12,7 @@ from tqdm import tqdm
 from ..figures.palette import MOST_NAMED
 from ..ranking.boards import board_of
 from ..ranking.leaderboard import rank_mitigations
+from ..running.data_files import warn_of_older
 from ..store.frames import flat
 from ..store.mirror import Mirror, Undelivered
 from ..store.records import RecordStore
@@ -89,6 +90,7 @@ def deliver(suite: Suite, named: str, home: Path, uri: str, rule: str = "knee") 
     mirror, records = Mirror(uri, suite.name, store), store.all(suite.keys())
     if not records:
         raise ValueError(f"no run of suite {suite.name!r} is in {home}: `rrrbench run {shlex.quote(named)}` makes them")
+    warn_of_older(store, suite.stacks(), records)
     try:
         mirror.restore_experiment()
     except Away as error:

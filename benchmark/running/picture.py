@@ -91,7 +91,7 @@ def picture(stack: MitigationStack, trainer: Trainer, fitted: Fitted) -> Panel:
 
     Where a suite ranks explainers, every explainer's attribution at the middle strength instead.
     """
-    draw = trainer.draws[0]
+    draw = trainer.evaluated_draws[0]
     name = next(name for name in ("random", "aligned", "observed") if name in draw.environments)
     batch = draw.test(name).batch(slice(0, PICTURED_INPUTS))
     inputs = batch.inputs.to(trainer.device)

@@ -42,7 +42,8 @@ class GuidedGradCAM(Explainer):
         from captum.attr import GuidedGradCam
 
         module = as_module(network)
+        layer = convolution(module, inputs, self.layer)
         caution_functional_relus(self.id, module, inputs)
-        captum = GuidedGradCam(module, convolution(module, inputs, self.layer))
+        captum = GuidedGradCam(module, layer)
         with without_captums_warnings():
             return captum.attribute(differentiable(inputs), target, interpolate_mode="bilinear").detach()

@@ -179,6 +179,12 @@ def caution_functional_relus(explainer: str, module: nn.Module, inputs: Float[Te
             "gradient: it replaces the gradient of nn.ReLU modules alone. Use nn.ReLU modules",
             stacklevel=2,
         )
+    elif not calls:
+        warnings.warn(
+            f"{explainer}: the network has no ReLU whose gradient could be replaced, and the attributions are the "
+            "plain gradient's: use input_gradient, or a network of nn.ReLU modules",
+            stacklevel=2,
+        )
 
 
 def _rectifies(given: Tensor, output: Any) -> bool:

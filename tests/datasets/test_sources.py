@@ -276,6 +276,13 @@ def test_parts_of_different_scales_are_refused(npz, train, test, message):
     assert "own.npz" in str(error.value)
 
 
+@pytest.mark.parametrize("shades", [15, 16, 31])
+def test_few_shades_that_were_saved_as_bytes_are_refused(npz, shades):
+    scaled = {f"x_{part}": _from_black_to_white(n).clip(0, shades) for part, n in (("train", 60), ("test", 20))}
+    with pytest.raises(ValueError, match=rf"own.npz: x_train, x_test reach {shades} of 255.*Save x / {shades} as fl"):
+        load(npz(**scaled))
+
+
 def test_a_part_may_be_darker_than_the_other(npz):
     load(npz(x_train=_from_black_to_white(60), x_test=_from_black_to_white(20) // 3))
 

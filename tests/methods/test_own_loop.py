@@ -153,6 +153,12 @@ def test_fused_attention_names_the_math_backend():
     assert network.embed.weight.grad is not None
 
 
+def test_a_layer_without_a_second_derivative_is_named_with_its_replacement():
+    network, (x, y, mask) = nn.Sequential(nn.Flatten(), nn.LazyLinear(3), nn.Hardsigmoid()), data(torch.float32)
+    with pytest.raises(RuntimeError, match=r"Hardsigmoid.* has no double backward: write .*relu6\(x \+ 3\) / 6"):
+        rrr_loss(network, x, y, mask, 1.0)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

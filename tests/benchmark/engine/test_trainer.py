@@ -49,6 +49,24 @@ def test_a_run_is_a_plain_pytorch_loop(optimizer):
         torch.testing.assert_close(fitted.parameters[name][0, 0], parameter.detach(), rtol=1e-8, atol=1e-10)
 
 
+def test_a_mitigation_never_sees_the_test_environments():
+    class Peeks(ERM):
+        name: ClassVar[str] = "peeks"
+
+        def parameters(self, module, dataset):
+            seen.append(dataset)
+            return super().parameters(module, dataset)
+
+        def fit(self, trainer):
+            seen.extend(trainer.draws)
+            return super().fit(trainer)
+
+    seen = []
+    Peeks().fit(small_trainer((0.0,), seeds=(0, 1)))
+    assert seen
+    assert all(len(draw.train) and len(draw.validation) and not draw.environments for draw in seen)
+
+
 def test_a_diverged_run_ends_alone():
     trainer = small_trainer((0.0, 1e300), seeds=(0,), dtype=torch.float64, optimizer="sgd", learning_rate=1e20)
     alone = RRR().fit(small_trainer((0.0,), seeds=(0,), optimizer="sgd", learning_rate=0.1))

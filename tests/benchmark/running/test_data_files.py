@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from _pytest.outcomes import Failed
+from rrrbench.benchmark.report.conclusion import deliver
 from rrrbench.benchmark.report.recorded import records_of
 from rrrbench.benchmark.running.data_files import DataFiles, ReplacedFile
 from rrrbench.benchmark.running.executors import here
@@ -166,6 +167,18 @@ def test_records_of_an_older_file_are_shown_with_a_warning(shown, replace):
     (warning,) = shown(replace)
     assert re.search(r"mine\.npz: the content has changed.*older content: 3:\n.*erm.*\n.*rrr", warning)
     assert "shown as they were recorded, and `rrrbench run` refuses the file: put the older file back" in warning
+
+
+def test_delivered_records_of_an_older_file_are_delivered_with_a_warning(session, data, caplog):
+    path = data()
+    one = session(suite(path))
+    one.run()
+    replaced_bytes(data, path)
+    uri = f"sqlite:///{one.store.home / 'mlflow.db'}"
+    said, undelivered, _ = deliver(suite(path), "tiny", one.store.home, uri)
+    assert "3 records" in said
+    assert not undelivered
+    assert "mine.npz: the content has changed" in caplog.messages[0]
 
 
 def test_records_of_a_file_that_no_longer_reads_are_shown_with_a_warning(shown):

@@ -55,7 +55,8 @@ def test_gradcam_is_the_positive_part_of_the_weighted_maps():
 
 def test_guided_gradcam_is_gradcam_times_the_gradient_where_there_is_no_relu():
     network, slope = two_maps()
-    attributions = resolve("guided_gradcam").attribute(network, IMAGES, TARGET)
+    with pytest.warns(UserWarning, match="guided_gradcam: the network has no ReLU"):
+        attributions = resolve("guided_gradcam").attribute(network, IMAGES, TARGET)
     torch.testing.assert_close(attributions, (slope * IMAGES).clamp(min=0) * slope)
 
 

@@ -149,6 +149,20 @@ def test_a_relu_that_captum_does_not_see_is_said(explain, message, function):
     explain(Rectified(nn.ReLU()))  # and any warning would be an error
 
 
+@pytest.mark.parametrize("nonlinearity", [nn.GELU(), nn.ELU(), torch.tanh])
+@pytest.mark.parametrize(
+    "explain",
+    [
+        lambda net: resolve("guided_gradcam").attribute(net, INPUTS, CLASSES),
+        lambda net: GuidedBackpropCVExplainer().calculate_features(net, INPUTS, CLASSES),
+        lambda net: DeconvolutionCVExplainer().calculate_features(net, INPUTS, CLASSES),
+    ],
+)
+def test_a_network_without_any_relu_is_said(explain, nonlinearity):
+    with pytest.warns(UserWarning, match="no ReLU whose gradient could be replaced"):
+        explain(Rectified(nonlinearity))
+
+
 @pytest.mark.parametrize("nonlinearity", [nn.GELU(), nn.SiLU(), nn.Hardswish(), torch.sin, lambda z: z.clamp(min=0)])
 def test_deeplift_says_where_its_sum_is_another(nonlinearity):
     with pytest.warns(UserWarning, match="do not sum to the difference of the logits"):
