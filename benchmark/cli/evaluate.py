@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..store.home import home
 from .errors import explained
 from .options import DataRoot, use_data_root
 
@@ -69,6 +70,8 @@ def evaluate(
         if log:
             report.log()
     typer.echo(str(report))
+    if log:
+        typer.echo(f"kept in {home()}: the leaderboard of every suite on {report.identity.dataset_id} shows it")
     if figure is not None:
         typer.echo(f"wrote {figure}")
 

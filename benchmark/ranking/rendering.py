@@ -53,8 +53,7 @@ def render_mitigations(board: pd.DataFrame, format: Format = "table", left_out: 
     if board.empty:
         begin = BULLETS["tex"] if format == "tex" else ""
         return "\n".join(begin + line for line in ("no sweep has an eligible strength", *reasons)) + "\n"
-    several = board["network"].nunique() > 1
-    blocks = [_block(str(dataset), rows, names, several, format) for dataset, rows in board.groupby("dataset")]
+    blocks = [_block(str(dataset), rows, names, format) for dataset, rows in board.groupby("dataset")]
     caption = "\n".join(BULLETS.get(format, "") + line for line in (*reasons, *_caption(board)))
     return "\n\n".join([*blocks, caption]) + "\n"
 
@@ -109,21 +108,23 @@ def _not_ranked(row: Mapping[Any, Any], name: SweepName) -> str:
     return f"not ranked: {row['mitigation']}{masks} on {name}: {row['reason']}"
 
 
-def _block(dataset: str, rows: pd.DataFrame, names: Mapping[str, SweepName], networks: bool, format: Format) -> str:
+def _block(dataset: str, rows: pd.DataFrame, names: Mapping[str, SweepName], format: Format) -> str:
+    networks = rows["network"].unique()
+    heading = dataset if len(networks) > 1 else f"{dataset}, {networks[0]}"
     rows = rows.assign(difference=[names[key].difference for key in rows["sweep_key"]])
     told = [name for name, usual in (("masks", "true"), ("note", "")) if (rows[name] != usual).any()]
     differences = ["difference"] if (rows["difference"] != "").any() else []
-    texts = rows[[*(["network"] if networks else []), *differences, "mitigation", "needs", *told]]
+    texts = rows[[*(["network"] if len(networks) > 1 else []), *differences, "mitigation", "needs", *told]]
     strengths = rows["strength"].map("{:.3g}".format).mask(rows["mitigation"] == ELSEWHERE, "-")
     cells = texts.assign(strength=strengths, seeds=rows["seeds"].map(str))
     for shown in _present_columns(rows):
         ends = rows[[shown.id, f"{shown.id}:low", f"{shown.id}:high"]]
         cells[shown.title] = [cell(shown, *numbers) for numbers in ends.itertuples(index=False)]
     if format == "table":
-        return f"{inert(dataset, format)}\n\n{_fitted(cells, len(texts.columns))}"
+        return f"{inert(heading, format)}\n\n{_fitted(cells, len(texts.columns))}"
     flat = cells.rename(columns=lambda title: title.replace("\n", " "))
     between = "\n\n" if format == "md" else "\n"
-    return HEADINGS[format] + inert(dataset, format) + between + tabulated(flat, format, len(texts.columns))
+    return HEADINGS[format] + inert(heading, format) + between + tabulated(flat, format, len(texts.columns))
 
 
 def _fitted(cells: pd.DataFrame, names: int) -> str:

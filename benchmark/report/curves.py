@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from ..figures.axes import label_ends
 from ..figures.lines import over_strength
@@ -36,7 +37,7 @@ def sweep_figure(runs: pd.DataFrame, title: str, board: pd.DataFrame | None = No
     if not sweeps:
         return _empty_figure(title)
     metrics = [metric for metric in DRAWN if metric in finished]
-    figure = Figure(figsize=(4.6 * len(metrics), 3 * len(sweeps) + 0.5), layout="constrained")
+    figure = Figure(figsize=(4.8 * len(metrics), 3 * len(sweeps) + 0.5), layout=ConstrainedLayoutEngine(w_pad=0.12))
     figure.suptitle(plain(title), fontsize=10)
     axes = figure.subplots(len(sweeps), len(metrics), squeeze=False)
     for row, (name, compared) in zip(axes, sweeps, strict=True):

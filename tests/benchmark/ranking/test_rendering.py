@@ -14,7 +14,7 @@ from rrrbench.benchmark.ranking.rendering import render_mitigations, wrapped
 from rrrbench.benchmark.ranking.selection import RULES, UnknownRule
 
 TABLE = """\
-d
+d, n
 
 mitigation    needs      strength    seeds       accuracy/random                regret    cost
 ------------  -------  ----------  -------  --------------------  --------------------  ------
@@ -88,7 +88,7 @@ def test_the_table_has_a_block_for_each_dataset():
         "\n\n"
     )
     assert len(blocks) == 5
-    assert (blocks[0], blocks[2]) == ("decoy-digits", "toy-colors")
+    assert (blocks[0], blocks[2]) == ("decoy-digits, mlp", "toy-colors, mlp")
     for table in (blocks[1], blocks[3]):
         *_, ruler, erm, find_another_explanation, rrr = table.splitlines()
         assert len(ruler) == len(erm) == len(find_another_explanation) == len(rrr)
@@ -127,7 +127,7 @@ def test_one_seed_shows_no_interval():
 def test_markdown_is_a_github_table_with_numbers_to_the_right():
     title, table, _ = render_mitigations(rank_mitigations(records(), "knee"), "md").split("\n\n")
     header, ruler, *rows = table.splitlines()
-    assert title == "### decoy-digits"
+    assert title == "### decoy-digits, mlp"
     assert len(rows) == 3
     assert "mask saliency over chance" in header
     assert [cell.strip().endswith(":") for cell in ruler.strip("|").split("|")] == [False] * 2 + [True] * 7
@@ -166,7 +166,7 @@ def test_what_cannot_work_on_a_dataset_is_named_with_its_reason():
 
 def test_latex_has_a_booktabs_tabular_and_its_caption_as_comments():
     lines = render_mitigations(rank_mitigations(by_hand(), "val_iid"), "tex").splitlines()
-    assert lines[0] == "% d"
+    assert lines[0] == "% d, n"
     assert r"\toprule" in lines
     assert any(line.split("&")[0].strip() == "rrr" and "0.750 [0.700, 0.800]" in line for line in lines)
     assert all(line.startswith("%") for line in lines[lines.index(r"\end{tabular}") + 2 :])
