@@ -16,15 +16,28 @@ Engine = Literal["auto"] | Plan
 COMPILE_FROM = 120.0
 """Expected seconds of training from which the half minute that compiling takes is worth a trial."""
 
+CONVOLUTIONS_ALONE = 2e-3
+"""Seconds of a run's step on a CPU from which convolutions are not stacked: PyTorch computes a stack of them as one
+grouped convolution, which takes 1.3 to 2.5 times as long as the runs alone (docs/scaling.md)."""
 
-def fastest(seconds: Callable[[Plan], float], steps: float, unstackable: Callable[[str], object]) -> Plan:
+
+def fastest(
+    seconds: Callable[[Plan], float],
+    runs: int,
+    steps: float,
+    unstackable: Callable[[str], object],
+    convolves_on_cpu: bool,
+) -> Plan:
     """The plan with the fastest step.
 
     Args:
         seconds: the wall seconds of a step of all runs under a plan, measured.
         steps: steps of the whole training. `compiled` is tried only where the training is expected to last.
         unstackable: called with the reason where runs cannot be stacked, but can be trained one by one.
+        convolves_on_cpu: a stack is not tried where a run alone keeps the CPU busy.
     """
+    if convolves_on_cpu and seconds("single") > runs * CONVOLUTIONS_ALONE:
+        return "single"
     try:
         took: dict[Plan, float] = {"stacked": seconds("stacked")}
     except RuntimeError as error:  # torch's, where a network branches on values, or writes into tensors of its own

@@ -21,7 +21,7 @@ from . import device as engine_device
 from .device import float32_products
 from .part import Part, parts_of
 from .places import FIRST_RUN, Place, size_of, whole
-from .plan import COMPILE_FROM, Engine, Plan
+from .plan import COMPILE_FROM, CONVOLUTIONS_ALONE, Engine, Plan
 from .runs import Runs
 from .stacking import StackedSplit
 from .trainer import Trainer, places_of
@@ -112,7 +112,8 @@ class Rehearsal(Trainer):
         if one_by_one > steps * self.stack_below:  # a trial of plans would take too long
             return Stage(count * epochs, self.scale * epochs * one_by_one)
         took: dict[Plan, float] = {}
-        if self.engine != "single" and runs.alike:
+        alone = self.convolves_on_cpu and one_by_one > count * steps * CONVOLUTIONS_ALONE
+        if self.engine != "single" and runs.alike and not (self.engine == "auto" and alone):
             took["stacked"] = self._seconds("stacked", part, runs)
         if self.engine in ("auto", "single") and one_by_one < TRACED * took.get("stacked", math.inf):
             took["single"] = self._seconds("single", part, runs)

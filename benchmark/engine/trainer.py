@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ...datasets.base import Batch, ShortcutDataset, Split
@@ -30,6 +30,8 @@ from .places import FIRST_RUN, Place, joined, split, trained, whole
 from .plan import PLANS, Engine, Plan, fastest, run_by_run
 from .runs import Runs
 from .stacking import StackedSplit
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @dataclass
@@ -208,6 +210,11 @@ class Trainer:
             strengths[place] = torch.where(reason > 0, answer / reason, 0.0)
         return strengths
 
+    @property
+    def convolves_on_cpu(self) -> bool:
+        """Whether a step is convolutions on a CPU, which are hardly ever faster in a stack."""
+        return self.device.type == "cpu" and any(isinstance(layer, CONVOLUTIONS) for layer in self.modules[0].modules())
+
     def _plan(self, mitigation: Objective, runs: Runs, parts: Mapping[Plan, Callable[[Place], Part]]) -> Plan:
         """The plan that was asked for, or the fastest in a trial of a few steps.
 
@@ -230,7 +237,13 @@ class Trainer:
                 places = places_of(plan, runs.strengths.shape, parts[plan])
                 return parts[plan](places[0]).seconds_per_step() * len(places)
 
-            self.choices[key] = fastest(seconds, runs.steps, lambda why: run_by_run(self.network.id, why))
+            self.choices[key] = fastest(
+                seconds,
+                runs.strengths.numel(),
+                runs.steps,
+                lambda why: run_by_run(self.network.id, why),
+                self.convolves_on_cpu,
+            )
         return self.choices[key]  # pyrefly: ignore[bad-return]
 
     def shape_of(self, mitigation: Objective, runs: Runs) -> str:

@@ -19,7 +19,21 @@ from small import small_trainer
     ],
 )
 def test_the_fastest_plan_wins_and_compiling_is_tried_in_long_trainings_only(took, steps, expected):
-    assert fastest(took.__getitem__, steps, pytest.fail) == expected
+    assert fastest(took.__getitem__, 4, steps, pytest.fail, convolves_on_cpu=False) == expected
+
+
+@pytest.mark.parametrize(("single", "tried"), [(0.02, ["single"]), (0.004, ["single", "stacked", "single"])])
+def test_convolutions_on_a_cpu_are_stacked_only_if_a_run_alone_is_too_small_to_keep_it_busy(single, tried):
+    asked = []
+
+    def seconds(plan):
+        asked.append(plan)
+        return {"single": single, "stacked": 0.001}[plan]
+
+    assert fastest(seconds, 4, 10, pytest.fail, convolves_on_cpu=True) == (
+        "single" if tried == ["single"] else "stacked"
+    )
+    assert asked == tried
 
 
 @pytest.mark.parametrize("single", [1.0, None])
@@ -33,9 +47,9 @@ def test_where_the_trial_of_a_stack_raises_runs_are_trained_singly_if_they_can_b
 
     if single is None:
         with pytest.raises(RuntimeError, match="single: no rule"):
-            fastest(seconds, 1000, said.append)
+            fastest(seconds, 4, 1000, said.append, convolves_on_cpu=False)
     else:
-        assert fastest(seconds, 1000, said.append) == "single"
+        assert fastest(seconds, 4, 1000, said.append, convolves_on_cpu=False) == "single"
         assert said == ["stacked: no rule"]
 
 
