@@ -28,7 +28,15 @@ def input_gradient(
         logits = net(inputs)
         return target(logits).sum(), logits
 
-    return grad(summed, has_aux=True)(inputs)
+    try:
+        return grad(summed, has_aux=True)(inputs)
+    except RuntimeError as error:
+        if "Autograd not support dtype" not in str(error):
+            raise
+        raise ValueError(
+            f"the logits have no input gradient ({error}): the network makes whole numbers of its inputs, as an "
+            "embedding's indices are. Take a network that computes with them, or a mitigation without input gradients"
+        ) from error
 
 
 def input_gradient_at(

@@ -215,6 +215,15 @@ def without_rule(module: nn.Module, has_rule: Callable[[nn.Module], bool]) -> nn
     return next((layer for layer in layers_of(module) if not has_rule(layer)), None)
 
 
+def is_whole(module: nn.Module) -> bool:
+    """Whether a Flatten flattens an input whole, so that a position is the same position before and after."""
+    return is_exactly(module, nn.Flatten) and (module.start_dim, module.end_dim) == (1, -1)
+
+
+def _is_torchs(module: nn.Module) -> bool:
+    return type(module).__module__.startswith("torch.nn.modules.")
+
+
 def nudged(
     net: Net,
     inputs: Float[Tensor, "batch *features"],
@@ -237,13 +246,14 @@ def nudged(
             case PixelRange(scale=scale):
                 per_position = scale.to(nudge) if scale.dim() == 0 else scale.to(nudge).flatten()[positions]
                 hidden, nudge = layer(hidden), nudge * per_position
-            case nn.Flatten():
+            case nn.Flatten() if is_whole(layer.module):
                 hidden = layer(hidden)
-            case nn.Linear():
+            case nn.Linear() if hidden.dim() == 2:
                 hidden = layer(hidden) + F.linear(nudge, layer.parameters["weight"][:, positions])
                 break
             case nn.Conv2d():
                 hidden = _convolved_nudge(layer, hidden, nudge, positions, reached)
+                hidden = hidden if all(map(_is_torchs, layers_of(net.module))) else hidden.contiguous()  # for `view`
                 break
             case _:
                 flat = hidden.flatten(1).index_add(1, positions, nudge)

@@ -7,11 +7,11 @@ from itertools import takewhile
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..datasets.base import Batch
-from .network import DENSE, BoundLayer, Net, PixelRange, is_exactly
+from .network import DENSE, BoundLayer, Net, PixelRange, is_exactly, is_whole
 
 
 class Restricted(Net):
@@ -48,9 +48,10 @@ def restricted(net: Net, batch: Batch) -> tuple[Float[Tensor, "batch classes"], 
     are returned unchanged if the first layer is not dense or if the batch has no touched positions (`touched` None).
     """
     layers = list(net.layers)
-    before = list(takewhile(lambda layer: is_exactly(layer.module, PixelRange, nn.Flatten), layers))
+    before = list(takewhile(lambda layer: is_exactly(layer.module, PixelRange) or is_whole(layer.module), layers))
     first, *rest = layers[len(before) :]
-    if batch.touched is None or not is_exactly(first.module, *DENSE):
+    flat = batch.inputs.dim() == 2 or any(is_whole(layer.module) for layer in before)
+    if batch.touched is None or not flat or not is_exactly(first.module, *DENSE):
         return net(batch.inputs), net, batch
     hidden, features = batch.inputs, batch.inputs.shape[1:]
     scale = torch.ones((), dtype=hidden.dtype, device=hidden.device)

@@ -204,7 +204,7 @@ class Part:
             hits = (Net(module, parameters)(batch.inputs).argmax(-1) == batch.labels).to(strength)
             return Terms(hits.sum(), hits.sum())
 
-        return over_stack(correct, masks_differ=False)(self.parameters, chunk, self.strengths).right_answer
+        return over_stack(correct, False, self.runs.channels_last)(self.parameters, chunk, self.strengths).right_answer
 
 
 def parts_of(
@@ -229,7 +229,7 @@ def parts_of(
         def terms(parameters: Parameters, batch: Batch, strength: Float[Tensor, ""]) -> Terms:
             return objective.terms(Net(module, parameters), batch._replace(touched=touched, reached=reached), strength)
 
-        return TracedGradients(over_stack(terms, runs.data.masks_differ), compiled)
+        return TracedGradients(over_stack(terms, runs.data.masks_differ, runs.channels_last), compiled)
 
     def part(place: Place) -> Part:
         own = runs[place]

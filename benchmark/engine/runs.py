@@ -28,6 +28,7 @@ class Runs:
         strengths: of the device and the type that the runs are trained with.
         start: parameters to begin from, in place of the modules'.
         sharers: processes that train on the device, this one included, and share its free memory.
+        channels_last: a network alone computes on images in this memory format.
         alike: any seed's module computes any seed's network from its parameters; if not, runs are not stacked.
     """
 
@@ -40,6 +41,7 @@ class Runs:
     start: Parameters | None = None
     alike: bool = True
     sharers: int = 1
+    channels_last: bool = True
 
     def __getitem__(self, place: Place) -> Runs:
         """The runs at a place."""
@@ -55,6 +57,7 @@ class Runs:
             start,
             self.alike,
             self.sharers,
+            self.channels_last,
         )
 
     @property

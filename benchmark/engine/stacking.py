@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import vmap
 
 from ...datasets.base import Batch, Split, as_float
 from ...methods.choosing import moved
 from ...methods.fitting import Terms
-from ...methods.network import Parameters
+from ...methods.network import Net, Parameters
 
 CHUNK = 4096
 """Inputs in one forward pass outside training, of all runs together."""
@@ -139,14 +139,16 @@ class StackedSplit:
         return positions if 2 * len(positions) <= len(anywhere) else None
 
 
-def over_stack(terms: RunTerms, masks_differ: bool) -> StackedTerms:
+def over_stack(terms: RunTerms, masks_differ: bool, channels_last: bool) -> StackedTerms:
     """The terms of one run, mapped over seeds and strengths.
 
     An axis of size 1 is not vmapped: each level costs, and vmapped convolutions are slower than plain ones.
 
     Args:
         masks_differ: each strength of a seed has masks of its own.
+        channels_last: a run alone has its images and convolutions in this memory format; see `takes_channels_last`.
     """
+    laid = _channels_last if channels_last else lambda values: values
 
     def of_run(
         parameters: Parameters,
@@ -171,12 +173,23 @@ def over_stack(terms: RunTerms, masks_differ: bool) -> StackedTerms:
             result = by_seed(_first(parameters), strengths[:, 0], batch.masks[:, 0], *rest)
         else:
             run = batch.of_seed(0)
-            run = run._replace(inputs=_channels_last(run.inputs))
-            alone = {name: _channels_last(value[0]) for name, value in _first(parameters).items()}
+            run = run._replace(inputs=laid(run.inputs))
+            alone = {name: laid(value[0]) for name, value in _first(parameters).items()}
             result = terms(alone, run, strengths[0, 0])
         return Terms(*(term.view(seeds, 1) for term in result))
 
     return stacked
+
+
+def takes_channels_last(module: nn.Module, inputs: Float[Tensor, "batch *features"]) -> bool:
+    """Whether a network computes on images in this memory format; not if its `forward` asks for a `view` of them."""
+    laid = {name: _channels_last(value.detach()) for name, value in module.named_parameters()}
+    with torch.no_grad():
+        try:
+            Net(module, laid)(_channels_last(inputs))
+        except RuntimeError:
+            return False
+    return True
 
 
 def _first(parameters: Parameters) -> dict[str, Tensor]:

@@ -22,14 +22,14 @@ from ...methods.fitting import Fitted, Objective
 from ...methods.network import Net, Parameters
 from ..networks import NetworkRecipe
 from ..networks.check import alike, check
-from ..networks.gradients import freeze_unused
+from ..networks.gradients import first_inputs, freeze_unused, stacked_as_alone
 from ..suite.training import Training
 from .device import float32_products
 from .part import Part, Progress, parts_of
 from .places import FIRST_RUN, Place, joined, split, trained, whole
 from .plan import PLANS, Engine, Plan, fastest, run_by_run
 from .runs import Runs
-from .stacking import StackedSplit
+from .stacking import StackedSplit, takes_channels_last
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -94,14 +94,28 @@ class Trainer:
         self.validation_data = StackedSplit.of([draw.validation for draw in draws], self.device)
         check(network, draws[0], training.batch_size)
         self.modules = [network.build(draw, draw.seed).to(self.device, dtype) for draw in draws]
-        few = self.train_data.batch(slice(0, 4), dtype).inputs[0]
-        freeze_unused(self.modules, few)
-        self.alike = alike(self.modules, few)
+        some = self.train_data.batch(slice(0, first_inputs(draws[0].train)), dtype).inputs[0]
+        freeze_unused(self.modules, some)
+        self.unstackable = self._unstackable(some[:4])
+        self.channels_last = takes_channels_last(self.modules[0], some[:4])
         if training.batch_size > len(self.train_data):
             raise ValueError(
                 f"batch_size = {training.batch_size} is larger than the training data of {draws[0].id} "
                 f"({len(self.train_data)} inputs): lower it"
             )
+
+    def _unstackable(self, inputs: Float[Tensor, "few *features"]) -> str:
+        """Why runs of a stack would be other runs than each alone; empty if they would not."""
+        if not alike(self.modules, inputs):
+            return f"the networks of {self.network.id} differ from seed to seed in more than their parameters"
+        if self.strengths.numel() > 1 and not stacked_as_alone(self.modules[0], inputs):
+            return f"under torch.vmap, gradients of {self.network.id} are others than alone"
+        return ""
+
+    @property
+    def alike(self) -> bool:
+        """Whether one module computes and trains all runs."""
+        return not self.unstackable
 
     @property
     def labels(self) -> Int[Tensor, "seeds n"]:
@@ -162,6 +176,7 @@ class Trainer:
             start,
             self.alike,
             self.sharers,
+            self.channels_last,
         )
 
     def altered(self, *, splits: Sequence[Split] | None = None, epochs: int | None = None) -> Trainer:
@@ -219,15 +234,14 @@ class Trainer:
         """The plan that was asked for, or the fastest in a trial of a few steps.
 
         Raises:
-            ValueError: stacked runs were asked for, of seeds whose networks differ in more than their parameters.
+            ValueError: stacked runs were asked for, which would be other runs than each alone.
         """
-        differ = f"the networks of {self.network.id} differ from seed to seed in more than their parameters"
         if self.engine != "auto":
             if self.engine != "single" and not self.alike:
-                raise ValueError(f"engine {self.engine}: {differ}: take single, or auto")
+                raise ValueError(f"engine {self.engine}: {self.unstackable}: take single, or auto")
             return self.engine
         if not self.alike:
-            run_by_run(self.network.id, differ)
+            run_by_run(self.network.id, self.unstackable)
             return "single"
         key = self.shape_of(mitigation, runs)
         if key not in self.choices:

@@ -6,12 +6,13 @@ compute the same. A module is therefore asked, on a few random inputs, before it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.parameter import is_lazy
 
 from ...datasets.base import ShortcutDataset
@@ -19,11 +20,26 @@ from ...methods.explainers.base import evaluating
 from ...methods.network import Net
 from .base import Network, NetworkRecipe
 from .draws import noticed
-from .gradients import CLIPPED, require_bound_as_changed, require_differentiated_twice, require_used_by_every_input
+from .gradients import (
+    CLIPPED,
+    first_inputs,
+    holding,
+    perturbed,
+    require_bound_as_changed,
+    require_differentiated_twice,
+    require_used_by_every_input,
+)
 from .not_trainable import NotTrainable, differ, refuse
 
 INPUTS, MANY, NUMBERS = 3, 16, 2**18
 """Inputs of a question, further inputs of another, and numbers that the inputs of a large batch have at most."""
+WAYS_OUT = {
+    "saved tensor hooks": "Leave torch.utils.checkpoint out: a stack is divided where memory is short",
+    "batch_sizes": "Leave packed sequences out: give whole sequences, padded",
+    "numpy": "Compute with tensors: `.numpy()` leaves the graph",
+    "data_ptr": "Compute with tensors: `.numpy()`, `.data_ptr()` and pointers leave the graph",
+}
+"""By a word in torch's error."""
 _PASSED: set[tuple[NetworkRecipe, tuple[int, ...], int, int]] = set()
 
 
@@ -71,16 +87,20 @@ def _ask(recipe: NetworkRecipe, module: Network, dataset: ShortcutDataset, batch
             refuse(recipe, f"gives {shape} for {INPUTS} inputs: `head` must give logits ({INPUTS}, {classes})")
         if not recipe.gives_probabilities() and _are_probabilities(logits):
             refuse(recipe, "gives probabilities, and the loss takes another softmax: leave its softmax out")
-        _each_input_alone(recipe, module, inputs, _of(dataset, MANY))
-        _without_side_effects(recipe, module, _of(dataset, batch_size))
-        with evaluating(module):
-            if differ(module(inputs), logits):
-                refuse(recipe, "gives other logits in evaluation mode, and it is trained and measured in one mode: "
-                               f"let `forward` not depend on `training`{_of_two_modes(module)}")  # fmt: skip
+        kept = _attributes(module)
+        _require_one_function(recipe, module, dataset, inputs, batch_size)
+        with holding(module, perturbed(module)):  # zeros at the beginning, as of a last layer, hide all before them
+            _require_one_function(recipe, module, dataset, inputs, batch_size)
     try:
         require_bound_as_changed(recipe, module, inputs)
-        require_used_by_every_input(recipe, module, torch.cat([inputs, _of(dataset, MANY)]))
+        require_used_by_every_input(recipe, module, torch.cat([inputs, _of(dataset, MANY)]),
+                                    dataset.train.batch(slice(0, first_inputs(dataset.train))).inputs)  # fmt: skip
         require_differentiated_twice(recipe, module, inputs[:1])
+        with torch.no_grad():
+            module(inputs)
+        if moved := _changed(kept, _attributes(module)):
+            refuse(recipe, f"{moved} keeps something of other inputs or parameters, which a stack's passes share: make "
+                           "constants in `__init__`, and the rest in `forward`")  # fmt: skip
     except NotTrainable:
         raise
     except Exception as error:
@@ -88,8 +108,7 @@ def _ask(recipe: NetworkRecipe, module: Network, dataset: ShortcutDataset, batch
             refuse(recipe, f"its forward pass writes into a parameter or a constant{CLIPPED}")
         raise NotTrainable(
             f"network {recipe.id} cannot be trained as it is: its gradient cannot be computed by torch.func, as the "
-            f"engine does ({_words(error).splitlines()[0]}). An autograd.Function needs a `setup_context` and "
-            "`generate_vmap_rule = True`; sparse gradients, backward hooks and scripted modules have to go"
+            f"engine does ({_words(error).splitlines()[0]}). {_way_out(str(error))}"
         ) from error
 
 
@@ -110,27 +129,62 @@ def _require_parameters(recipe: NetworkRecipe, module: Network) -> None:
             refuse(recipe, f"{name} is not finite as it is initialised: initialise it")
 
 
+def _require_one_function(
+    recipe: NetworkRecipe, module: Network, dataset: ShortcutDataset, inputs: Tensor, batch_size: int
+) -> None:
+    """Refuses a network that is not one function of each input, in both modes and from pass to pass."""
+    logits = _without_side_effects(recipe, module, inputs)
+    _without_side_effects(recipe, module, _of(dataset, batch_size))
+    _each_input_alone(recipe, module, inputs, _of(dataset, MANY))
+    with evaluating(module):
+        if differ(module(inputs), logits):
+            refuse(recipe, "gives other logits in evaluation mode, and it is trained and measured in one mode: "
+                           f"let `forward` not depend on `training`{_of_two_modes(module)}")  # fmt: skip
+
+
 def _each_input_alone(recipe: NetworkRecipe, module: Network, inputs: Tensor, further: Tensor) -> None:
     """Refuses logits of an input that depend on the other inputs of a small or a large batch."""
-    for batch in (inputs, torch.cat([inputs, further])):
-        if differ(module(batch)[:1], module(inputs[:1])):
-            refuse(recipe, f"its logits of an input depend on the other inputs of the batch{_because(module)}")
+    logits, words = module(inputs), f"its logits of an input depend on the other inputs of the batch{_because(module)}"
+    if differ(module(torch.cat([inputs, further]))[:1], logits[:1]):
+        refuse(recipe, words)
+    try:
+        alone = module(inputs[:1])
+    except Exception as error:
+        coupled = any(isinstance(layer, (_BatchNorm, _InstanceNorm)) for layer in module.modules())
+        way_out = (
+            _because(module) if coupled else ". Does it `squeeze` without an axis? Take flatten(1), or squeeze(axis)"
+        )
+        raise NotTrainable(
+            f"network {recipe.id} fails on a batch of one input, as the last batch of a data set may be: "
+            f"{_words(error)}{way_out}"
+        ) from error
+    if differ(logits[:1], alone):
+        refuse(recipe, words)
 
 
 def alike(modules: Sequence[nn.Module], inputs: Float[Tensor, "batch *features"]) -> bool:
-    """Whether the first module computes every module's network from the network's parameters.
+    """Whether the first module computes and trains every module's network from the network's parameters.
 
-    Not so if seeds differ in buffers, or in tensors that are neither parameters nor buffers.
+    Not so if seeds differ in buffers, in tensors that are neither parameters nor buffers, or in what is frozen. Asked
+    with perturbed parameters too: a last layer of zeros hides all before it.
     """
     first, *others = modules
-    constants = dict(first.named_buffers())
+    constants, moved = dict(first.named_buffers()), perturbed(first)
     for other in others:
+        if _trained(other) != _trained(first):
+            return False
         if any(not torch.equal(value, constants[name]) for name, value in other.named_buffers()):
             return False
         with torch.no_grad():
             if differ(Net(first, dict(other.named_parameters()))(inputs), other(inputs)):
                 return False
+            if differ(Net(first, moved)(inputs), Net(other, moved)(inputs)):
+                return False
     return True
+
+
+def _trained(module: nn.Module) -> set[str]:
+    return {name for name, value in module.named_parameters() if value.requires_grad}
 
 
 def _without_side_effects(recipe: NetworkRecipe, module: Network, inputs: Tensor) -> Tensor:
@@ -145,14 +199,32 @@ def _without_side_effects(recipe: NetworkRecipe, module: Network, inputs: Tensor
                        "a run's seed does not fix: set its probability to 0, or leave it out")  # fmt: skip
     for name, value in (*module.named_parameters(), *module.named_buffers()):
         if not torch.equal(before[name], value):
-            refuse(recipe, f"its forward pass writes into {name}{_because(module)}")
-    if isinstance(first, Tensor) and isinstance(second, Tensor) and not torch.equal(first, second):
-        refuse(recipe, "two forward passes of the same inputs differ: it keeps something from pass to pass")
-    now = _attributes(module)
-    if moved := [name for name, value in now.items() if kept.get(name) != value]:
-        refuse(recipe, f"every forward pass changes {moved[0]}, and a stack's passes are not a plain loop's: keep "
+            of_parameter = isinstance(value, nn.Parameter)
+            refuse(recipe, f"its forward pass writes into {name}{CLIPPED if of_parameter else _because(module)}")
+    if isinstance(first, Tensor) and isinstance(second, Tensor):
+        if not bool(first.isfinite().all()):
+            refuse(recipe, "gives logits that are NaN or infinite before it is trained: look for a division by zero, a "
+                           "logarithm or a root of what may be negative, or weights that are too large")  # fmt: skip
+        if not torch.equal(first, second):
+            refuse(recipe, "two forward passes of the same inputs differ: it keeps something from pass to pass")
+    if moved := _changed(kept, _attributes(module)):
+        refuse(recipe, f"every forward pass changes {moved}, and a stack's passes are not a plain loop's: keep "
                        "nothing between passes")  # fmt: skip
     return first
+
+
+def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """The first attribute that is another; empty if none is."""
+    return next((name for name, value in now.items() if before.get(name) != value), "")
+
+
+def _way_out(error: str) -> str:
+    """What to change in a network for which torch.func has no gradient."""
+    return next(
+        (way for word, way in WAYS_OUT.items() if word in error),
+        "An autograd.Function needs a `setup_context` and `generate_vmap_rule = True`; sparse gradients, backward "
+        "hooks and scripted modules have to go",
+    )
 
 
 def _attributes(module: nn.Module) -> dict[str, str]:
@@ -204,7 +276,7 @@ def _drawing(module: nn.Module) -> str:
 
 def _because(module: nn.Module) -> str:
     """The layers that probably couple inputs or keep statistics, with the ways out."""
-    kinds = (_BatchNorm, nn.modules.instancenorm._InstanceNorm)
+    kinds = (_BatchNorm, _InstanceNorm)
     named = [f"{name} ({type(layer).__name__})" for name, layer in module.named_modules() if isinstance(layer, kinds)]
     if parametrized := [name for name, _ in module.named_modules() if "parametrizations" in name]:
         owner = parametrized[0].partition(".parametrizations")[0]

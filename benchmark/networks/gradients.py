@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import product
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import grad
+from torch.func import grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
+from ...datasets.base import Split
 from ...methods.network import Net, Parameters
 from .base import Network, NetworkRecipe
 from .not_trainable import differ, refuse
 
 ROUNDING = 1e-5
 """Of the largest gradient of all parameters: a bias before a normalisation has a gradient of nothing but rounding."""
+USED_BY, NUMBERS = 256, 2**18
+"""Inputs by which it is found what is used, and numbers that they have at most."""
+AT_ZERO = 1e-4
+"""Parameters below it may hide what is before them: last layers of zeros, LayerScale, ReZero."""
 CLIPPED = ", as clipped weights do: compute with a clipped copy, by torch.nn.utils.parametrize"
 
 
 def require_bound_as_changed(recipe: NetworkRecipe, module: Network, inputs: Tensor) -> None:
     """Refuses a network whose logits or gradients with parameters bound are not those of the changed module."""
-    draws = torch.Generator().manual_seed(1)
     before = {name: value.detach().clone() for name, value in module.named_parameters()}
-    moved = {
-        name: value * (1 + 0.2 * torch.rand(value.shape, generator=draws)) + 0.01 for name, value in before.items()
-    }
-    weights = torch.rand(len(inputs), dtype=inputs.dtype, generator=draws)[:, None]
+    moved, weights = perturbed(module), _weights(inputs)
 
     def total(network: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         logits = network(inputs)
@@ -72,33 +75,106 @@ class HooksOnTensors(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+def perturbed(module: nn.Module, seed: int = 1) -> dict[str, Tensor]:
+    """The module's parameters, each moved by a few percent, and those at 0 away from it; drawn on the CPU."""
+    draws = torch.Generator().manual_seed(seed)
+
+    def moved(value: Tensor) -> Tensor:
+        factor, shift = (torch.rand(value.shape, generator=draws).to(value) for _ in range(2))
+        return torch.where(value.abs() < AT_ZERO, 0.01 * (1 + shift), value * (1 + 0.2 * factor))
+
+    return {name: moved(value.detach()) for name, value in module.named_parameters()}
+
+
+@contextmanager
+def holding(module: nn.Module, parameters: Parameters) -> Iterator[None]:
+    """The module with other parameters; afterwards it has its own again."""
+    before = {name: value.detach().clone() for name, value in module.named_parameters()}
+    _set(module, parameters)
+    try:
+        yield
+    finally:
+        _set(module, before)
+
+
+def _weights(inputs: Tensor) -> Tensor:
+    """A weight for each input, in the sum of which a gradient is taken."""
+    return torch.linspace(0.2, 1, len(inputs)).to(inputs)[:, None]
+
+
 @torch.no_grad()
 def _set(module: nn.Module, parameters: Parameters) -> None:
     for name, value in module.named_parameters():
         value.copy_(parameters[name])
 
 
-def require_used_by_every_input(recipe: NetworkRecipe, module: Network, inputs: Tensor) -> None:
+def require_used_by_every_input(
+    recipe: NetworkRecipe, module: Network, inputs: Tensor, batch: Float[Tensor, "many *features"]
+) -> None:
     """Refuses parameters that some inputs use and others do not: a plain loop's optimiser skips them in some steps.
 
     The engine's gradient of such a parameter is 0, with which momentum and weight decay go on.
+
+    Args:
+        inputs: asked about one by one.
+        batch: many inputs, asked about at once, with the module's parameters and with perturbed ones.
     """
-    unused = [_unused(module, one) for one in inputs.split(1)]
+    unused = [_unused(module, one) for one in (*inputs.split(1), batch)]
+    with holding(module, perturbed(module)):
+        unused.append(_unused(module, batch))
     if some := set.union(*unused) - set.intersection(*unused):
         refuse(recipe, f"{min(some)} is used by some inputs only, and an optimiser skips a parameter in a step that "
                        "does not use it, which the engine does not: let each input pass it, e.g. with a weight of "
                        "0")  # fmt: skip
 
 
+def first_inputs(split: Split) -> int:
+    """How many inputs show which parameters are used: up to 256, fewer where inputs are large."""
+    return max(4, min(USED_BY, NUMBERS // max(1, split.inputs.shape[1:].numel())))
+
+
 def freeze_unused(modules: Sequence[nn.Module], inputs: Float[Tensor, "batch *features"]) -> None:
-    """Freezes the parameters that no logit depends on.
+    """Freezes each module's parameters that no logit depends on.
 
     They have no gradient, so that a plain loop's optimiser skips them. The engine's gradient would be 0, by which an
     optimiser with weight decay moves them.
     """
-    for name in _unused(modules[0], inputs):
-        for module in modules:
+    for module in modules:
+        for name in _unused(module, inputs):
             module.get_parameter(name).requires_grad_(False)
+
+
+def stacked_as_alone(module: nn.Module, inputs: Float[Tensor, "batch *features"]) -> bool:
+    """Whether the gradients of four vmapped runs are those of each run alone; True where runs cannot be vmapped.
+
+    Not so for operations whose rule under vmap leaves something out, as that of `nn.Embedding` leaves out padding_idx.
+    """
+    weights = _weights(inputs)
+
+    def total(parameters: Parameters, own: Tensor) -> Tensor:
+        return (Net(module, parameters)(own).log_softmax(1) * weights).sum()
+
+    def summed(stack: Parameters, own: Tensor) -> Tensor:
+        return vmap(vmap(total, (0, None)))(stack, own).sum()
+
+    batches = torch.stack([inputs, inputs.flip(0)])
+    runs = [[perturbed(module, 2 * seed + strength) for strength in (1, 2)] for seed in (0, 1)]
+    with sdpa_kernel(SDPBackend.MATH):
+        try:
+            together = {
+                name: torch.stack([torch.stack([run[name] for run in row]) for row in runs]) for name in runs[0][0]
+            }
+            stacked = grad(summed)(together, batches)  # in the engine's order: one gradient of all runs
+        except RuntimeError:  # the trial of a stack says why
+            return True
+        alone = [[grad(total)(run, own) for run in row] for row, own in zip(runs, batches, strict=True)]
+    trained = [name for name, value in module.named_parameters() if value.requires_grad]
+    for row, column in product(range(2), repeat=2):
+        expected = alone[row][column]
+        rounding = ROUNDING * max(float(value.abs().max()) for value in expected.values() if value.numel())
+        if any(differ(stacked[name][row, column], expected[name], rounding) for name in trained):
+            return False
+    return True
 
 
 def _unused(module: nn.Module, inputs: Tensor) -> set[str]:
@@ -132,7 +208,9 @@ def require_differentiated_twice(recipe: NetworkRecipe, module: Network, inputs:
             return  # by no plain loop either
         finally:
             module.zero_grad()
-        engine = grad(of_gradient)({name: value.detach() for name, value in named.items()})
+        fixed = {name: value.detach() for name, value in module.named_parameters()}
+        trained = {name: value.detach() for name, value in named.items()}
+        engine = grad(lambda parameters: of_gradient({**fixed, **parameters}))(trained)
     rounding = 10 * ROUNDING * max((float(value.abs().max()) for value in plain if value is not None), default=0.0)
     for name, expected in zip(named, plain, strict=True):
         if differ(engine[name], torch.zeros_like(engine[name]) if expected is None else expected, rounding):

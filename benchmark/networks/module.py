@@ -7,6 +7,7 @@ import inspect
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -149,10 +150,15 @@ def split(whole: nn.Module, inputs: Tensor) -> Layers:
     layer whose output is the module's.
     """
     trained = [parameter for parameter in whole.parameters() if parameter.requires_grad]
-    computed = _computed(whole, trained, inputs)
+    modes = False, True
+    computed = [_computed(whole, trained, inputs, training) for training in modes]
 
     def is_split_into(layers: OrderedDict[str, nn.Module], head: nn.Module) -> bool:
-        return _equal(_computed(nn.Sequential(*layers.values(), head), trained, inputs), computed)
+        parts = nn.Sequential(*layers.values(), head)
+        return all(
+            _equal(_computed(parts, trained, inputs, training), of_whole)
+            for training, of_whole in zip(modes, computed, strict=True)
+        )
 
     children = OrderedDict(whole.named_children())
     if not _observed(whole) and len(children) == len(whole._modules):  # no hooks, no module in several places
@@ -194,16 +200,28 @@ def _last_linear(whole: nn.Module, inputs: Tensor) -> list[tuple[str, nn.Linear]
     return [(name, linear[name]) for name, output in outputs.items() if output is logits]
 
 
-def _computed(network: nn.Module, trained: Sequence[Tensor], inputs: Tensor) -> tuple[Tensor | None, ...]:
-    """The output, and the gradients of a sum of it by the inputs and the parameters; empty where that fails."""
+def _computed(
+    network: nn.Module, trained: Sequence[Tensor], inputs: Tensor, training: bool
+) -> tuple[Tensor | None, ...]:
+    """The output, and the gradients of a sum of it by the inputs and the parameters; empty where that fails.
+
+    Draws are the same in every call, and buffers are left as they were.
+    """
     leaf = inputs.clone().requires_grad_()
+    mode = nullcontext() if training else evaluating(network)
+    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
     try:
-        with evaluating(network), torch.enable_grad():
+        with mode, torch.enable_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
             output = network(leaf)
             total = (output * torch.linspace(1, 2, output.numel()).view_as(output)).sum()
             return output.detach(), *torch.autograd.grad(total, [leaf, *trained], allow_unused=True)
     except Exception:  # of a part that asks for another part that was taken out, or has no gradient
         return ()
+    finally:
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
 
 
 def _equal(one: tuple[Tensor | None, ...], other: tuple[Tensor | None, ...]) -> bool:

@@ -95,6 +95,50 @@ class RandomProjection(nn.Module):
         return hidden @ self.projection.to(hidden)
 
 
+class Fourier(nn.Module):
+    """Features of a matrix that each seed draws, behind a scale that begins at nearly 0 (LayerScale)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.matrix, self.scale = torch.randn(WIDTH, WIDTH), nn.Parameter(torch.full((WIDTH,), 1e-6))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return hidden + self.scale * (hidden @ self.matrix.to(hidden)).cos()
+
+
+class Wired(nn.Module):
+    """Each seed draws which of two layers is used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers, self.used = nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(2)), int(torch.randint(2, ()))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.layers[self.used](hidden)
+
+
+class Embedded(nn.Module):
+    """Bins of pixels, of which the first has no embedding; and the pixels, for a gradient of the input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.pixels = nn.Embedding(4, 2, padding_idx=0), nn.Linear(FEATURES, WIDTH)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        bins = (inputs.flatten(1)[:, :3] * 4).long().clamp(0, 3)
+        return self.embedding(bins).flatten(1) + self.pixels(inputs.flatten(1))
+
+
+class Viewed(nn.Module):
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps.view(maps.size(0), -1)
+
+
+class OverTokens(nn.Module):
+    def forward(self, tokens: Tensor) -> Tensor:
+        return tokens.mean(1)
+
+
 class OwnZeros(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         written = torch.zeros(hidden.shape, dtype=hidden.dtype)
@@ -196,6 +240,24 @@ def in_two_places():
     return dense(layer, nn.Tanh(), layer)
 
 
+def zeros(layer: nn.Linear) -> nn.Linear:
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def partly_frozen(part: str) -> nn.Module:
+    layer = nn.Linear(WIDTH, WIDTH)
+    getattr(layer, part).requires_grad_(False)
+    return layer
+
+
+def frozen_by_seed() -> list[nn.Module]:
+    layers = [nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)]
+    layers[int(torch.randint(2, ()))].requires_grad_(False)
+    return dense(layers[0], nn.Tanh(), layers[1])
+
+
 STACKED = {
     "plain": dense,
     "subclass of a linear layer": lambda: dense(first=Standardised(FEATURES, WIDTH)),
@@ -225,6 +287,14 @@ STACKED = {
     "one layer twice within a layer": lambda: dense(nn.Sequential(*2 * [nn.Linear(WIDTH, WIDTH)])),
     "attention": lambda: [Attention()],
     "transformer": transformer,
+    "a weight that is frozen": lambda: dense(partly_frozen("weight")),
+    "a bias that is frozen": lambda: dense(partly_frozen("bias")),
+    "a head of zeros": lambda: (dense(), zeros(nn.Linear(WIDTH, CLASSES))),
+    "tokens": lambda: [nn.Flatten(2), nn.Linear(FEATURES, WIDTH), nn.Tanh(), OverTokens()],
+    "rows": lambda: [nn.Linear(SIDE, 2), nn.Tanh(), nn.Flatten(), nn.Linear(2 * SIDE, WIDTH)],
+    "rows joined": lambda: [nn.Flatten(1, 2), nn.Linear(SIDE, 2), nn.Flatten(), nn.Linear(2 * SIDE, WIDTH)],
+    "a view of maps": lambda: [nn.Conv2d(1, 4, 3), nn.Tanh(), Viewed(), nn.Linear(64, WIDTH)],
+    "a view within": lambda: [nn.Sequential(nn.Conv2d(1, 4, 3), nn.Tanh(), Viewed(), nn.Linear(64, WIDTH))],
 }
 """Networks whose runs can be stacked: layers of `features`, or these and the head."""
 
@@ -233,10 +303,17 @@ ONE_BY_ONE = {
     "a buffer that each seed draws": lambda: dense(RandomProjection(as_buffer=True)),
     "a tensor that each seed draws": lambda: dense(RandomProjection(as_buffer=False)),
     "LSTM": lambda: [Recurrent(nn.LSTM)],
+    "a tensor that each seed draws, behind zeros": lambda: (
+        dense(RandomProjection(as_buffer=False)), zeros(nn.Linear(WIDTH, CLASSES)),
+    ),
+    "features that each seed draws, behind a small scale": lambda: dense(Fourier()),
+    "a layer that each seed chooses": lambda: dense(Wired()),
+    "a layer that each seed freezes": frozen_by_seed,
+    "an embedding with a padding index": lambda: [Embedded()],
     "zeros of its own": lambda: dense(OwnZeros()),
     "branches": lambda: dense(Branching()),
     "shapes that depend on values": lambda: dense(Counting()),
-}
+}  # fmt: skip
 
 
 FAST = "orthogonal, from a base that each seed draws", "branches"

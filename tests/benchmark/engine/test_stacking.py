@@ -47,7 +47,7 @@ def test_the_terms_of_a_stack_are_those_of_its_runs(seeds, columns, masks_differ
         scores = batch.inputs.flatten(1) @ parameters["weight"]
         return Terms((scores * batch.labels).mean(), strength * (batch.inputs * batch.masks).sum(0).mean())
 
-    both = over_stack(terms, data.masks_differ)({"weight": weights}, batch, strengths)
+    both = over_stack(terms, data.masks_differ, channels_last=True)({"weight": weights}, batch, strengths)
     for row in range(seeds):
         for column in range(columns):
             run = data[row : row + 1, column : column + 1].batch(slice(0, 7), torch.float64).of_seed(0)

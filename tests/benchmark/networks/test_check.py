@@ -214,6 +214,64 @@ class Squared(nn.Linear):
         return Square.apply(super().forward(hidden))
 
 
+class Stage(nn.Module):
+    """A further layer for the inputs that need it, of which the first inputs are none."""
+
+    def __init__(self):
+        super().__init__()
+        self.further = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, hidden):
+        rows = (hidden[:, 0] > 0.25).nonzero()[:, 0]
+        return hidden.index_add(0, rows, self.further(hidden[rows])) if len(rows) else hidden
+
+
+class KeptByShape(nn.Module):
+    """Positions that are made once for each shape."""
+
+    def __init__(self):
+        super().__init__()
+        self.positions = {}
+
+    def forward(self, hidden):
+        if hidden.shape not in self.positions:
+            self.positions[hidden.shape] = torch.arange(WIDTH).to(hidden)
+        return hidden + self.positions[hidden.shape]
+
+
+class KeptByVersion(nn.Linear):
+    """A transposed weight, made anew when the weight was written to."""
+
+    version = -1
+
+    def forward(self, input):
+        if self.version != self.weight._version:
+            self.transposed, self.version = self.weight.T.contiguous(), self.weight._version
+        return input @ self.transposed + self.bias
+
+
+class Squeezed(nn.Module):
+    def forward(self, inputs):
+        return inputs.squeeze()
+
+
+class OfANegative(nn.Module):
+    def forward(self, hidden):
+        return (hidden - 2).log()
+
+
+class InNumPy(nn.Module):
+    def forward(self, hidden):
+        return hidden * float(np.tanh(hidden.detach().numpy()[0, 0]) * 0 + 1)
+
+
+def behind_zeros(layer):
+    head = nn.Linear(WIDTH, 3)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return dense(layer, head=head)
+
+
 def with_a_hook(register):
     layer = nn.Linear(WIDTH, WIDTH)
     getattr(layer.weight, register)(lambda *_: None)
@@ -280,6 +338,19 @@ REFUSED = {
     "a counter of passes": (lambda: dense(Counting()), r"changes features\.layer3\.passes.*keep nothing"),
     "a ring that turns": (lambda: dense(Queued()), r"changes features\.layer3\.ring.*keep nothing"),
     "a mean of large batches": (lambda: dense(Momentum()), r"writes into features\.layer3\.mean"),
+    "a stage of few inputs": (lambda: dense(Stage()), r"layer3\.further\.\w+ is used by some inputs only"),
+    "kept for each shape": (lambda: dense(KeptByShape()), r"layer3\.positions keeps something of other inputs"),
+    "kept until written to": (lambda: dense(KeptByVersion(WIDTH, WIDTH)), r"layer3\.\w+ keeps something of other"),
+    "the batch's mean behind zeros": (lambda: behind_zeros(Centred()), "depend on the other inputs of the batch"),
+    "two modes behind zeros": (lambda: behind_zeros(OfTwoModes(WIDTH, WIDTH)), "other logits in evaluation mode"),
+    "batch norm without statistics behind zeros": (
+        lambda: behind_zeros(nn.BatchNorm1d(WIDTH, track_running_stats=False)), r"layer3 \(BatchNorm1d\)",
+    ),
+    "a squeeze": (
+        lambda: (OrderedDict(a=Squeezed(), b=nn.Flatten(1), c=nn.Linear(FEATURES, WIDTH)), nn.Linear(WIDTH, 3)),
+        r"fails on a batch of one input.*`squeeze` without an axis.*flatten\(1\)",
+    ),
+    "NaN logits": (lambda: dense(OfANegative()), "gives logits that are NaN or infinite before it is trained"),
     "clipped weights": (lambda: dense(Clipped(WIDTH, WIDTH)), "writes into .*clipped copy, by torch"),
     "a hook on a tensor": (lambda: dense(Hooked(WIDTH, WIDTH)), "registers a hook on a tensor.*autograd.Function"),
     "a hook on a parameter": (lambda: dense(with_a_hook("register_hook")), r"layer3\.weight has a hook"),

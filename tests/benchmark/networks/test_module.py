@@ -162,6 +162,18 @@ class Frozen(nn.Module):
         return self.head(self.between(self.features(x)))
 
 
+class InTraining(nn.Module):
+    """Its head sees `between` of its features in training mode."""
+
+    def __init__(self, between):
+        super().__init__()
+        self.features, self.head, self.between = nn.Sequential(nn.Linear(4, 4), nn.Tanh()), nn.Linear(4, 3), between
+
+    def forward(self, x):
+        hidden = self.features(x)
+        return self.head(self.between(hidden) if self.training else hidden)
+
+
 class Halved(torch.autograd.Function):
     generate_vmap_rule = True
 
@@ -216,6 +228,8 @@ SPLITS = {
     "a scaled gradient": (lambda: Frozen(Halved.apply), nn.Linear),
     "features without gradients": (without_gradients, nn.Linear),
     "a head whose weight is read": (Tied, nn.Identity),
+    "dropout between": (lambda: InTraining(lambda hidden: nn.functional.dropout(hidden, 0.5)), nn.Linear),
+    "a temperature in training": (lambda: InTraining(lambda hidden: hidden / 2), nn.Linear),
     "one activation in two places": (lambda: with_one_in_two_places(nn.ReLU()), nn.Linear),
     "one linear layer in two places": (lambda: with_one_in_two_places(nn.Linear(4, 4)), nn.Linear),
 }
@@ -227,6 +241,7 @@ def test_a_split_computes_what_the_module_computes(make, head):
     trained = [*module.parameters()]
 
     def computed(network):
+        torch.manual_seed(0)
         logits = network(inputs)
         return logits, *torch.autograd.grad(logits.square().sum(), trained, materialize_grads=True)
 
