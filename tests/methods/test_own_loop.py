@@ -285,12 +285,99 @@ def test_a_model_that_couples_inputs_is_refused(coupling, training):
         rrr_loss(lambda inputs: network(inputs), x, y, mask, 1.0)
 
 
-def test_dropout_is_no_coupling_and_the_check_is_made_once():
-    network, (x, y, mask), sizes = dense(nn.Dropout(0.5)), data(), []
+class BatchStatistics(nn.Module):
+    def forward(self, features):
+        return F.batch_norm(features, None, None, training=True)
+
+
+class DetachedMean(nn.Module):
+    def forward(self, features):
+        return features - features.mean(0).detach()
+
+
+class Gated(nn.Module):
+    """Adds to the features a coupled branch times a gate, which begins at zero or nearly."""
+
+    def __init__(self, branch, gate=0.0) -> None:
+        super().__init__()
+        self.branch, self.gate = branch, nn.Parameter(torch.tensor(gate, dtype=torch.float64))
+
+    def forward(self, features):
+        return features + self.gate * self.branch(features)
+
+
+class AlongTheBatch(nn.Module):
+    """A recurrence without `batch_first`: its time is the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.GRU(8, 8)
+
+    def forward(self, features):
+        return self.cells(features[:, None])[0][:, 0]
+
+
+class AfterSteps(nn.Module):
+    """Couples inputs from its 16th pass on."""
+
+    steps = 0
+
+    def forward(self, features):
+        self.steps += 1
+        return features - features.mean(0) if self.steps > 15 else features
+
+
+def zeros(layer: nn.Linear) -> nn.Linear:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+HIDDEN = {
+    "a head of zeros": lambda: (BatchStatistics(), zeros(nn.Linear(8, 3))),
+    "a detached mean, a head of zeros": lambda: (DetachedMean(), zeros(nn.Linear(8, 3))),
+    "a residual of zeros, a head of zeros": lambda: (Gated(BatchStatistics()), zeros(nn.Linear(8, 3))),
+    "a residual of zeros": lambda: (Gated(BatchStatistics()), nn.Linear(8, 3)),
+    "a scale of 1e-12": lambda: (Gated(BatchStatistics(), 1e-12), nn.Linear(8, 3)),
+    "a recurrence along the batch": lambda: (AlongTheBatch(), nn.Linear(8, 3)),
+    "a coupling after steps": lambda: (AfterSteps(), nn.Linear(8, 3)),
+}
+
+
+@pytest.mark.parametrize("hidden", HIDDEN)
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.filterwarnings("ignore:the input gradient of Sequential is exactly 0")
+def test_a_coupling_that_the_first_call_does_not_show_is_refused_in_the_next_steps(hidden, training):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), *HIDDEN[hidden]()).double().train(training)
+    with pytest.raises(ValueError, match="Sequential couples the inputs of a batch"):
+        train(network, steps=32)
+
+
+def train(network, steps) -> None:
+    (x, y, mask), optimizer = data(), torch.optim.SGD(network.parameters(), 0.1)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        rrr_loss(network, x, y, mask, 1.0).backward()
+        optimizer.step()
+
+
+def calls_of(network, x, y, mask) -> list[int]:
+    """The sizes of the batches in five calls."""
+    sizes = []
     network.register_forward_hook(lambda module, given, output: sizes.append(len(output)))
-    rrr_loss(network, x, y, mask, 1.0)
-    rrr_loss(network, x, y, mask, 1.0)
-    assert sizes == [5, 2, 2, 5]
+    for _ in range(5):
+        rrr_loss(network, x, y, mask, 1.0)
+    return sizes
+
+
+def test_dropout_is_no_coupling_and_the_check_is_made_at_calls_1_2_and_4():
+    assert calls_of(dense(nn.Dropout(0.5)), *data()) == [5, 2, 2, 5, 2, 2, 5, 5, 2, 2, 5]
+
+
+@pytest.mark.filterwarnings("ignore:the input gradient of Sequential is exactly 0")
+def test_the_check_is_made_at_each_call_while_the_logits_do_not_depend_on_the_inputs():
+    assert calls_of(nn.Sequential(nn.Flatten(), zeros(nn.Linear(12, 3).double())), *data()) == [5, 2, 2] * 5
 
 
 def test_a_function_gives_its_modules_loss():
