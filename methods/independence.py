@@ -46,7 +46,8 @@ def check_independence(
     """
     owner = model.__self__ if isinstance(model, MethodType) else model
     mode = any(module.training for module in modules_of(model))
-    calls = _CALLS.get(owner, {}).get(mode, 0) + 1
+    counted = _calls(owner)
+    calls = counted.get(mode, 0) + 1
     dependent = True
     if len(leaf) > 1 and calls & (calls - 1) == 0:
         own, across = _reach(leaf, logits)
@@ -54,7 +55,7 @@ def check_independence(
             raise ValueError(f"{name_of(model)} couples the inputs of a batch, {_WAY_OUT}")
         dependent = own > 0
     if len(leaf) > 2 and dependent:
-        _CALLS.setdefault(owner, {})[mode] = calls
+        counted[mode] = calls
 
 
 @contextmanager
@@ -96,6 +97,14 @@ def name_of(model: Model) -> str:
     return getattr(model, "__qualname__", type(model).__name__)
 
 
+def _calls(owner: object) -> dict[bool, int]:
+    """The calls of a model by mode; none of a model that cannot be a key, such as a dataclass: it is checked always."""
+    try:
+        return _CALLS.setdefault(owner, {})
+    except TypeError:
+        return {}
+
+
 def _reach(leaf: Tensor, logits: Tensor) -> tuple[float, float]:
     """The largest gradients of the first and the last input's logits: with respect to their own, and to other inputs.
 
@@ -108,7 +117,7 @@ def _reach(leaf: Tensor, logits: Tensor) -> tuple[float, float]:
     for row in (0, len(logits) - 1):
         (gradient,) = torch.autograd.grad((logits[row] * weights).sum(), leaf, retain_graph=True, allow_unused=True)
         if gradient is not None:
-            largest = gradient.abs().flatten(1).amax(1)
+            largest = gradient.abs()[:, None].flatten(1).amax(1)
             own = max(own, float(largest[row]))
             largest[row] = 0
             across = max(across, float(largest.max()))
