@@ -23,6 +23,13 @@ MISSING = ("nan", "<na>", "null")
 """What programs write for a value that is not there, in lower case."""
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
 
+RELATIVE = 1.01
+"""No coordinate of a box is larger if boxes are shares of the photo, but for rounding."""
+OF_SHARES = (
+    "which looks like shares of the photo's width and height: boxes are x0 y0 x1 y1 in pixels, so multiply x by the "
+    "width and y by the height; a pixel in the corner is said by a mask"
+)
+
 
 class Columns(AsWritten):
     """The names of a table's columns. Only `path` and `label` have to be there."""
@@ -75,6 +82,9 @@ class PhotoTable:
                 )
             first[photo.file] = at
             found.append(photo)
+        if {box for photo in found for box in photo.boxes or ()} == {(0, 0, 1, 1)}:  # no pixel of every corner
+            at = next(at for at, photo in zip(self.rows, found, strict=True) if photo.boxes)
+            raise ValueError(f"{self._at(at, 'boxes')} and all others are 0 0 1 1, {OF_SHARES}")
         return self._with_masks(found) if self.masks and self.columns.mask not in self.header else found
 
     def _photo(self, at: int, row: Mapping[str, str]) -> Photo:
@@ -112,6 +122,8 @@ class PhotoTable:
                 "after each other, none, or nothing"
             )
         for x0, y0, x1, y1 in boxes:
+            if max(map(abs, (x0, y0, x1, y1))) <= RELATIVE and any(number % 1 for number in (x0, y0, x1, y1)):
+                raise ValueError(f"{self._at(at, 'boxes')} has the box {x0:g} {y0:g} {x1:g} {y1:g}, {OF_SHARES}")
             if not (0 <= x0 < x1 and 0 <= y0 < y1):
                 raise ValueError(
                     f"{self._at(at, 'boxes')} has the box {x0:g} {y0:g} {x1:g} {y1:g}, expected 0 <= x0 < x1 and "
