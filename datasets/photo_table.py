@@ -6,7 +6,9 @@ import csv
 import io
 import os
 import re
+import unicodedata
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +24,15 @@ NUMBERED: dict[float, Part] = {0: "train", 1: "validation", 2: "test"}
 MISSING = ("nan", "<na>", "null")
 """What programs write for a value that is not there, in lower case."""
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
+
+INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
+"""Characters that nobody sees: spaces and joints without width, the mark of byte order, the soft hyphen."""
+RELATIVE = 1.01
+"""No coordinate of a box is larger if boxes are shares of the photo, but for rounding."""
+OF_SHARES = (
+    "which looks like shares of the photo's width and height: boxes are x0 y0 x1 y1 in pixels, so multiply x by the "
+    "width and y by the height; a pixel in the corner is said by a mask"
+)
 
 
 class Columns(AsWritten):
@@ -75,7 +86,25 @@ class PhotoTable:
                 )
             first[photo.file] = at
             found.append(photo)
+        for field in ("label", "shortcut"):
+            self._require_one_spelling(field, [getattr(photo, field) for photo in found])
+        if {box for photo in found for box in photo.boxes or ()} == {(0, 0, 1, 1)}:  # no pixel of every corner
+            at = next(at for at, photo in zip(self.rows, found, strict=True) if photo.boxes)
+            raise ValueError(f"{self._at(at, 'boxes')} and all others are 0 0 1 1, {OF_SHARES}")
         return self._with_masks(found) if self.masks and self.columns.mask not in self.header else found
+
+    def _require_one_spelling(self, field: str, values: list[str | None]) -> None:
+        """Raises ValueError for two values that say the same, such as 1 and 1.0, or yes and Yes."""
+        first: dict[object, tuple[int, str]] = {}
+        for at, value in zip(self.rows, values, strict=True):
+            if value is None:
+                continue
+            earlier, spelling = first.setdefault(_meant(value), (at, value))
+            if value != spelling:
+                raise ValueError(
+                    f"{self._at(at, field)} is {value!r}, and {spelling!r} in row {earlier}: write one of them in both "
+                    f"rows, or, if these are two, give them names that differ in more than their spelling"
+                )
 
     def _photo(self, at: int, row: Mapping[str, str]) -> Photo:
         label = row[self.columns.label].strip()
@@ -112,6 +141,8 @@ class PhotoTable:
                 "after each other, none, or nothing"
             )
         for x0, y0, x1, y1 in boxes:
+            if max(map(abs, (x0, y0, x1, y1))) <= RELATIVE and any(number % 1 for number in (x0, y0, x1, y1)):
+                raise ValueError(f"{self._at(at, 'boxes')} has the box {x0:g} {y0:g} {x1:g} {y1:g}, {OF_SHARES}")
             if not (0 <= x0 < x1 and 0 <= y0 < y1):
                 raise ValueError(
                     f"{self._at(at, 'boxes')} has the box {x0:g} {y0:g} {x1:g} {y1:g}, expected 0 <= x0 < x1 and "
@@ -175,11 +206,25 @@ class PhotoTable:
 
 
 def in_order(names: set[str]) -> list[str]:
-    """Names in the order of their numbers if all are numbers, else of the alphabet; 1 and 1.0 are two names."""
+    """Names in the order of their numbers if all are numbers, else of the alphabet."""
     numbers = {name: _number(name) for name in names}
     if any(number is None for number in numbers.values()):
         return sorted(names)
     return sorted(names, key=lambda name: (float(name), name))
+
+
+def _meant(name: str) -> object:
+    """Equal for names of one number, and for words that differ in case, spaces or the encoding of accents alone.
+
+    Letters by themselves keep their case, as classes of letters do.
+    """
+    if NUMBER.fullmatch(name):
+        try:
+            return Decimal(name)  # exact: two long numbers may be one float
+        except InvalidOperation:  # an exponent of twenty digits
+            return name
+    word = " ".join(unicodedata.normalize("NFC", name.translate(INVISIBLE)).split())
+    return word if len(word) == 1 else word.casefold()
 
 
 def _number(text: str) -> float | None:

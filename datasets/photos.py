@@ -110,9 +110,10 @@ class Photos:
         """A mask as 0 and 255.
 
         Raises:
-            ValueError: more than black and another value, and no threshold.
+            ValueError: more than black and another value, and no threshold; or a shape in the transparency of black.
         """
-        levels = _levels(decoded(file))
+        image = decoded(file)
+        levels = _levels(image, file)
         if self.threshold is not None:
             return Image.fromarray(((levels >= self.threshold) * 255).astype(np.uint8))
         values = np.flatnonzero(np.bincount(levels.ravel(), minlength=256))
@@ -121,6 +122,7 @@ class Photos:
             raise ValueError(
                 f"{file} has the grey levels {shown}, expected black (0) and another: say from which grey level a "
                 "pixel belongs to the mask, e.g. mask_threshold = 128"
+                + (", or save its alpha channel alone, if that is the mask" if image.has_transparency_data else "")
             )
         return Image.fromarray(((levels > 0) * 255).astype(np.uint8))
 
@@ -200,14 +202,38 @@ def _rgb(image: Image.Image, file: Path) -> Image.Image:
     return image.convert("RGB")
 
 
-def _levels(image: Image.Image) -> Int[np.ndarray, "height width"] | UInt8[np.ndarray, "height width"]:
-    """The grey levels of a mask: of colours the brightest channel, of 16 bits the upper 8, black where transparent."""
+def _levels(image: Image.Image, file: Path) -> UInt8[np.ndarray, "height width"]:
+    """The grey levels of a mask on black: of colours the brightest channel, of 16 bits the upper 8.
+
+    Raises:
+        ValueError: the colours of the visible pixels are black, and the shape is in the transparency alone.
+    """
     if image.mode.startswith("I"):
-        return np.ceil(np.asarray(image).astype(np.int64) / 257).astype(np.uint8)
-    if image.mode == "L":
-        return np.asarray(image)
-    channels = np.asarray(image.convert("RGBA"))
-    return np.where(channels[..., 3] > 0, channels[..., :3].max(-1), 0).astype(np.uint8)
+        levels = np.ceil(np.asarray(image).astype(np.int64) / 257).astype(np.uint8)
+    elif image.mode == "L":
+        levels = np.asarray(image)
+    else:
+        levels = np.asarray(image.convert("RGBA"))[..., :3].max(-1)
+    if (alpha := _alpha(image)) is None:
+        return levels
+    visible = np.ceil(levels.astype(np.float64) * alpha / 255).astype(np.uint8)
+    hidden = levels if not alpha.any() else alpha  # all is transparent: a shape may be left in the colours
+    if not visible.any() and hidden.min() < hidden.max():
+        raise ValueError(
+            f"{file} is black wherever it is opaque, and its shape is in its transparency: does the mask have the "
+            "opaque pixels, or the transparent? Save it in grey, white where the mask is: "
+            "Image.open(file).convert('RGBA').getchannel('A').save(file) of PIL, if the opaque pixels are the mask"
+        )
+    return visible
+
+
+def _alpha(image: Image.Image) -> UInt8[np.ndarray, "height width"] | None:
+    """How opaque each pixel is, 0 to 255; None for an image without transparency."""
+    if not image.has_transparency_data:
+        return None
+    if image.mode.startswith("I"):  # a grey level that is transparent
+        return np.where(np.asarray(image) == image.info["transparency"], 0, 255).astype(np.uint8)
+    return np.asarray(image.convert("RGBA").getchannel("A"))
 
 
 def _turned(image: Image.Image, turn: int) -> Image.Image:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import MethodType
 from weakref import WeakKeyDictionary
 
@@ -13,8 +14,8 @@ from torch import Tensor, nn
 
 Model = Callable[[Tensor], Tensor]
 """A module, or a function of the inputs; gives logits."""
-_CHECKED: WeakKeyDictionary[object, set[bool]] = WeakKeyDictionary()
-"""The modes, training or not, in which a model's independence has been checked."""
+_CALLS: WeakKeyDictionary[object, dict[bool, int]] = WeakKeyDictionary()
+"""By mode, training or not: calls since the check first saw a model's logits depend on its inputs."""
 _WAY_OUT = (
     "so that an input's penalty depends on the company that it keeps: replace batch statistics by GroupNorm, or by "
     "nn.BatchNorm2d with running statistics; look for a mean, a sort or attention over the batch's axis"
@@ -30,7 +31,11 @@ def modules_of(model: Model) -> list[nn.Module]:
 def check_independence(
     model: Model, leaf: Float[Tensor, "batch *features"], logits: Float[Tensor, "batch classes"]
 ) -> None:
-    """Checks a model once in each mode: by a gradient across inputs, and by the first two inputs' logits alone.
+    """Checks a model by a gradient across inputs, and by the logits of the first and the last input alone.
+
+    In each mode, training or not, the check is made at the 1st, 2nd, 4th, 8th, ... call: a branch that begins at zero
+    hides what it couples until it has been trained. Calls count from the first whose logits depend on the inputs, which
+    those of a last layer of zeros do not.
 
     Args:
         leaf: the inputs, which require gradients.
@@ -41,12 +46,30 @@ def check_independence(
     """
     owner = model.__self__ if isinstance(model, MethodType) else model
     mode = any(module.training for module in modules_of(model))
-    if len(leaf) < 2 or mode in _CHECKED.get(owner, ()):
-        return
-    if _reaches_others(leaf, logits) or _differs_alone(model, leaf.detach(), logits.detach()):
-        raise ValueError(f"{name_of(model)} couples the inputs of a batch, {_WAY_OUT}")
-    if len(leaf) > 2:
-        _CHECKED.setdefault(owner, set()).add(mode)
+    counted = _calls(owner)
+    calls = counted.get(mode, 0) + 1
+    dependent = True
+    if len(leaf) > 1 and calls & (calls - 1) == 0:
+        own, across = _reach(leaf, logits)
+        if across > 1e-6 * own or _differs_alone(model, leaf.detach(), logits.detach()):
+            raise ValueError(f"{name_of(model)} couples the inputs of a batch, {_WAY_OUT}")
+        dependent = own > 0
+    if len(leaf) > 2 and dependent:
+        counted[mode] = calls
+
+
+@contextmanager
+def unchanged(model: Model, inputs: Tensor) -> Iterator[None]:
+    """Forward passes that leave the model's buffers and the generators of the inputs' device as they were."""
+    buffers = [(buffer, buffer.clone()) for module in modules_of(model) for buffer in module.buffers(recurse=False)]
+    try:
+        with torch.random.fork_rng([inputs.device] if inputs.is_cuda else []):
+            yield
+    finally:
+        with torch.no_grad():
+            for buffer, before in buffers:
+                if not torch.equal(buffer, before):  # a copy would spoil the graph that holds the buffer
+                    buffer.copy_(before)
 
 
 def warn_of_no_gradient(model: Model, gradient: Float[Tensor, "batch *features"]) -> None:
@@ -74,40 +97,51 @@ def name_of(model: Model) -> str:
     return getattr(model, "__qualname__", type(model).__name__)
 
 
-def _reaches_others(leaf: Tensor, logits: Tensor) -> bool:
-    """Whether the first input's logits have a gradient with respect to another input."""
-    weights = torch.linspace(1, 2, logits.shape[1], dtype=logits.dtype, device=logits.device)
+def _calls(owner: object) -> dict[bool, int]:
+    """The calls of a model by mode; none of a model that cannot be a key, such as a dataclass: it is checked always."""
+    try:
+        return _CALLS.setdefault(owner, {})
+    except TypeError:
+        return {}
+
+
+def _reach(leaf: Tensor, logits: Tensor) -> tuple[float, float]:
+    """The largest gradients of the first and the last input's logits: with respect to their own, and to other inputs.
+
+    A recurrence along the batch couples all inputs but its first.
+    """
+    own = across = 0.0
     if not logits.requires_grad:
-        return False
-    first = (logits[0] * weights).sum()
-    (gradient,) = torch.autograd.grad(first, leaf, retain_graph=True, allow_unused=True)
-    if gradient is None:
-        return False
-    return bool(gradient[1:].abs().max() > 1e-6 * gradient[0].abs().max())
+        return own, across
+    weights = torch.linspace(1, 2, logits.shape[1], dtype=logits.dtype, device=logits.device)
+    for row in (0, len(logits) - 1):
+        (gradient,) = torch.autograd.grad((logits[row] * weights).sum(), leaf, retain_graph=True, allow_unused=True)
+        if gradient is not None:
+            largest = gradient.abs()[:, None].flatten(1).amax(1)
+            own = max(own, float(largest[row]))
+            largest[row] = 0
+            across = max(across, float(largest.max()))
+    return own, across
 
 
 @torch.no_grad()
 def _differs_alone(model: Model, inputs: Tensor, logits: Tensor) -> bool:
-    """Whether the first two inputs have other logits alone than in their batch; False for a model that draws."""
+    """Whether the first and the last input have other logits without the rest; False for a model that draws."""
     if len(inputs) < 3:
         return False
-    modules = modules_of(model)
-    buffers = [(buffer, buffer.clone()) for module in modules for buffer in module.buffers(recurse=False)]
-    training = [module for module in modules if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training]
+    ends = [0, len(inputs) - 1]
+    training = [m for m in modules_of(model) if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
     try:
         for module in training:
             module.eval()
-        with torch.random.fork_rng([inputs.device] if inputs.is_cuda else []):
-            alone, again = model(inputs[:2]), model(inputs[:2])
+        with unchanged(model, inputs):
+            alone, again = model(inputs[ends]), model(inputs[ends])
     except (RuntimeError, ValueError, IndexError):  # a model of batches of one size
         return False
     finally:
         for module in training:
             module.train()
-        for buffer, before in buffers:
-            if not torch.equal(buffer, before):  # a copy would spoil the graph that holds the buffer
-                buffer.copy_(before)
-    if alone.shape != logits[:2].shape or not torch.equal(alone, again):
+    if alone.shape != logits[ends].shape or not torch.equal(alone, again):
         return False
     tolerance = {torch.float64: 1e-6, torch.float32: 1e-2}.get(logits.dtype, 0.1)  # convolutions round by batch size
-    return bool((alone - logits[:2]).abs().max() > tolerance * logits.abs().max())
+    return bool((alone - logits[ends]).abs().max() > tolerance * logits.abs().max())

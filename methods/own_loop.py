@@ -15,7 +15,17 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..datasets.base import Batch, as_mask
 from .base import cross_entropy
 from .independence import Model, check_independence, modules_of, warn_of_no_gradient
-from .loss_inputs import check_arguments, check_not_inference, types_named, warn_of_bytes, writes_into_inputs
+from .loss_inputs import (
+    check_arguments,
+    check_dense,
+    check_device,
+    check_finite_gradient,
+    check_finite_logits,
+    check_not_inference,
+    types_named,
+    warn_of_bytes,
+    writes_into_inputs,
+)
 from .targets import TARGETS, TargetName
 
 MATHEMATICAL = "run the model's forward pass under `torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH)`"
@@ -23,6 +33,7 @@ NO_DOUBLE_BACKWARD = {
     "ScaledDotProductFlash": MATHEMATICAL,
     "ScaledDotProductEfficient": MATHEMATICAL,
     "ScaledDotProductCudnn": MATHEMATICAL,
+    "CheckpointFunctionBackward": "pass use_reentrant=False to `torch.utils.checkpoint.checkpoint`",
     "HardsigmoidBackward": "write `torch.nn.functional.relu6(x + 3) / 6` for hardsigmoid",
 }
 """Autograd nodes without a derivative of their backward pass, by the first letters of their names; and the way out."""
@@ -41,7 +52,8 @@ def rrr_loss(
 
     Call `.backward()` on the result. The inputs, the model's mode and the model's gradients are left unchanged; inputs
     that require gradients, such as those of a learned augmentation, get the gradient of the whole loss. At
-    strength 0 or with an empty mask the result is the cross-entropy bit for bit, at no further cost.
+    strength 0 or with an empty mask the result is the cross-entropy bit for bit, at no further cost: NaN where the
+    model gives NaN, which is refused with a penalty.
 
     BatchNorm in training mode couples the inputs of a batch, so that the gradient of a sum over the batch is not each
     input's own gradient. The penalty then takes a second forward pass, with running statistics, and a warning says so.
@@ -54,22 +66,23 @@ def rrr_loss(
 
     Raises:
         ValueError: a mask that is not binary or does not fit the inputs; labels that are out of range, or neither
-            indices nor one-hot; inputs that are none, integers, or not finite; an output that is not (batch, classes);
-            a single logit; probabilities; logits that depend on other inputs of the batch, such as BatchNorm's without
-            running statistics; inputs of another type than the model's; an unknown target; or a strength that is
-            negative, infinite or NaN.
-        RuntimeError: gradients are switched off, or the model uses attention without a double backward.
+            indices nor one-hot; inputs that are none, integers, or not finite; tensors that are sparse, nested, or on
+            two devices; an output that is not (batch, classes) of floats; a single logit; probabilities; logits or an
+            input gradient of a penalised loss that are not finite; logits that depend on other inputs of the batch,
+            such as BatchNorm's without running statistics; inputs of another type than the model's; an unknown target;
+            or a strength that is negative, infinite or NaN.
+        RuntimeError: gradients are switched off, or the model uses attention without a double backward or a re-entrant
+            checkpoint.
     """
     check_arguments(model, inputs, strength, target)
+    strength = strength if isinstance(strength, Tensor) else float(strength)
     model = getattr(model, "_orig_mod", model)  # a compiled program is differentiated once
-    if not inputs.is_floating_point():
-        raise ValueError(f"inputs are {inputs.dtype}: input gradients need floats, e.g. inputs.float() / 255")
-    if not len(inputs):
-        raise ValueError(f"inputs have shape {tuple(inputs.shape)}: a loss is a mean over at least one input")
-    finite = torch.isfinite(inputs.detach()).flatten(1).all(1)
+    check_dense(labels=labels, mask=mask)
+    finite = torch.isfinite(inputs.detach())[:, None].flatten(1).all(1)
     if not bool(finite.all()):
         raise ValueError(f"input {int((~finite).nonzero()[0])} of the batch is not finite: leave it out, or repair it")
     mask = as_mask(mask, inputs.shape)
+    check_device(inputs.device, "inputs", mask=mask)
     if strength == 0 or not bool(mask.any()):
         logits = _logits(model, inputs)
         return cross_entropy(logits, as_indices(labels, logits))
@@ -83,10 +96,13 @@ def rrr_loss(
         raise ValueError(writes_into_inputs(model))
     labels = as_indices(labels, logits)
     penalised = _penalised(model, leaf, logits)
+    for outputs in (logits, penalised):
+        check_finite_logits(model, outputs)
     check_independence(model, leaf, penalised)
     gradient = _input_gradient(leaf, penalised, labels, mask, target)
+    check_finite_gradient(model, gradient)
     warn_of_no_gradient(model, gradient.detach())
-    return cross_entropy(logits, labels) + strength * (gradient * mask).square().flatten(1).sum(1).mean()
+    return cross_entropy(logits, labels) + strength * _penalty(gradient, mask)
 
 
 def _logits(model: Model, inputs: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch classes"]:
@@ -118,7 +134,11 @@ def rrr_penalty(
         RuntimeError: the logits do not depend on the inputs, or the model uses attention without a double backward.
     """
     gradient = _input_gradient(leaf, _penalised(model, leaf, logits), labels, mask, target)
-    return (gradient * mask).square().flatten(1).sum(1).mean()
+    return _penalty(gradient, mask)
+
+
+def _penalty(gradient: Float[Tensor, "batch *features"], mask: Tensor) -> Float[Tensor, ""]:
+    return (gradient * mask).square()[:, None].flatten(1).sum(1).mean()
 
 
 def _penalised(model: Model, leaf: Tensor, logits: Tensor) -> Float[Tensor, "batch classes"]:
@@ -166,6 +186,13 @@ def as_logits(output: object, n: int) -> Float[Tensor, "n classes"]:
             f"the model returns {tuple(output.shape)} for {n} inputs, expected (batch, classes): give one row of "
             "logits an input, e.g. output.mean((2, 3)) of logits for each pixel"
         )
+    if output.layout != torch.strided:
+        raise ValueError(f"the model returns logits of layout {output.layout}: give output.to_dense()")
+    if not output.is_floating_point():
+        raise ValueError(
+            f"the model returns {output.dtype}, and logits are floats: look for a comparison, .long() or an FFT at its "
+            "end; of complex numbers give output.real or output.abs()"
+        )
     return output
 
 
@@ -195,18 +222,22 @@ def as_indices(
     """
     if not isinstance(labels, Tensor):
         raise ValueError(f"labels are a {type(labels).__name__}: pass a tensor, e.g. torch.as_tensor(labels)")
+    check_device(logits.device, "logits", labels=labels)
+    if labels.is_complex():
+        raise ValueError(f"labels are {labels.dtype}: class indices are integers, e.g. labels.real.long()")
     if labels.shape == logits.shape:
         if not bool(((labels == 0) | (labels == 1)).all() & (labels.sum(1) == 1).all()):
             raise ValueError("labels (batch, classes) are not one-hot: pass class indices (batch,)")
-        return labels.argmax(1)
+        return labels.long().argmax(1)  # no argmax of bool and of unsigned integers
     if labels.shape != logits.shape[:1]:
         raise ValueError(
             f"labels have shape {tuple(labels.shape)}, expected ({len(logits)},): one class index an input"
         )
-    if labels.is_floating_point() or labels.is_complex():
+    if labels.is_floating_point():
         raise ValueError(f"labels are {labels.dtype}: class indices are integers, e.g. labels.long()")
+    labels = labels.long()
     check_labels(labels, logits)
-    return labels.long()
+    return labels
 
 
 def check_statistics(model: Model) -> None:

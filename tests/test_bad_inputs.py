@@ -480,6 +480,19 @@ def test_rows_that_contradict_each_other(refused, made):
     )
 
 
+MADE_BY_THE_LEADERBOARD = (
+    *("accuracy/random:low", "accuracy/random:high", "own:low", "accuracy/random:seeds", "regret", "regret:low"),
+    *("mask_effect", "mask_effect:high", "seconds_over_erm", "headline", "rule", "seeds", "note", "reason"),
+)
+
+
+@pytest.mark.parametrize("name", MADE_BY_THE_LEADERBOARD)
+def test_a_file_of_records_with_a_column_that_the_leaderboard_makes(refused, name):
+    recorded().assign(**{name: 0.5}).to_parquet("theirs.parquet")
+    said = ("theirs.parquet", f"column '{name}'", "the leaderboard makes it", "remove or rename")
+    refused("report", "theirs.parquet", "--out", "pages", said=said)
+
+
 @pytest.mark.parametrize("stem", ["..", "a\nb", " x", "x" * 120, "-x", "a%b"])
 def test_a_file_of_records_whose_name_is_no_name_of_pages(refused, stem):
     recorded().to_parquet(f"./{stem}.parquet")

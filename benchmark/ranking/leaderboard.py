@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
+from ..store.frames import is_ranked
 from .selection import NoEligibleStrength, headline, rule_named, select
 from .statistics import interval
 from .sweeps import sweep_names
@@ -41,8 +42,14 @@ def rank_mitigations(runs: pd.DataFrame, rule: str) -> pd.DataFrame:
 
     Raises:
         UnknownRule: no rule has this name.
-        ValueError: a mitigation has two runs of one strength and seed in one sweep.
+        ValueError: a mitigation has two runs of one strength and seed in one sweep, or reports a metric under the name
+            of a column that is made here.
     """
+    if made := next(filter(is_ranked, map(str, runs)), None):
+        raise ValueError(
+            f"runs have the metric {made!r}, which the leaderboard makes from them: rename it where a mitigation "
+            "reports it"
+        )
     runs = _with_cost(runs.sort_values([*_GROUP, "strength", "seed"]))
     measured = [str(column) for column in runs.select_dtypes("number") if column not in _RUN]
     read = [column for column in runs if column in _RUN or column in measured]  # configurations are long texts

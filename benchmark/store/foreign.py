@@ -14,7 +14,7 @@ import pandas as pd
 from ...datasets.registry import UnknownName
 from ..metrics.base import metrics
 from ..suite.protocol import PROTOCOL_VERSION
-from .frames import DETAILS, IDENTITY
+from .frames import DETAILS, IDENTITY, is_ranked
 from .record import Status
 
 BESIDE = (*DETAILS, "curves", "configuration")
@@ -84,6 +84,11 @@ def check_rows(rows: pd.DataFrame, origin: str) -> None:
     for name in rows.columns:
         if not isinstance(name, str) or not _is_name(name):
             raise BadRecords(f"{origin}: column {_short(name)} is no name of a column")
+        if is_ranked(name):
+            raise BadRecords(
+                f"{origin}: column {_short(name)} is no column of runs, the leaderboard makes it from them: remove or "
+                "rename the column"
+            )
         check_column(rows[name], origin)
     _check_together(rows, origin)
 

@@ -21,6 +21,14 @@ compared where `sweep_key` is the same, and names are for display."""
 DETAILS = ("dataset_digest", "dirty", "versions", "flips")
 """What a run's page shows beside the flat row: where it came from, and the twins on which it flips."""
 
+RANKED = ("rule", "seeds", "note", "reason", "headline", "regret", "mask_effect", "seconds_over_erm")
+ENDS = (":low", ":high", ":seeds")
+
+
+def is_ranked(column: str) -> bool:
+    """Whether rankings make a column of this name from the runs, so that no run may have it."""
+    return column in RANKED or column.endswith(ENDS)
+
 
 def flat(records: Sequence[Record]) -> pd.DataFrame:
     """A row a record, in their order: `IDENTITY`, then a column a metric; NaN where a record lacks the metric."""

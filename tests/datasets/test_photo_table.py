@@ -91,6 +91,83 @@ def test_boxes_may_have_a_column_each(table):
     assert (a.boxes, b.boxes) == (((1, 2, 3, 4),), None)
 
 
+@pytest.mark.parametrize(
+    ("text", "row"),
+    [
+        ("path,label,boxes\nimages/a.png,cat,0.0 0.0 0.5 0.5\n", r"row 2: boxes has the box 0 0 0\.5 0\.5"),
+        ("path,label,boxes\nimages/a.png,cat,3 3 9 9\nimages/b.png,cat,0.1 0.2 0.9 1\n", "row 3: boxes has the box"),
+        ("path,label,boxes\nimages/a.png,cat,3 3 9 9 0 0 0.5 1\n", r"row 2: boxes has the box 0 0 0\.5 1"),
+        ("path,label,boxes\nimages/a.png,cat,0.2 0.2 1.0004 0.9998\n", "row 2: boxes has the box"),
+        (
+            "path,label,boxes\nimages/a.png,cat,0.5 0.5 0.3 0.2\n",
+            "row 2: boxes has the box",
+        ),  # YOLO's
+        ("path,label,boxes\nimages/a.png,cat,-0.001 0 0.3 0.2\n", "row 2: boxes has the box"),
+        ("path,label,boxes\nimages/a.png,cat,1e-1 1e-1 5e-1 5e-1\n", "row 2: boxes has the box"),
+        (
+            "path,label,boxes\nimages/c.png,cat,\nimages/a.png,cat,0 0 1 1\nimages/b.png,cat,0 0 1.0 1.0\n",
+            "row 3: boxes and all others",
+        ),
+        ("path,label,l,t,r,b\nimages/a.png,cat,0.1,0.2,0.3,0.4\n", "row 2: l, t, r, b has the box"),
+    ],
+)
+def test_boxes_that_are_shares_of_the_photo_are_refused(table, text, row):
+    columns = {"boxes": ("l", "t", "r", "b")} if "l,t,r,b" in text else {}
+    with pytest.raises(ValueError, match=rf"{row}.*shares of the photo.*multiply x by the width"):
+        table(text, **columns)
+
+
+def test_a_box_of_a_pixel_beside_others_is_in_pixels(table):
+    a, b = table("path,label,boxes\nimages/a.png,cat,0 0 1 1\nimages/b.png,cat,0.5 0.5 3.5 3.5\n")
+    assert (a.boxes, b.boxes) == (((0, 0, 1, 1),), ((0.5, 0.5, 3.5, 3.5),))
+
+
+SAME = {
+    "a float": ("1", "1.0"),
+    "zeros before": ("1", "01"),
+    "a sign": ("1", "+1"),
+    "minus zero": ("0", "-0.0"),
+    "an exponent": ("10", "1e1"),
+    "case": ("Yes", "yes"),
+    "sharp s": ("STRASSE", "straße"),
+    "two spaces": ("golden retriever", "golden  retriever"),
+    "a fixed space": ("golden retriever", "golden\u00a0retriever"),
+    "an accent": ("caf\u00e9", "cafe\u0301"),
+    "an invisible space": ("cat", "cat\u200b"),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), SAME.values(), ids=SAME)
+@pytest.mark.parametrize("column", ["label", "shortcut"])
+def test_two_spellings_of_a_value_are_refused(table, one, other, column):
+    values = [one, "2", other]
+    rows = "".join(f"images/{name}.png,{value},{value}\n" for name, value in zip("abc", values, strict=True))
+    with pytest.raises(ValueError, match=rf"all\.csv, row 4: {column} is '.*', and '.*' in row 2: write one of them"):
+        table(f"path,{'label,shortcut' if column == 'label' else 'more,shortcut'}\n{rows}", **LABELLED[column])
+
+
+LABELLED = {"label": {}, "shortcut": {"label": "path"}}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ("a", "A", "b"),
+        ("1", "1", "10"),
+        ("1", "one", "I"),
+        ("9007199254740993", "9007199254740992", "1"),
+        ("1e99999999999999999999", "1e99999999999999999998", "1"),
+        ("1_0", "10", "0x1"),
+        ("1.0", "2.0", "1.0"),
+        ("x2", "x²", "x"),
+        ("golden_retriever", "golden retriever", "golden-retriever"),
+    ],
+)
+def test_names_that_are_different_stay_different(table, values):
+    rows = "".join(f"images/{name}.png,{value}\n" for name, value in zip("abc", values, strict=True))
+    assert [photo.label for photo in table(f"path,label\n{rows}")] == list(values)
+
+
 HEADER = "path,label,split,mask,boxes\n"
 
 

@@ -106,6 +106,80 @@ def test_masks_are_black_and_another_value(tmp_path, drawn, share):
     assert mask(photo).double().mean() == share
 
 
+def rgba(colour, alpha) -> np.ndarray:
+    """An image of colours and alpha, each a number for all pixels or a number a pixel."""
+    channels = np.broadcast_to(np.asarray(colour)[..., None], (8, 8, 3)), np.broadcast_to(alpha, (8, 8))[..., None]
+    return np.concatenate(channels, -1).astype(np.uint8)
+
+
+EYE = 255 * np.eye(8, dtype=np.uint8)
+
+
+def with_palette() -> Image.Image:
+    """Several blacks, to be told apart by their transparency."""
+    image = Image.fromarray(np.eye(8, dtype=np.uint8)).convert("P")
+    image.putpalette([0, 0, 0] * 256)
+    return image
+
+
+IN_TRANSPARENCY = {
+    "rgba": (rgba(0, EYE), {}),
+    "rgba, a hole": (rgba(0, 255 - EYE), {}),
+    "rgba, faint": (rgba(0, EYE // 255), {}),
+    "rgba, white that is transparent": (rgba(EYE, 255 - EYE), {}),
+    "rgba, all transparent": (rgba(EYE, 0), {}),
+    "grey and alpha": (Image.fromarray(rgba(0, EYE)).convert("LA"), {}),
+    "palette": (with_palette(), {"transparency": 0}),
+    "a palette's alpha": (with_palette(), {"transparency": b"\x00\xff"}),
+    "grey, white is transparent": (EYE, {"transparency": 255}),
+    "16 bits, white is transparent": (np.eye(8).astype(np.uint16) * 65535, {"transparency": 65535}),
+    "colours, white is transparent": (rgba(EYE, 255)[..., :3], {"transparency": (255, 255, 255)}),
+}
+
+
+@pytest.mark.parametrize(("drawn", "options"), IN_TRANSPARENCY.values(), ids=IN_TRANSPARENCY)
+@pytest.mark.parametrize("threshold", [None, 128])
+def test_a_mask_whose_shape_is_in_the_transparency_of_black_is_refused(tmp_path, drawn, options, threshold):
+    file = save(tmp_path / "mask.png", drawn, **options)
+    photo = Photo(save(tmp_path / "x.png", RED), "cat", mask=file)
+    with pytest.raises(ValueError, match=r"mask\.png is black wherever it is opaque.*Save it in grey"):
+        mask(photo, threshold=threshold)
+
+
+def test_the_way_out_of_a_mask_in_the_transparency_is_right(tmp_path):
+    file = save(tmp_path / "mask.png", rgba(0, EYE))
+    Image.open(file).convert("RGBA").getchannel("A").save(file)
+    assert torch.equal(mask(Photo(save(tmp_path / "x.png", RED), "cat", mask=file)), torch.eye(8) > 0)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "options", "share"),
+    [
+        (rgba(255, EYE), {}, 1 / 8),
+        (rgba(EYE, 255), {}, 1 / 8),
+        (rgba(EYE, 128), {}, 1 / 8),
+        (rgba(EYE, EYE), {}, 1 / 8),
+        (rgba(0, 0), {}, 0),
+        (rgba(255, 0), {}, 0),
+        (rgba(0, 128), {}, 0),
+        (EYE, {"transparency": 0}, 1 / 8),
+        (np.eye(8).astype(np.uint16) * 65535, {"transparency": 0}, 1 / 8),
+        (rgba(EYE, 255)[..., :3], {"transparency": (0, 0, 0)}, 1 / 8),
+    ],
+)
+def test_a_mask_with_transparency_is_what_is_seen_on_black(tmp_path, drawn, options, share):
+    photo = Photo(save(tmp_path / "x.png", RED), "cat", mask=save(tmp_path / "mask.png", drawn, **options))
+    assert mask(photo).double().mean() == share
+
+
+def test_a_heatmap_in_the_transparency_needs_a_threshold(tmp_path):
+    heat = np.arange(64).reshape(8, 8) * 4
+    photo = Photo(save(tmp_path / "x.png", RED), "cat", mask=save(tmp_path / "mask.png", rgba(255, heat)))
+    with pytest.raises(ValueError, match=r"grey levels 0, 4, 8, 12, 16 \.\.\..*mask_threshold.*alpha channel"):
+        mask(photo)
+    assert mask(photo, threshold=128).tolist() == (heat >= 128).tolist()
+
+
 def test_a_mask_with_grey_edges_needs_a_threshold(tmp_path):
     levels = np.tile(np.array([0, 0, 60, 127, 128, 200, 255, 255], np.uint8), (8, 1))
     photo = Photo(save(tmp_path / "x.png", RED), "cat", mask=save(tmp_path / "mask.png", levels))

@@ -2,15 +2,20 @@ from __future__ import annotations
 
 import re
 import warnings
+from dataclasses import dataclass
+from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 from rrrbench.datasets.base import Batch, as_mask
 from rrrbench.methods import rrr_loss
+from rrrbench.methods.loss_inputs import check_device
 from rrrbench.methods.mitigations.rrr import RRR
 from rrrbench.methods.network import Net
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 
 def model(dtype=torch.float64) -> nn.Module:
@@ -185,6 +190,25 @@ def test_a_layer_without_a_second_derivative_is_named_with_its_replacement():
         ({"mask": torch.ones(3, 4)}, "one mask per input"),
         ({"labels": torch.tensor([0, 1, 2, 0, 7])}, r"range over \[0, 7\]"),
         ({"inputs": torch.zeros(5, 1, 3, 4, dtype=torch.uint8)}, "need floats"),
+        ({"inputs": torch.zeros(5, 1, 3, 4, dtype=torch.complex64)}, r"need floats, e\.g\. torch\.view_as_real"),
+        ({"inputs": torch.zeros(5, 1, 3, 4).to(torch.float8_e4m3fn)}, r"float8_e4m3fn.*pass inputs\.float"),
+        ({"inputs": torch.tensor(1.0)}, r"inputs have shape \(\), expected \(batch, \.\.\.\)"),
+        ({"inputs": torch.zeros(5, 1, 3, 4).to_sparse()}, r"inputs of layout torch\.sparse_coo.*inputs\.to_dense"),
+        ({"inputs": torch.zeros(5, 1, 3, 4, device="meta")}, "inputs on the device meta have no values"),
+        (
+            {"inputs": torch.nested.nested_tensor([torch.zeros(4)] * 5, layout=torch.jagged)},
+            r"nested.*inputs\.to_padded_tensor\(0\)",
+        ),
+        ({"mask": torch.zeros(5, 1, 3, 4).to_sparse()}, r"mask of layout torch\.sparse_coo.*mask\.to_dense"),
+        ({"mask": torch.zeros(5, 1, 3, 4, dtype=torch.bool, device="meta")}, "mask on the device meta"),
+        ({"labels": torch.eye(3)[data()[1]].to_sparse()}, r"labels of layout .*labels\.to_dense"),
+        ({"labels": torch.eye(3)[data()[1]].to(torch.complex64)}, r"labels are torch\.complex64: class indices"),
+        ({"strength": 10**400}, "strength = inf must be finite"),
+        (
+            {"strength": torch.tensor(1j)},
+            r"strength is Tensor of torch\.complex64 and shape \(\): pass a single number",
+        ),
+        ({"strength": torch.tensor(True)}, r"strength is Tensor of torch\.bool"),
     ],
 )
 @pytest.mark.usefixtures("shapes_unchecked")
@@ -208,7 +232,10 @@ def test_the_threshold_that_is_named_separates_the_masks_values(values):
     assert not above.all()
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64])
+INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint16, torch.uint32, torch.uint64)
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
 @pytest.mark.usefixtures("shapes_unchecked")
 def test_labels_of_every_integer_type_and_one_hot_labels_give_the_same_loss(dtype):
     network, (x, y, mask) = model(), data()
@@ -219,6 +246,89 @@ def test_labels_of_every_integer_type_and_one_hot_labels_give_the_same_loss(dtyp
     assert torch.equal(
         rrr_loss(network, x, F.one_hot(y, 3), torch.zeros_like(mask), 2.0), F.cross_entropy(network(x), y)
     )
+
+
+@pytest.mark.usefixtures("shapes_unchecked")
+def test_one_hot_labels_and_strengths_of_every_type_give_the_same_loss():
+    network, (x, y, mask) = model(), data()
+    expected = rrr_loss(network, x, y, mask, 0.5)
+    assert torch.equal(rrr_loss(network, x, F.one_hot(y, 3).bool(), mask, 0.5), expected)
+    for strength in (Fraction(1, 2), np.float32(0.5), torch.tensor(0.5)):
+        assert torch.equal(rrr_loss(network, x, y, mask, strength), expected)
+
+
+def test_inputs_without_features_are_numbers():
+    """Of logits (x, -x) the sum of log p is -2 log(e^x + e^-x), whose derivative is -2 tanh x."""
+    x, y = torch.tensor([0.1, 0.5, 2.0], dtype=torch.float64), torch.tensor([0, 1, 0])
+    for strength, mask in ((0.0, x > 0), (3.0, x > 0.3)):
+        loss = rrr_loss(lambda v: torch.stack((v, -v), 1), x, y, mask, strength)
+        penalty = (4 * x.tanh().square() * mask).mean()
+        torch.testing.assert_close(loss, F.cross_entropy(torch.stack((x, -x), 1), y) + strength * penalty)
+
+
+@dataclass
+class Wrapped:
+    """A callable that is no key of a dictionary."""
+
+    network: nn.Module
+
+    def __call__(self, inputs):
+        return self.network(inputs)
+
+
+def test_a_model_that_no_dictionary_holds_is_taken_and_checked():
+    network, (x, y, mask) = model(), data()
+    for _ in range(2):
+        assert torch.equal(rrr_loss(Wrapped(network), x, y, mask, 1.0), rrr_loss(network, x, y, mask, 1.0))
+    with pytest.raises(ValueError, match="couples the inputs"):
+        rrr_loss(Wrapped(nn.Sequential(model(), Returned(lambda z: z - z.mean(0)))), x, y, mask, 1.0)
+
+
+class Returned(nn.Module):
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, z):
+        return self.function(z)
+
+
+NOT_FINITE = {
+    "root": (lambda x: (x - 0.5).sqrt(), r"Sequential gives logits \[nan, nan, nan\] for input 0 of the batch"),
+    "logarithm": (lambda x: torch.where(x == x[3], -1, x).log(), r"logits \[nan, nan, nan\] for input 3 of the batch"),
+    "quotient": (lambda x: x / 0, r"gives logits \[nan"),
+    "root at 0": (lambda x: x + (x - x).sqrt(), "input gradient of Sequential is not finite for input 0.*small number"),
+    "norm at 0": (lambda x: x + (x - x).norm(dim=3, keepdim=True), ""),  # torch's subgradient
+    "distance": (lambda x: x + (x - x).square().sum(3, keepdim=True).sqrt(), "input gradient of Sequential is not fin"),
+}
+
+
+@pytest.mark.parametrize(("function", "message"), NOT_FINITE.values(), ids=NOT_FINITE)
+def test_values_that_the_model_makes_not_finite_are_named(function, message):
+    network, (x, y, mask) = nn.Sequential(Returned(function), model()), data()
+    if not message:
+        assert rrr_loss(network, x, y, mask, 1.0).isfinite()
+        return
+    with pytest.raises(ValueError, match=message):
+        rrr_loss(network, x, y, mask, 1.0)
+    plain = F.cross_entropy(network(x), y)  # without a penalty the loss is a plain loop's, NaN included
+    torch.testing.assert_close(rrr_loss(network, x, y, mask, 0.0), plain, equal_nan=True, rtol=0, atol=0)
+
+
+def test_a_class_that_is_ruled_out_by_minus_infinity_is_taken():
+    ruled_out = nn.Sequential(
+        model(), Returned(lambda z: z.masked_fill(torch.tensor([False, False, True]), -torch.inf))
+    )
+    x, _, mask = data()
+    assert rrr_loss(ruled_out, x, torch.tensor([0, 1, 0, 1, 0]), mask, 1.0, target="log_prob_true").isfinite()
+
+
+def test_a_re_entrant_checkpoint_is_named_with_the_way_out_which_gives_the_same_loss():
+    network, (x, y, mask) = model(), data()
+    with pytest.raises(RuntimeError, match=r"Checkpoint.* pass use_reentrant=False"):
+        rrr_loss(lambda inputs: checkpoint(network, inputs, use_reentrant=True), x, y, mask, 1.0)
+    loss = rrr_loss(lambda inputs: checkpoint(network, inputs, use_reentrant=False), x, y, mask, 1.0)
+    torch.testing.assert_close(loss, rrr_loss(network, x, y, mask, 1.0))
 
 
 class Returns(nn.Module):
@@ -240,6 +350,13 @@ class Returns(nn.Module):
         (lambda z, x: z[:, :, None, None].expand(-1, -1, 3, 4), r"returns \(5, 3, 3, 4\) for 5 inputs"),
         (lambda z, x: z[:, 0], r"returns \(5,\) for 5 inputs, expected \(batch, classes\)"),
         (lambda z, x: z.mean(0, keepdim=True), r"returns \(1, 3\) for 5 inputs"),
+        (lambda z, x: (9 * z).long(), r"returns torch\.int64, and logits are floats"),
+        (lambda z, x: z > 0, r"returns torch\.bool, and logits are floats"),
+        (
+            lambda z, x: torch.fft.fft(z),
+            r"returns torch\.complex128.*give output\.real or output\.abs",
+        ),
+        (lambda z, x: z.to_sparse(), r"returns logits of layout torch\.sparse_coo: give output\.to_dense"),
         (lambda z, x: z.sum(), r"returns \(\) for 5 inputs"),
     ],
 )
@@ -285,12 +402,99 @@ def test_a_model_that_couples_inputs_is_refused(coupling, training):
         rrr_loss(lambda inputs: network(inputs), x, y, mask, 1.0)
 
 
-def test_dropout_is_no_coupling_and_the_check_is_made_once():
-    network, (x, y, mask), sizes = dense(nn.Dropout(0.5)), data(), []
+class BatchStatistics(nn.Module):
+    def forward(self, features):
+        return F.batch_norm(features, None, None, training=True)
+
+
+class DetachedMean(nn.Module):
+    def forward(self, features):
+        return features - features.mean(0).detach()
+
+
+class Gated(nn.Module):
+    """Adds to the features a coupled branch times a gate, which begins at zero or nearly."""
+
+    def __init__(self, branch, gate=0.0) -> None:
+        super().__init__()
+        self.branch, self.gate = branch, nn.Parameter(torch.tensor(gate, dtype=torch.float64))
+
+    def forward(self, features):
+        return features + self.gate * self.branch(features)
+
+
+class AlongTheBatch(nn.Module):
+    """A recurrence without `batch_first`: its time is the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.GRU(8, 8)
+
+    def forward(self, features):
+        return self.cells(features[:, None])[0][:, 0]
+
+
+class AfterSteps(nn.Module):
+    """Couples inputs from its 16th pass on."""
+
+    steps = 0
+
+    def forward(self, features):
+        self.steps += 1
+        return features - features.mean(0) if self.steps > 15 else features
+
+
+def zeros(layer: nn.Linear) -> nn.Linear:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+HIDDEN = {
+    "a head of zeros": lambda: (BatchStatistics(), zeros(nn.Linear(8, 3))),
+    "a detached mean, a head of zeros": lambda: (DetachedMean(), zeros(nn.Linear(8, 3))),
+    "a residual of zeros, a head of zeros": lambda: (Gated(BatchStatistics()), zeros(nn.Linear(8, 3))),
+    "a residual of zeros": lambda: (Gated(BatchStatistics()), nn.Linear(8, 3)),
+    "a scale of 1e-12": lambda: (Gated(BatchStatistics(), 1e-12), nn.Linear(8, 3)),
+    "a recurrence along the batch": lambda: (AlongTheBatch(), nn.Linear(8, 3)),
+    "a coupling after steps": lambda: (AfterSteps(), nn.Linear(8, 3)),
+}
+
+
+@pytest.mark.parametrize("hidden", HIDDEN)
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.filterwarnings("ignore:the input gradient of Sequential is exactly 0")
+def test_a_coupling_that_the_first_call_does_not_show_is_refused_in_the_next_steps(hidden, training):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), *HIDDEN[hidden]()).double().train(training)
+    with pytest.raises(ValueError, match="Sequential couples the inputs of a batch"):
+        train(network, steps=32)
+
+
+def train(network, steps) -> None:
+    (x, y, mask), optimizer = data(), torch.optim.SGD(network.parameters(), 0.1)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        rrr_loss(network, x, y, mask, 1.0).backward()
+        optimizer.step()
+
+
+def calls_of(network, x, y, mask) -> list[int]:
+    """The sizes of the batches in five calls."""
+    sizes = []
     network.register_forward_hook(lambda module, given, output: sizes.append(len(output)))
-    rrr_loss(network, x, y, mask, 1.0)
-    rrr_loss(network, x, y, mask, 1.0)
-    assert sizes == [5, 2, 2, 5]
+    for _ in range(5):
+        rrr_loss(network, x, y, mask, 1.0)
+    return sizes
+
+
+def test_dropout_is_no_coupling_and_the_check_is_made_at_calls_1_2_and_4():
+    assert calls_of(dense(nn.Dropout(0.5)), *data()) == [5, 2, 2, 5, 2, 2, 5, 5, 2, 2, 5]
+
+
+@pytest.mark.filterwarnings("ignore:the input gradient of Sequential is exactly 0")
+def test_the_check_is_made_at_each_call_while_the_logits_do_not_depend_on_the_inputs():
+    assert calls_of(nn.Sequential(nn.Flatten(), zeros(nn.Linear(12, 3).double())), *data()) == [5, 2, 2] * 5
 
 
 def test_a_function_gives_its_modules_loss():
@@ -302,6 +506,7 @@ def test_a_function_gives_its_modules_loss():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"model": nn.Linear}, r"model is the class Linear: pass an instance, such as Linear\(\.\.\.\)"),
         ({"model": {"weights": 1}}, "model is a dict: pass a torch.nn.Module or a function"),
         ({"inputs": data()[0].numpy()}, r"inputs are a ndarray: pass a tensor, e\.g\. torch\.as_tensor"),
         (
@@ -309,7 +514,7 @@ def test_a_function_gives_its_modules_loss():
             r"inputs have dtype torch.float32, the parameters of Module torch.float64",
         ),
         ({"strength": "1"}, "strength is str '1': pass a single number"),
-        ({"strength": torch.ones(2)}, r"strength is Tensor of shape \(2,\): pass a single number"),
+        ({"strength": torch.ones(2)}, r"strength is Tensor of .*shape \(2,\): pass a single number"),
         ({"target": "abc"}, "target = 'abc' is no target: known: cross_entropy"),
         ({"target": "log_prob"}, "did you mean log_prob_"),
         ({"model": dense(lambda z: z[:, :1]), "labels": torch.zeros(5).long()}, r"returns \(5, 1\).*torch\.cat"),
@@ -365,3 +570,8 @@ def test_a_model_that_writes_into_its_inputs_is_refused_with_the_way_out():
     for write in (lambda inputs: inputs.clamp_(0, 1), lambda inputs: inputs.flatten(1).sub_(0.5).view_as(inputs)):
         with pytest.raises(ValueError, match=r"writes into its inputs.*inputs\.clone\(\)"):
             rrr_loss(lambda inputs, write=write: network(write(inputs)), x, y, mask, 0.3)
+
+
+def test_tensors_on_another_device_are_named():
+    with pytest.raises(ValueError, match=r"mask on meta, inputs on cpu: pass mask\.to\('cpu'\)"):
+        check_device(torch.device("cpu"), "inputs", mask=torch.zeros(1, device="meta"))

@@ -28,7 +28,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
 from ....methods.base import cross_entropy
-from ....methods.independence import check_independence
+from ....methods.independence import check_independence, unchanged
 from ....methods.loss_inputs import types_named, warn_of_bytes
 from ....methods.own_loop import as_logits, check_labels, check_logits, rrr_penalty
 from ....methods.targets import TargetName
@@ -107,7 +107,8 @@ class ExplanationRegularization:
 
         Raises:
             ValueError: lengths, shapes, or values that do not fit; no images; a model that takes no such images, gives
-                no two logits, has a weight that is not finite, or nothing to train.
+                no two logits, has a weight that is not finite, or nothing to train; or a model that couples the images
+                of a batch, which may show after an epoch alone.
             RuntimeError: the loss is not finite, or the model has no input gradient.
         """
         check_settings(self)
@@ -130,11 +131,11 @@ class ExplanationRegularization:
             if penalised:
                 check_independence(net, probe, logits)
             _to_training_mode(net)
-            self._history = self._train(net, inputs, indices.to(device), masks, generator)
+            self._history = self._train(net, inputs, indices.to(device), masks, generator, probe)
         return self
 
     def _train(
-        self, net: nn.Module, images: Tensor, labels: Tensor, masks: Tensor, generator: torch.Generator
+        self, net: nn.Module, images: Tensor, labels: Tensor, masks: Tensor, generator: torch.Generator, probe: Tensor
     ) -> list[Epoch]:
         annotated = np.broadcast_to((masks > 0).flatten(1).any(1).cpu().numpy(), len(images))  # no step asks a GPU
         masks = masks if masks.dtype == torch.bool else masks.to(images.dtype).sqrt()
@@ -165,6 +166,9 @@ class ExplanationRegularization:
                     f"epoch {epoch}: ce_loss = {ce_mean:g}, penalty = {penalty_mean:g}: lower lr ({self.lr:g}) or "
                     f"lambda_rrr ({self.lambda_rrr:g}), and look for NaN in images and weights"
                 )
+            if probe.requires_grad:  # a branch that began at zero hid what it couples
+                with unchanged(net, probe):
+                    check_independence(net, probe, net(probe))
             history.append(Epoch(epoch=epoch, ce_loss=ce_mean, penalty=penalty_mean if self.lambda_rrr else np.nan))
         return history
 

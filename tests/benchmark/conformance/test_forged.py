@@ -233,6 +233,85 @@ def test_half_a_submission_is_refused(repository, change, reason):
         changed("main")
 
 
+ROW = '{"results": [{"mitigation": "forged", "flip_rate": 0.0}]}'
+
+
+def write(folder: Path, **files: str) -> None:
+    """Files by their names, in which `__` stands for a dot."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name.replace("__", ".")).write_text(content)
+
+
+def linked(folder: Path, to: str) -> None:
+    """A link in the place of a folder, to a folder beside it that has a forged row under a new name."""
+    write(folder.parent / to, evil__py="code", evil__json=ROW)
+    for file in folder.rglob("*"):
+        if file.is_file():
+            file.unlink()
+    for below in (*folder.glob("*/"), folder):
+        below.rmdir()
+    folder.symlink_to(to)
+
+
+def repository_within(folder: Path, name: str) -> None:
+    """Another repository, with a forged row, under a name in a folder."""
+    write(folder / name, evil__py="code", evil__json=ROW)
+    for words in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "x")):
+        git("-C", str(folder / name), *words)
+
+
+def replaced_by_a_repository(folder: Path) -> None:
+    linked(folder, "other")
+    git("rm", "-rq", "--cached", str(folder))
+    folder.unlink()
+    repository_within(folder.parent, folder.name)
+    ignored = f'[submodule "x"]\npath = results/{folder.name}\nurl = ./x\nignore = all\n'
+    (folder.parents[1] / ".gitmodules").write_text(ignored)
+
+
+UNSEEN = {
+    "a row called .json": lambda folder: write(folder, __json=ROW, __json__py="code", __json__json="{}"),
+    "a row called .json alone": lambda folder: write(folder, __json=ROW, __py="code"),
+    "hidden": lambda folder: write(folder, __evil__json=ROW, __evil__py="code"),
+    "an upper-case row": lambda folder: write(folder, evil__JSON=ROW, evil__py="code"),
+    "upper case": lambda folder: write(folder, evil__JSON=ROW, evil__PY="code"),
+    "an upper-case file": lambda folder: write(folder, old__Py="code"),
+    "an upper-case folder": lambda folder: write(folder.parent / "Submissions", evil__json=ROW, evil__py="code"),
+    "a linked folder": lambda folder: linked(folder, "other"),
+    "a linked folder of results": lambda folder: linked(folder.parent, "other"),
+    "a repository as the folder": replaced_by_a_repository,
+    "a repository as a row": lambda folder: (write(folder, evil__py="code"), repository_within(folder, "evil.json")),
+    "a linked row": lambda folder: (
+        write(folder.parent, x=ROW), write(folder, evil__py="code"), (folder / "evil.json").symlink_to("../x")),
+    "a linked file": lambda folder: (write(folder, evil__json=ROW), (folder / "evil.py").symlink_to("old.py")),
+    "a link to nothing": lambda folder: (write(folder, evil__json=ROW), (folder / "evil.py").symlink_to("no")),
+    "a name of bytes": lambda folder: write(folder, **{"\udcff__json": ROW, "\udcff__py": "code"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", UNSEEN.values(), ids=UNSEEN)
+def test_rows_that_the_leaderboard_would_show_on_any_file_system_are_checked_or_refused(repository, change):
+    change(repository)
+    git("config", "advice.addEmbeddedRepo", "false")
+    commit()
+    with pytest.raises(Refused, match=r"no name of a submission|no plain file|is a link|small: move|not UTF-8"):
+        changed("main")
+    result = CliRunner().invoke(app, ["submit", "changed", "main"])
+    assert result.exit_code == 2
+    assert result.output.startswith("error: ")
+
+
+def test_a_file_that_no_submission_has_may_be_removed(repository):
+    write(repository, __json=ROW, __json__py="code", OLD__JSON=ROW)
+    commit()
+    git("branch", "before")
+    for name in (".json", ".json.py", "OLD.JSON"):
+        (repository / name).unlink()
+    commit()
+    assert changed("before") == []
+
+
 @pytest.mark.parametrize("base", ["nowhere", "--output=x", "", "a b", "main;id"])
 def test_a_revision_that_there_is_not_is_said(repository, base):
     result = CliRunner().invoke(app, ["submit", "changed", "--", base])

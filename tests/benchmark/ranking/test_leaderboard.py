@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 
 import numpy as np
@@ -63,6 +64,15 @@ def test_cost_is_over_the_erm_of_the_same_dataset_and_network():
     cost = board.set_index("dataset").seconds_over_erm
     assert (cost["decoy-digits"], cost["slow"]) == (2.5, 2.5)
     assert np.isnan(cost["lacking"])
+
+
+def test_a_metric_under_the_name_of_a_column_that_is_made_here_is_refused_by_name():
+    runs = with_controls(gain=0.1)
+    made = set(rank_mitigations(runs, "knee")) - set(runs)
+    assert {"regret", "mask_effect", "note", "seeds", "accuracy/random:low"} <= made
+    for name in made:
+        with pytest.raises(ValueError, match=rf"runs have the metric '{re.escape(name)}', which the leaderboard makes"):
+            rank_mitigations(runs.assign(**{name: 0.5}), "knee")
 
 
 def test_cost_is_absent_where_no_erm_was_run():

@@ -34,7 +34,7 @@ BAD = [
     *((column, value) for column in ("accuracy/random", "flip_rate", "accuracy/validation") for value in (
         42.0, -0.1, 1.01, np.inf, -np.inf)),
     *(("seconds", value) for value in (-1.0, -np.inf)),
-    *(("regret", value) for value in (1.5, -2.0)),
+    *(("aligned_conflict_gap", value) for value in (1.5, -2.0)),
     *(("strength", value) for value in (-1.0, np.nan, np.inf, "0.1", True)),
     *(("seed", value) for value in (-1, 0.5, "0", True, None)),
     *(("flip_rate", value) for value in ("0.5", "=1+1", True, [0.5], {"a": 1})),

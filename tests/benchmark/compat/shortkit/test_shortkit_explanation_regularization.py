@@ -412,6 +412,35 @@ def test_a_model_whose_penalty_would_be_of_something_else_is_refused(network, me
     assert torch.equal(before, weights(network))
 
 
+@pytest.mark.parametrize("begins", ["head", "gate"])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_coupling_that_zeros_hide_before_the_first_step_is_refused_in_the_next_steps(begins):
+    network = nn.Sequential(model()[:3], Gated(1.0 if begins == "head" else 0.0), model()[3]).double()
+    if begins == "head":
+        nn.init.zeros_(network[2].weight)
+    with pytest.raises(ValueError, match="Sequential couples the inputs of a batch"):
+        fit(network, n_epochs=20, lr=0.01)
+
+
+class Gated(nn.Module):
+    def __init__(self, gate) -> None:
+        super().__init__()
+        self.gate = nn.Parameter(torch.tensor(gate))
+
+    def forward(self, hidden):
+        return hidden - self.gate * hidden.mean(0)
+
+
+class CentredInTraining(nn.Module):
+    def forward(self, hidden):
+        return hidden - hidden.mean(0) if self.training else hidden
+
+
+def test_a_coupling_in_training_alone_is_refused():
+    with pytest.raises(ValueError, match="Sequential couples the inputs of a batch"):
+        fit(nn.Sequential(model(), CentredInTraining()))
+
+
 Pair = namedtuple("Pair", ["aux", "scores"])
 
 
