@@ -88,7 +88,7 @@ class Session:
         self.mirror = Mirror(uri or tracking_uri(home), suite.name, self.store)
         self.choices = Choices(home / "engine.json")
         self.settings = replace(
-            settings or Settings(), choices=self.choices, save_models=suite.save_models, own_code=loaded()
+            settings or Settings(), choices=self.choices, save_models=suite.save_models, own_code=loaded(), home=home
         )
         self.executor = executor or Here()
         self.deadline = time.monotonic() + 60 * minutes
