@@ -111,7 +111,7 @@ def run(
         suite: its name, the path of its TOML file, or the suite itself.
         device: where runs are trained.
         engine: how a stack is trained; changes no result but by rounding.
-        executor: where stacks are trained: `here`, `processes`, `ray`, `slurm`, or a table with its parameters.
+        executor: where stacks are trained: `here`, `processes`, `auto`, `ray`, `slurm`, or a table with its parameters.
         home: the folder of results; the folder of `rrrbench run` if not given.
         own: Python files whose classes and functions the suite names.
         log: shows the runs in MLflow.
