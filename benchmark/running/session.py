@@ -22,6 +22,7 @@ from ..store.team import bring
 from ..suite.stack import Stack
 from ..suite.sweep import Suite
 from .choices import Choices
+from .course import Course
 from .data_files import DataFiles
 from .earlier_files import of_earlier_files
 from .executors import Executor, Result, Settings, Task, check_digest

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import PositiveInt, model_validator
@@ -25,7 +25,7 @@ from ...store.home import home as usual_home
 from ...store.whole import write_whole
 from ...suite.stack import Stack
 from ..course import Progress
-from ..device import torch_device
+from ..device import Device, torch_device
 from .base import Result, Settings, Task, divided, failed, run_stack
 from .executor import Executor, executors
 
@@ -200,7 +200,7 @@ def _train(
     try:
         restore(settings.own_code)
         task: Task = pickle.loads(packed)
-        own = replace(settings, device=torch_device(settings.device))
+        own = replace(settings, device=torch_device(cast(Device, settings.device)))
         return run_stack(task, own, _Teller(told)), dict(own.choices)
     except Exception as error:
         error.add_note(f"In a job of Slurm:\n{traceback.format_exc()}")
