@@ -20,10 +20,11 @@ from rrrbench.benchmark.running.executors.slurm import Slurm
 from rrrbench.benchmark.store.records import RecordStore
 from rrrbench.benchmark.suite.loading import load_suite
 from rrrbench.datasets.registry import BadParameters
-from test_executors import SUITE, assert_as_undisturbed, finished, measured, tasks, wait_for_a_run
+from test_executors import SUITE, assert_as_undisturbed, finished, measured, tasks
 from tiny import tiny_suite
 
 pytest.importorskip("submitit")
+pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")  # a cancelled job's
 DRIVER = """
 import rrrbench
 where = {"name": "slurm", "cluster": "local", "workers": 2}
@@ -76,7 +77,7 @@ def test_jobs_give_the_same_records_and_leave_no_file(settings):
 def test_a_killed_job_is_submitted_again(settings, monkeypatch):
     monkeypatch.setattr(slurm, "LATE_SECONDS", 1.0)
     monkeypatch.setattr(slurm, "TELL_SECONDS", 0.0)
-    suite, killer = tiny_suite(epochs=400), KillsAJob()
+    suite, killer = tiny_suite(epochs=100), KillsAJob()
     found = measured(Slurm(workers=1, cluster="local").results(tasks(suite), settings, killer))
     assert killer.killed == 1
     assert_as_undisturbed(found, suite)
@@ -88,7 +89,7 @@ def test_a_stack_that_always_kills_its_job_fails_alone_and_says_how_often(settin
     monkeypatch.setattr(slurm, "LATE_SECONDS", 1.0)
     monkeypatch.setattr(slurm, "TELL_SECONDS", 0.0)
     monkeypatch.setattr(slurm, "ATTEMPTS", 1)
-    suite, killer = tiny_suite(epochs=400), KillsAJob()
+    suite, killer = tiny_suite(epochs=100), KillsAJob()
     results = Slurm(workers=1, cluster="local").results(tasks(suite), settings, killer)
     found = [record for _, result in results for record in result.records]
     assert sorted(record.status for record in found) == ["failed"] * 2 + ["finished"] * 4
@@ -133,7 +134,8 @@ def drive(tmp_path):
 @pytest.mark.slow
 def test_after_a_killed_driver_the_same_command_goes_on(drive, tmp_path):
     driver = drive()
-    wait_for_a_run(tmp_path, driver)
+    while not finished(tmp_path) and driver.poll() is None:
+        time.sleep(0.02)
     driver.kill()
     driver.communicate()
     store, suite = RecordStore(tmp_path / "results/local"), load_suite(str(tmp_path / "own.toml"))
