@@ -11,10 +11,8 @@ from ..suite.loading import parse_suite
 from ..suite.stack import Stack
 from ..suite.sweep import Suite
 
-SEEDS = 5
 STRENGTHS = tuple(10.0**exponent for exponent in range(-4, 5))
-RUNS_A_SWEEP = (1 + len(STRENGTHS)) * SEEDS
-"""ERM's, and RRR's at every strength."""
+"""Of RRR, beside ERM: a sweep has ten runs a seed."""
 EPOCHS = 10
 CURVES = ("right_answer", "right_reason", "accuracy/validation")
 METRICS = (
@@ -28,13 +26,13 @@ METRICS = (
 )  # fmt: skip
 
 
-def suite_of(runs: int) -> Suite:
+def suite_of(runs: int, seeds: int = 10) -> Suite:
     """A suite of so many runs."""
-    return parse_suite({"name": f"{runs} runs", **content_of(runs)}, "made up")
+    return parse_suite({"name": f"{runs} runs", **content_of(runs, seeds)}, "made up")
 
 
-def content_of(runs: int) -> dict[str, Any]:
-    """The TOML file of a suite of so many runs: sweeps of `RUNS_A_SWEEP` that differ in the network's width."""
+def content_of(runs: int, seeds: int) -> dict[str, Any]:
+    """The TOML file of a suite of so many runs: sweeps that differ in the network's width."""
     mitigations = [{"mitigation": "erm"}, {"mitigation": "rrr", "strengths": list(STRENGTHS)}]
     sweeps = [
         {
@@ -42,9 +40,9 @@ def content_of(runs: int) -> dict[str, Any]:
             "network": {"name": "mlp", "hidden": [width]},
             "mitigations": mitigations,
         }
-        for width in range(1, runs // RUNS_A_SWEEP + 1)
+        for width in range(1, runs // (seeds * (1 + len(STRENGTHS))) + 1)
     ]
-    return {"seeds": list(range(SEEDS)), "sweeps": sweeps}
+    return {"seeds": list(range(seeds)), "sweeps": sweeps}
 
 
 def made_up(stack: Stack, strength: float, seed: int) -> Record:

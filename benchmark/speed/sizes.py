@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 from tabulate import tabulate
+from tqdm import tqdm
 
 from ..ranking.boards import board_of
 from ..report.recorded import recorded_as
@@ -93,9 +94,9 @@ def _mebibytes(folder: Path) -> float:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20
 
 
-def main(sizes: Annotated[list[int] | None, typer.Argument(help="How many runs: multiples of 50.")] = None) -> None:
+def main(sizes: Annotated[list[int] | None, typer.Argument(help="How many runs: multiples of 100.")] = None) -> None:
     """Prints the table."""
-    rows = [measured(runs).row() for runs in sizes or SIZES]
+    rows = [measured(runs).row() for runs in tqdm(sizes or SIZES, "sizes", leave=False)]
     typer.echo(tabulate(rows, HEADER, "pipe", disable_numparse=True))
 
 

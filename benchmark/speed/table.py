@@ -54,7 +54,7 @@ def report(
             _markdown(["network", "runs", "one after another", "stacked", "stacked, peak memory"], stacks),
             "RRR, mlp, 8 strengths, batch 256; one epoch, and its share for one input and run.",
             _markdown(["inputs", "epoch", "input and run", "peak memory"], inputs),
-            "Made-up records of so many runs, 50 a sweep, through the store, the leaderboard and the pages.",
+            "Made-up records of so many runs, 100 a sweep, through the store, the leaderboard and the pages.",
             _markdown(SIZES, sizes),
             *(_operators(operators) if operators else ()),
         ]
