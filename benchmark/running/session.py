@@ -255,7 +255,7 @@ class Session:
         family = stack.with_passed()
         keys = [key for member in family for key in member.places()]
         self.records |= {key: record for key, record in self.store.finished(keys).items() if key in due}
-        finished = self.records.keys() | set(keys) - due
+        finished = {key for key in keys if key in self.records or key not in due}
         digests = {key: self.store.digest(key) for key in map(stack.dataset_key, stack.seeds)}
         known = {key: digest for key, digest in digests.items() if digest}
         return [Task(part, known, after) for part in _left(family, finished)]
