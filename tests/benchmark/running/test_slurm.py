@@ -146,7 +146,6 @@ def test_after_a_killed_driver_the_same_command_goes_on(drive, tmp_path):
     assert driver.returncode == 0, errors.decode()
     assert {key: store.path(key).stat().st_mtime_ns for key in before} == before
     assert finished(tmp_path) == set(suite.keys())
-    assert not list((tmp_path / "results/local/jobs").glob("*"))
 
 
 @pytest.fixture
