@@ -21,7 +21,7 @@ from .table import Figure
 from .timing import ROUNDS
 
 NEIGHBOURS = 6
-SECONDS = 2.0
+SECONDS = 1.5
 """Of each measurement; the steps of a tenth of it come before."""
 UNBOUNDED = "300000"
 """libgomp's own GOMP_SPINCOUNT."""
