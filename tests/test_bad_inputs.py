@@ -77,7 +77,7 @@ COMMANDS: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     *((("run", "own.toml", f"--{option}", value), (f"--{option}", value or "''", "is not one of.*'"))
       for option, value in (("device", "gpu"), ("device", "cuda:0"), ("device", ""), ("engine", "vmap"), ("rule", "all"))),
     *((("run", "own.toml", "--executor", name), (f"no executor is called {name!r}", "did you mean|known: auto"))
-      for name in ("", "slurm", "Here", "proceses", "../here")),
+      for name in ("", "kubernetes", "Here", "proceses", "../here")),
     *((("run", "own.toml", "--executor", "processes", "--workers", number), ("--workers", "greater than|valid integer"))
       for number in ("0", "-1", "", "two", "1.5", "nan", "inf")),
     (("run", "own.toml", "--workers", "2"), ("executor 'auto'", "'workers' is not a parameter")),
