@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import joblib
+import psutil
 
 from ..suite.stack import Stack
 from .course import Course
@@ -14,7 +15,7 @@ from .executors.here import Here
 from .executors.processes import Processes
 
 START_SECONDS = 10.0
-"""What processes take until they train: torch and the data are loaded in each, beside each other."""
+"""What processes take until they train, on an idle machine: torch and the data are loaded in each of them."""
 MARGIN = 1.25
 """How many times longer this process must be expected to take: side by side, processes disturb each other."""
 
@@ -45,7 +46,8 @@ def faster(courses: Mapping[Stack, Course], settings: Settings, timed_alone: Cal
     seconds = sum(course.seconds for course in courses.values())
     if settings.device != "cpu" or cores == 1 or sum(map(len, courses)) < cores:
         return here
-    if seconds < MARGIN * (START_SECONDS + seconds / cores):  # even if no process took from another
+    start = START_SECONDS * max(1.0, psutil.getloadavg()[0] / cores)
+    if seconds < MARGIN * (start + seconds / cores):  # even if no process took from another
         return here
     largest = max(courses, key=lambda stack: courses[stack].seconds)
     share = largest.divided(cores)[0]
@@ -53,7 +55,7 @@ def faster(courses: Mapping[Stack, Course], settings: Settings, timed_alone: Cal
     if alone is None:
         return here
     pace = alone.seconds * len(largest) / len(share) / courses[largest].seconds  # a worker's seconds for a second here
-    side_by_side = START_SECONDS + pace * seconds / cores
+    side_by_side = start + pace * seconds / cores
     if seconds < MARGIN * side_by_side:
         return here
     return Place(

@@ -19,8 +19,9 @@ ERM, RRR = tiny_suite(seeds=(0, 1, 2, 3)).stacks()
 
 
 @pytest.fixture(autouse=True)
-def two_cores(monkeypatch):
+def two_idle_cores(monkeypatch):
     monkeypatch.setattr(place.joblib, "cpu_count", lambda: 2)
+    monkeypatch.setattr(place.psutil, "getloadavg", lambda: (0.1, 0.1, 0.1))
 
 
 def taking(erm: float, rrr: float) -> dict:
@@ -63,6 +64,15 @@ def test_processes_must_be_expected_to_be_faster_by_a_quarter(share, executor):
 def test_short_suites_stay_here_and_nothing_more_is_timed(seconds):
     """33 s: 1.25 * (10 + 33 / 2) = 33.1 s at best."""
     assert place.faster(taking(0, seconds), Settings(), never).executor == Here()
+
+
+def test_on_a_busy_machine_processes_are_expected_to_start_later(monkeypatch):
+    """Eight programs on two cores: 40 s until processes train, and 40 + 50 s are more than 0.8 * 100 s."""
+    half = Course((Stage(8, 50.0),))
+    assert place.faster(taking(0, 100), Settings(), lambda stack: half).executor == Processes(workers=2)
+    monkeypatch.setattr(place.psutil, "getloadavg", lambda: (8.0, 8.0, 8.0))
+    assert place.faster(taking(0, 100), Settings(), never).executor == Here()
+    assert place.faster(taking(0, 400), Settings(), lambda stack: Course((Stage(8, 200.0),))).executor != Here()
 
 
 def test_one_core_a_gpu_few_runs_and_unknown_seconds_stay_here(monkeypatch):
