@@ -85,7 +85,7 @@ suite-minutes: .venv/ready ## the minutes of `rrrbench list suites`, with all da
 
 lock: .venv/ready ## requirements.lock anew
 	$(BIN)/uv pip compile --quiet --system-certs --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
-		--python-version 3.11 --extra browser --extra dev --extra docs --extra postgres --extra ray --upgrade pyproject.toml --output-file requirements.lock
+		--python-version 3.11 --extra browser --extra dev --extra docs --extra postgres --extra ray --extra slurm --upgrade pyproject.toml --output-file requirements.lock
 
 clean: ## removes the environment and local results
 	rm -rf .venv results/local

@@ -111,7 +111,7 @@ def run(
         suite: its name, the path of its TOML file, or the suite itself.
         device: where runs are trained.
         engine: how a stack is trained; changes no result but by rounding.
-        executor: where stacks are trained: `here`, `processes`, `ray`, or a table with its parameters.
+        executor: where stacks are trained: `here`, `processes`, `auto`, `ray`, `slurm`, or a table with its parameters.
         home: the folder of results; the folder of `rrrbench run` if not given.
         own: Python files whose classes and functions the suite names.
         log: shows the runs in MLflow.
@@ -127,7 +127,9 @@ def run(
     loaded = suite if isinstance(suite, Suite) else load_suite(str(suite))
     folder = usual_home() if home is None else Path(home).expanduser().absolute()
     uri = tracking_uri(folder)
-    session = Session(loaded, folder, uri, Settings(torch_device(device), engine), executors.resolve(executor), log=log)
+    where = executors.resolve(executor)
+    settings = Settings(device if where.elsewhere else torch_device(device), engine)
+    session = Session(loaded, folder, uri, settings, where, log=log)
     with _environment_as_it_was():
         outcome = session.run()
         runs = Runs(loaded, folder, outcome.failed)

@@ -76,11 +76,11 @@ COMMANDS: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
       for option, value in (("rule", ""), ("rule", "best"), ("rule", "KNEE"), ("format", "json"), ("format", "CSV"))),
     *((("run", "own.toml", f"--{option}", value), (f"--{option}", value or "''", "is not one of.*'"))
       for option, value in (("device", "gpu"), ("device", "cuda:0"), ("device", ""), ("engine", "vmap"), ("rule", "all"))),
-    *((("run", "own.toml", "--executor", name), (f"no executor is called {name!r}", "did you mean|known: here"))
-      for name in ("", "slurm", "Here", "proceses", "../here")),
+    *((("run", "own.toml", "--executor", name), (f"no executor is called {name!r}", "did you mean|known: auto"))
+      for name in ("", "kubernetes", "Here", "proceses", "../here")),
     *((("run", "own.toml", "--executor", "processes", "--workers", number), ("--workers", "greater than|valid integer"))
       for number in ("0", "-1", "", "two", "1.5", "nan", "inf")),
-    (("run", "own.toml", "--workers", "2"), ("executor 'here'", "'workers' is not a parameter")),
+    (("run", "own.toml", "--workers", "2"), ("executor 'auto'", "'workers' is not a parameter")),
     (("run", "own.toml", "--executor", "processes", "--address", "auto"), ("processes", "'address' is not a parameter")),
     (("run", "own.toml", "own.toml"), ("own.toml", "unexpected extra argument")),
     (("run", "own.toml", "--fast"), ("No such option.*--fast",)),

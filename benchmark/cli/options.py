@@ -30,7 +30,9 @@ DeviceOption = Annotated[Device, typer.Option(help="Where to train.")]
 EngineOption = Annotated[Engine, typer.Option(help="How a stack is trained; the numbers are the same up to rounding.")]
 ExecutorName = Annotated[
     str,
-    typer.Option(help="Where stacks are trained: here, in this process; processes, a process a core or GPU; ray."),
+    typer.Option(
+        help="Where stacks are trained: here, in this process; processes, a process a core or GPU; ray; slurm."
+    ),
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="How many stacks at once, if not here.")]
 Address = Annotated[str | None, typer.Option(help="Of a Ray cluster, or auto; else Ray is started here.")]

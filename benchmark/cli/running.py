@@ -45,7 +45,7 @@ def run(
     data_root: DataRoot = None,
     device: DeviceOption = "auto",
     engine: EngineOption = "auto",
-    executor: ExecutorName = "here",
+    executor: ExecutorName = "auto",
     workers: Workers = None,
     address: Address = None,
     rule: RuleOption = "knee",
@@ -68,7 +68,7 @@ def run(
 
             load_own(own)
             where = executor_of(executor, workers, address)
-            forecast = _session(load_suite(suite), folder, settings_of(device, executor, engine), where).forecast()
+            forecast = _session(load_suite(suite), folder, settings_of(device, where, engine), where).forecast()
         typer.echo("\n".join(forecast.lines()))
         return
     if (table := recall.table(suite, folder, uri, rule, own or ())) is not None:
@@ -81,7 +81,7 @@ def run(
         load_own(own)
         loaded = load_suite(suite)
         where = executor_of(executor, workers, address)
-        outcome = _trained(_session(loaded, folder, settings_of(device, executor, engine), where, quiet=quiet))
+        outcome = _trained(_session(loaded, folder, settings_of(device, where, engine), where, quiet=quiet))
         table, unshown = conclude(loaded, folder, uri, rule, away=outcome.undelivered.reason)
     typer.echo(table)
     if _complain(outcome, unshown, suite):
@@ -133,7 +133,7 @@ def reproduce(
             typer.secho(f"not run: {label}: {reason}", fg="yellow", err=True)
         if there is not None:
             where = executor_of(executor, workers, address)
-            settings = settings_of(device, executor, engine)
+            settings = settings_of(device, where, engine)
             outcome = _trained(_session(there, folder, settings, where, max_minutes, quiet))
         runs = flat(list(RecordStore(folder).finished(suite.keys()).values()))
         table = join_runs(published, suite, runs)
@@ -238,8 +238,8 @@ def _complain_of_mlflow(undelivered: Undelivered, unshown: str, suite: str, comm
     return True
 
 
-def settings_of(device: Device, executor: str, engine: Engine = "auto") -> Settings:
-    """How stacks are trained.
+def settings_of(device: Device, executor: Executor, engine: Engine = "auto") -> Settings:
+    """How stacks are trained; a cluster's devices are not this machine's.
 
     Raises:
         ValueError: there is no such device.
@@ -247,8 +247,7 @@ def settings_of(device: Device, executor: str, engine: Engine = "auto") -> Setti
     from ..running.device import torch_device
     from ..running.executors import Settings
 
-    ray = executor == "ray"  # the cluster's devices are not this machine's
-    return Settings(device if ray else torch_device(device), engine)
+    return Settings(device if executor.elsewhere else torch_device(device), engine)
 
 
 def executor_of(name: str, workers: int | None, address: str | None = None) -> Executor:

@@ -82,7 +82,8 @@ def _checked(
         if row_path.exists():
             raise Refused(f"{row_path} is a row without its file: add {file.name}, or remove the row")
         raise FileNotFoundError(f"there is no file {file}: `rrrbench new mitigation NAME` writes a starting file")
-    how = measuring.How(settings_of(device, executor).device, executor_of(executor, workers).resolved())
+    where = executor_of(executor, workers)
+    how = measuring.How(settings_of(device, where).device, where.resolved())
     if not row_path.exists():
         with _resumable(home()) as announce:
             measured = measuring.measure(file, home(), minutes, Shown().add, how=how, announce=announce)

@@ -40,6 +40,11 @@ class Course:
         stages = tuple(Stage(round(share * stage.epochs), share * stage.seconds) for stage in self.stages)
         return replace(self, stages=stages, after=share * self.after)
 
+    def at_pace(self, pace: float) -> Course:
+        """The course of the same runs where a second of this course takes `pace` seconds."""
+        stages = tuple(Stage(stage.epochs, pace * stage.seconds) for stage in self.stages)
+        return replace(self, stages=stages, after=pace * self.after)
+
 
 class Meter:
     """Tells progress in a course's seconds while epochs are counted."""

@@ -67,6 +67,7 @@ class Forecast:
         courses: what each of these stacks is expected to take; empty if nobody knows, as of a cluster.
         guessed: how many stacks were not timed, but take what similar stacks take.
         side_by_side: how many stacks are trained at once.
+        where: they are trained, in words, if the session chose it.
         home: the folder of results.
         uri: the tracking server.
     """
@@ -82,6 +83,7 @@ class Forecast:
     courses: Mapping[Stack, Course] = field(default_factory=dict)
     guessed: int = 0
     side_by_side: int = 1
+    where: str = ""
 
     @property
     def to_train(self) -> int:
@@ -112,7 +114,7 @@ class Forecast:
             yield f"  missing: {own.dataset}, {own.runs} runs: {own.reason}"
         if self.left:
             guessed = f" ({self.guessed} of {len(self.left)} stacks guessed from the others)" if self.guessed else ""
-            yield f"  takes {in_words(self.seconds)}{guessed}"
+            yield f"  takes {in_words(self.seconds)}{guessed}{self.where and f' {self.where}'}"
         yield f"  written to {self.home}, shown in {shown(self.uri)}"
 
 

@@ -22,12 +22,15 @@ from ..store.team import bring
 from ..suite.stack import Stack
 from ..suite.sweep import Suite
 from .choices import Choices
+from .course import Course
 from .data_files import DataFiles
 from .earlier_files import of_earlier_files
 from .executors import Executor, Result, Settings, Task, check_digest
+from .executors.auto import Auto
 from .executors.here import Here
 from .forecast import TIMING_SECONDS, Forecast, courses, missing_data, threads
 from .picture import Panels
+from .place import Place, faster
 from .progress import Pace, progress
 from .suitable import require_suitable
 
@@ -63,7 +66,7 @@ class Session:
     Args:
         home: the folder of results.
         uri: of the tracking server; `MLFLOW_TRACKING_URI`, else the folder's own database, if not given.
-        executor: where stacks are trained; in this process if not given.
+        executor: where stacks are trained; in this process if not given. `Auto` is replaced by what the forecast says.
         minutes: after so many no further stack is begun; the next session trains the stacks that are left.
         log: records are delivered to MLflow.
         tell: is given the forecast before anything is trained. Without it nothing is timed, and the bar counts epochs.
@@ -88,7 +91,7 @@ class Session:
         self.mirror = Mirror(uri or tracking_uri(home), suite.name, self.store)
         self.choices = Choices(home / "engine.json")
         self.settings = replace(
-            settings or Settings(), choices=self.choices, save_models=suite.save_models, own_code=loaded()
+            settings or Settings(), choices=self.choices, save_models=suite.save_models, own_code=loaded(), home=home
         )
         self.executor = executor or Here()
         self.deadline = time.monotonic() + 60 * minutes
@@ -127,8 +130,10 @@ class Session:
         left = _left(stacks, self.records.keys())
         require_suitable(left)
         expected = None
-        if left and self.tell is not None:
-            self.tell(expected := self._forecast(left))
+        if left and (self.tell is not None or isinstance(self.executor, Auto)):
+            expected = self._forecast(left)
+        if expected is not None and self.tell is not None:
+            self.tell(expected)
         absent = missing_data(left) if expected is None else expected.missing
         if absent and not self.executor.elsewhere:
             raise MissingData("\n".join(f"{own.dataset}: {own.reason}" for own in absent))
@@ -165,6 +170,10 @@ class Session:
         with threads(1 if workers > 1 else torch.get_num_threads()):
             absent = {own.dataset for own in missing}
             expected, inapplicable, guessed = courses(left, self.settings, absent, self._patience())
+        place = Place(self.executor, expected, "")
+        if isinstance(self.executor, Auto):
+            place = faster(expected, self.settings, self._timed_alone)
+            self.executor = place.executor
         return Forecast(
             suite=self.suite.name,
             runs=len(self.suite.keys()),
@@ -174,10 +183,17 @@ class Session:
             missing=missing,
             home=self.store.home,
             uri=self.mirror.uri,
-            courses=expected,
+            courses=place.courses,
             guessed=guessed,
-            side_by_side=workers,
+            side_by_side=self.executor.side_by_side(self.settings.device),
+            where=place.words,
         )
+
+    def _timed_alone(self, stack: Stack) -> Course | None:
+        """What a stack takes with one thread; None if it cannot be timed. No choice of an engine is kept."""
+        with threads(1):
+            timed = courses([stack], replace(self.settings, choices=dict(self.choices)), patience=self._patience())[0]
+        return timed.get(stack)
 
     def _patience(self) -> float:
         """Seconds for timing stacks: none where others train, little where little time was given."""
@@ -239,7 +255,7 @@ class Session:
         family = stack.with_passed()
         keys = [key for member in family for key in member.places()]
         self.records |= {key: record for key, record in self.store.finished(keys).items() if key in due}
-        finished = self.records.keys() | set(keys) - due
+        finished = {key for key in keys if key in self.records or key not in due}
         digests = {key: self.store.digest(key) for key in map(stack.dataset_key, stack.seeds)}
         known = {key: digest for key, digest in digests.items() if digest}
         return [Task(part, known, after) for part in _left(family, finished)]

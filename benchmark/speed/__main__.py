@@ -1,4 +1,4 @@
-"""How fast the engine is, as ratios of two things timed in one process: `make speed` prints the tables.
+"""How fast rrrbench is: `make speed` prints the tables, most of ratios of two things timed in turns.
 
 The plain loop is what a paper's released code does: one network, `autograd.grad(create_graph=True)`, `backward`, Adam.
 """
@@ -13,25 +13,31 @@ import typer
 from tqdm import tqdm
 
 from . import cases
+from . import sizes as sizes_of
+from .spinning import spinning_figures
+from .suites import suite_figures
 from .table import report
 
 
 def main(
     out: Annotated[Path, typer.Option(help="Where to write the tables, as Markdown.")] = Path("results/local/speed.md"),
 ) -> None:
-    """Measures the engine on this machine: minutes, and if its data are there, what the decoy-mnist suite takes."""
+    """Measures this machine in less than ten minutes; the decoy-mnist suite too, if its data are there."""
     torch.set_flush_denormal(True)
     gpu, draws = torch.cuda.is_available(), [cases.decoy.make(seed) for seed in range(8)]
     groups = [
         cases.penalty_figures(draws[0]),
         cases.sweep_figures(draws),
         cases.gpu_figures(draws) if gpu else cases.side_by_side_figure(draws[0]),
-        cases.suite_figures(),
+        *(() if gpu else (spinning_figures(),)),
+        suite_figures(),
     ]
     figures = [figure for group in groups for figure in tqdm(group, "figures", leave=False)]
     stacks = list(tqdm(cases.growth(draws), "stacks", leave=False))
     inputs = list(tqdm(cases.growth_in_inputs(draws[0]), "inputs", leave=False))
-    text = report(figures, stacks, inputs, [] if gpu else cases.profile(draws[0]))
+    sizes = [sizes_of.measured(runs) for runs in tqdm(sizes_of.SIZES, "sizes", leave=False)]
+    figures += sizes_of.straight(sizes)
+    text = report(figures, stacks, inputs, [size.row() for size in sizes], [] if gpu else cases.profile(draws[0]))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text + "\n")
     typer.echo(f"{text}\n\nwrote {out}")

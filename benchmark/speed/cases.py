@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import math
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
-import pandas as pd
 import torch
-from torch.nn import functional as F
 
 from ...datasets.base import ShortcutDataset, Split
 from ...datasets.recipe import datasets, make
@@ -29,8 +20,9 @@ from ..running.executors import Settings, Task
 from ..running.executors.processes import Processes
 from ..suite.stack import MitigationStack
 from ..suite.training import Training
+from .plain import plain_loop, training_device
 from .table import Figure
-from .timing import ROUNDS, Step, flops, one_after_another, peak_memory, ratios, seconds, threads, traced_step
+from .timing import ROUNDS, flops, one_after_another, peak_memory, ratios, seconds, threads, traced_step
 
 OPERATORS = 12
 STRENGTHS = tuple(10.0**exponent for exponent in range(-4, 4))
@@ -38,34 +30,12 @@ decoy = datasets.resolve({"name": "decoy", "base": "digits"})
 RRR, ERM = (mitigations.resolve(name) for name in ("rrr", "erm"))
 
 
-def plain_loop(network: NetworkRecipe, draw: ShortcutDataset, batch_size: int, strength: float | None) -> Step:
-    """One step of RRR, or of ERM where there is no strength, as one would write it."""
-    device = _device()
-    module = network.build(draw, draw.seed).to(device)
-    optimizer = torch.optim.Adam(module.parameters())
-    batch = draw.train.batch(slice(0, batch_size))
-    inputs, labels, masks = (tensor.to(device) for tensor in (batch.inputs, batch.labels, batch.masks))
-
-    def step() -> None:
-        optimizer.zero_grad()
-        x = inputs.clone().requires_grad_(strength is not None)
-        log_probs = F.log_softmax(module(x), -1)
-        loss = F.nll_loss(log_probs, labels)
-        if strength is not None:
-            (gradient,) = torch.autograd.grad(log_probs.sum(), x, create_graph=True)
-            loss = loss + strength * (gradient * masks).square().flatten(1).sum(1).mean()
-        loss.backward()
-        optimizer.step()
-
-    return step
-
-
 def trainer(
     network: NetworkRecipe, draws: Sequence[ShortcutDataset], batch_size: int, strengths: Sequence[float]
 ) -> Trainer:
     """A trainer of this stack."""
     table = torch.tensor([list(strengths)] * len(draws))
-    return Trainer(network, draws, Training(epochs=1, batch_size=batch_size), table, device=_device())
+    return Trainer(network, draws, Training(epochs=1, batch_size=batch_size), table, device=training_device())
 
 
 def part_of(
@@ -118,22 +88,6 @@ def gpu_figures(draws: Sequence[ShortcutDataset]) -> Iterator[Figure]:
         yield Figure(
             f"{runs} {name} runs one after another / as a stack, batch 256", "at least", reach,
             ratios(singles, traced_step(part_of(stack_trainer, RRR)), steps),
-        )  # fmt: skip
-
-
-def suite_figures() -> Iterator[Figure]:
-    """Whole commands: the harness around the training, and a finished suite."""
-    with tempfile.TemporaryDirectory() as folder:
-        _run("smoke", folder)
-        yield Figure("finished suite run again", "at most", 5, [_run("smoke", folder) for _ in range(ROUNDS)], " s")
-    if (Path(os.environ.get("RRRBENCH_DATA", "")) / "MNIST").is_dir():
-        with tempfile.TemporaryDirectory() as folder:
-            wall = _run("decoy-mnist", folder)
-            training, setup = _training_seconds("decoy-mnist", folder)
-        yield Figure(
-            "harness / training time, decoy-mnist suite", "at most", 10,
-            [100 * (wall - setup - training) / training], " %",
-            f"once; {wall:.0f} s in all, {training:.0f} s training, {setup:.0f} s tracing and compiling",
         )  # fmt: skip
 
 
@@ -196,31 +150,3 @@ def profile(draw: ShortcutDataset) -> list[list[str]]:
     rows["in all"] = sum(rrr.values()), sum(erm.values())
     return [[name, f"{more:.1f} ms", f"{less:.1f} ms", f"{more / less:.2f}" if less else "-"]
             for name, (more, less) in rows.items()]  # fmt: skip
-
-
-def _run(suite: str, folder: str) -> float:
-    """Wall seconds of `rrrbench run`, with records in the folder."""
-    start = time.perf_counter()
-    subprocess.run([_command(), "run", suite], cwd=folder, env=_environment(folder), check=True, capture_output=True)
-    return time.perf_counter() - start
-
-
-def _training_seconds(suite: str, folder: str) -> tuple[float, float]:
-    """What the suite's runs say that they took: to train, and to be traced, tried and compiled before."""
-    rows = subprocess.run(
-        [_command(), "records", suite], cwd=folder, env=_environment(folder), check=True, capture_output=True, text=True
-    ).stdout
-    seconds = pd.read_csv(io.StringIO(rows))[["seconds", "seconds/setup"]].sum()
-    return float(seconds.iloc[0]), float(seconds.iloc[1])
-
-
-def _command() -> str:
-    return str(Path(sys.executable).parent / "rrrbench")
-
-
-def _environment(folder: str) -> dict[str, str]:
-    return {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

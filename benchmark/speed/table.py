@@ -33,8 +33,15 @@ class Figure:
         return [self.what, f"{self.better} {self.reach:g}{self.unit}", spread, "yes" if met else "no", self.note]
 
 
+SIZES = ("runs", "written", "records", "read", "leaderboard", "pages", "pages on disk", "peak memory")
+
+
 def report(
-    figures: Sequence[Figure], stacks: list[list[str]], inputs: list[list[str]], operators: list[list[str]]
+    figures: Sequence[Figure],
+    stacks: list[list[str]],
+    inputs: list[list[str]],
+    sizes: list[list[str]],
+    operators: list[list[str]],
 ) -> str:
     """All tables, each below the sentence that says what it shows."""
     return "\n\n".join(
@@ -47,6 +54,8 @@ def report(
             _markdown(["network", "runs", "one after another", "stacked", "stacked, peak memory"], stacks),
             "RRR, mlp, 8 strengths, batch 256; one epoch, and its share for one input and run.",
             _markdown(["inputs", "epoch", "input and run", "peak memory"], inputs),
+            "Made-up records of so many runs, 100 a sweep, through the store, the leaderboard and the pages.",
+            _markdown(SIZES, sizes),
             *(_operators(operators) if operators else ()),
         ]
     )
@@ -63,5 +72,5 @@ def _machine() -> str:
     return f"{gpu}{processors}, torch {torch.__version__}"
 
 
-def _markdown(header: list[str], rows: list[list[str]]) -> str:
-    return tabulate(rows, header, "pipe", disable_numparse=True)
+def _markdown(header: Sequence[str], rows: list[list[str]]) -> str:
+    return tabulate(rows, list(header), "pipe", disable_numparse=True)

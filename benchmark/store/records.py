@@ -165,8 +165,8 @@ class RecordStore:
         """What there is of these runs, in their order: the finished run, else its last failure."""
         keys = list(keys)
         finished = self.finished(keys)
-        failed = self.failed(key for key in keys if key not in finished)
-        return [{**failed, **finished}[key] for key in keys if key in finished or key in failed]
+        found = self.failed(key for key in keys if key not in finished) | finished
+        return [found[key] for key in keys if key in found]
 
     def digest(self, dataset_key: str) -> str | None:
         """The digest with which this draw of a dataset was recorded; None if no run of it is."""

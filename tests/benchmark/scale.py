@@ -14,42 +14,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
+import tomli_w
 from rrrbench.benchmark.running.executors import Result
 from rrrbench.benchmark.running.executors.executor import Executor
 from rrrbench.benchmark.running.session import Session
-from rrrbench.benchmark.store.record import Record
+from rrrbench.benchmark.speed.made_up import content_of, made_up
 from rrrbench.benchmark.suite.loading import load_suite
 from tabulate import tabulate
 
-SWEEP = """
-[[sweeps]]
-dataset = {{ name = "decoy", base = "digits" }}
-network = {{ name = "mlp", hidden = [{width}] }}
-[[sweeps.mitigations]]
-mitigation = "erm"
-[[sweeps.mitigations]]
-mitigation = "rrr"
-strengths = [0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0]
-"""
-RUNS_A_SWEEP = 50  # (erm + 9 strengths) x 5 seeds
-EPOCHS = 10
-CURVES = ("right_answer", "right_reason", "accuracy/validation")
-METRICS = (
-    "flip_rate", "follow_rate", "aligned_conflict_gap", "accuracy/validation_swap", "empty_masks",
-    "seconds", "seconds/setup",
-    *(f"{m}/{e}" for m in ("accuracy", "worst_class_accuracy")
-      for e in ("aligned", "random", "conflict", "reversed", "clean")),
-    *(f"{m}/{e}" for m in ("unattributed", "mass_abs", "mass_abs_over_chance", "pointing_game_abs",
-                           "rank_accuracy_abs", "rule_score_abs", "wrong_reason_pos")
-      for e in ("input_gradient", "input_gradient_predicted", "integrated_gradients")),
-)  # fmt: skip
 
-
-def suite_of(runs: int, folder: Path) -> Path:
+def written(runs: int, folder: Path) -> Path:
+    """The TOML file of a made-up suite of so many runs."""
     path = folder / "scale.toml"
-    sweeps = "".join(SWEEP.format(width=width) for width in range(1, runs // RUNS_A_SWEEP + 1))
-    path.write_text(f"seeds = [0, 1, 2, 3, 4]\n{sweeps}")
+    path.write_text(tomli_w.dumps(content_of(runs, seeds=5)))
     return path
 
 
@@ -63,15 +40,6 @@ class Untrained(Executor):
             yield task.stack, Result([made_up(task.stack, *place) for place in task.stack.places().values()])
 
 
-def made_up(stack, strength, seed) -> Record:
-    rng = np.random.default_rng([seed, int(1e6 * strength)])
-    curves = {name: rng.random(EPOCHS).tolist() for name in CURVES}
-    metrics = dict(zip(METRICS, rng.random(len(METRICS)).tolist(), strict=True))
-    last = {name: curve[-1] for name, curve in curves.items()}
-    digest = f"{seed:064x}"
-    return Record.for_run(stack, strength, seed, "finished", metrics=metrics | last, curves=curves, digest=digest)
-
-
 def seconds_of(*words: str, folder: Path, uri: str) -> float:
     command = [Path(sys.executable).parent / "rrrbench", *words]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
@@ -82,7 +50,7 @@ def seconds_of(*words: str, folder: Path, uri: str) -> float:
 
 def measure(runs: int, uri: str, folder: Path) -> dict[str, float]:
     """Keeps and logs a suite of that many runs, and asks the commands for it."""
-    path = suite_of(runs, folder)
+    path = written(runs, folder)
     suite = load_suite(str(path))
     assert len(suite.keys()) == runs
     begun = time.perf_counter()

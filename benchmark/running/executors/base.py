@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, singledispatch
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,7 @@ class Settings:
         save_models: results carry state dicts.
         own_code: the files of `--with`, which another process loads before it can read a task.
         sharers: processes that train on the device at once, and share its free memory.
+        home: the folder of results; None for the usual folder.
     """
 
     device: str = "cpu"
@@ -50,6 +52,7 @@ class Settings:
     save_models: bool = False
     own_code: tuple[OwnFile, ...] = ()
     sharers: int = 1
+    home: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -245,7 +245,7 @@ def test_data_that_differ_between_two_workers_are_an_error_and_not_logged(sessio
 
 
 def test_executors_are_named_and_take_their_own_parameters():
-    assert {"here", "processes", "ray"} <= set(executors.names())
+    assert {"auto", "here", "processes", "ray", "slurm"} <= set(executors.names())
     assert executors.resolve({"name": "processes", "workers": 3}) == Processes(workers=3)
     with pytest.raises(UnknownName, match="did you mean processes"):
         executors.resolve("proceses")

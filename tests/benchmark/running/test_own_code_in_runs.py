@@ -49,15 +49,16 @@ def own(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("executor", ["here", "processes", "ray"])
+@pytest.mark.parametrize("executor", ["here", "processes", "ray", "slurm"])
 def test_every_executor_knows_the_users_code(own, session, executor, tmp_path):
     """Workers have the files as the driver read them: they are gone from the disk when the workers begin."""
-    if executor == "ray":
-        pytest.importorskip("ray")
+    if executor in ("ray", "slurm"):
+        pytest.importorskip("ray" if executor == "ray" else "submitit")
     suite = tiny_suite(epochs=1, **SWEEP)
     for path in own:
         path.unlink()
     where = {"name": executor} if executor == "here" else {"name": executor, "workers": 2}
+    where |= {"cluster": "local"} if executor == "slurm" else {}
     outcome = session(suite, executor=executors.resolve(where)).run()
     assert (outcome.trained, outcome.failed) == (4, ())
     for record in RecordStore(tmp_path / "home").finished(suite.keys()).values():
