@@ -18,7 +18,7 @@ def exchange(
     mask: Bool[np.ndarray, "*#features"],
     environments: Iterable[Environment],
     seed: int,
-) -> dict[Environment, Split]:
+) -> dict[str, Split]:
     """Makes the test splits of a dataset of two classes whose shortcut value k is what class k has inside the mask.
 
     Where the shortcut value differs from the label, the features inside the mask are the donor's.

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Int, UInt8
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from .base import ENVIRONMENTS, Environment, ShortcutDataset, Split, draw_shortcuts, generator
-from .recipe import Recipe
-from .sources import files, hold_out, known, load, outlined
+from .over_base import OverBase
+from .sources import hold_out, load, outlined
 
 Images = UInt8[np.ndarray, "n channels height width"]
 Masks = Bool[np.ndarray, "n 1 height width"]
 
 
-class Planted(Recipe):
+class Planted(OverBase):
     """Paints a shortcut into the images of a base; a subclass says how a shortcut value looks and where it is painted.
 
     Training and validation share the base's training images. All environments share the base's test images and the
@@ -29,24 +28,9 @@ class Planted(Recipe):
     black (`sources.outlined`).
     """
 
-    base: Annotated[str, Field(description="digits, mnist, fashion-mnist, cifar10, or npz:PATH")] = "digits"
     correlation: Annotated[float, Field(ge=0, le=1, description="probability of the class's value; else any value")] = (
         1.0
     )
-    validation: Annotated[int | None, Field(ge=1, description="inputs held out of training; None for a tenth")] = None
-
-    @field_validator("base")
-    @classmethod
-    def _known(cls, base: str) -> str:
-        return known(base)
-
-    @property
-    def id(self) -> str:
-        """The name, with the base in it: `decoy-mnist[variant=cdep]`; of a base's path only the file's stem."""
-        kind, _, path = self.base.partition(":")
-        over = f"{kind}:{Path(path).stem}" if path else kind
-        default = self.model_copy(update={"base": type(self).model_fields["base"].default})
-        return super(Planted, default).id.replace(self.name, f"{self.name}-{over}", 1)
 
     @property
     def native_range(self) -> tuple[float, float]:
@@ -70,12 +54,6 @@ class Planted(Recipe):
         rng: np.random.Generator,
     ) -> tuple[UInt8[np.ndarray, "n painted height width"], Masks]:
         """Paints a colour into each image that is `present`; returns new images, and masks of the painted pixels."""
-
-    def files(self) -> tuple[Path, ...]:
-        return files(self.base)
-
-    def require(self) -> None:
-        load(self.base)
 
     def render(self, seed: int) -> ShortcutDataset:
         base = load(self.base)
