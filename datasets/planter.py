@@ -25,12 +25,10 @@ class Planter(Named):
     Attributes:
         opaque: what it paints covers what was there, be it the object or another planter's.
         needs_object: it needs to know where the object is, so that the base must be outlined (`sources.outlined`).
-        control: why a network is not fooled by it with the default parameters; empty if it is.
     """
 
     opaque: ClassVar[bool] = True
     needs_object: ClassVar[bool] = False
-    control: ClassVar[str] = ""
 
     correlation: Annotated[float, Field(ge=0, le=1, description="probability of the class's value; else any value")] = (
         1.0
