@@ -126,5 +126,5 @@ def test_planters_are_in_the_table_and_examples_are_one_recipe():
     rows = {re.match(r"\| `(\w+)`", line)[1] for line in PLANTED.splitlines() if line.startswith("| `")}
     shapes = {*get_args(Shape)} - {"word"}  # whose row is that of `overlay`
     assert rows == {*planters.names(), *shapes}
-    (id,) = re.findall(r'`"(planted-.*)"`', PLANTED)
-    assert in_toml(PLANTED) == parsed(id)
+    (written,) = re.findall(r'`"(planted-.*)"`', PLANTED)
+    assert in_toml(PLANTED) == parsed(written)
