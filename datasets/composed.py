@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer, field_
 
 from .base import ENVIRONMENTS, Environment, ShortcutDataset, Split, draw_shortcuts, generator
 from .over_base import OverBase
-from .planter import Images, Masks, Planter, resolve_all
+from .planter import Images, Masks, Planter, as_rgb, resolve_all
 from .recipe import datasets
 from .registry import BadParameters
 from .sources import Base, hold_out, load, outlined
@@ -153,7 +153,7 @@ class _Rendering:
 
     def _rgb(self, images: Images) -> UInt8[np.ndarray, "n painted height width"]:
         colored = any(planter.colored for planter in self.recipe.planters)
-        return np.repeat(images, 3, axis=1) if colored and images.shape[1] == 1 else images
+        return as_rgb(images) if colored else images
 
     def _weakened(self, part: str, images: Images) -> Images:
         """Dimmed, with noise, in integers: the same bits on every machine."""

@@ -12,10 +12,8 @@ from pydantic import Field
 
 from .base import ENVIRONMENTS, Environment, ShortcutDataset, Split, draw_shortcuts, generator
 from .over_base import OverBase
+from .planter import Images, Masks
 from .sources import hold_out, load, outlined
-
-Images = UInt8[np.ndarray, "n channels height width"]
-Masks = Bool[np.ndarray, "n 1 height width"]
 
 
 class Planted(OverBase):
@@ -83,18 +81,3 @@ class Planted(OverBase):
             native_range=self.native_range,
             clean_train=lambda: planted("train", "clean", base.train_inputs[train], base.train_labels[train]),
         )
-
-
-def squares(
-    rows: Int[np.ndarray, "n"], columns: Int[np.ndarray, "n"], size: int, inputs: Bool[np.ndarray, "n"]
-) -> tuple[Int[np.ndarray, "k 1 1"], slice, Int[np.ndarray, "k size 1"], Int[np.ndarray, "k 1 size"]]:
-    """Index of squares: `images[squares(...)]` is (k, size, size, channels), a square of each of the k chosen inputs.
-
-    Args:
-        rows: row of each square's upper left pixel.
-        columns: column of each square's upper left pixel.
-        inputs: True for the inputs to choose.
-    """
-    chosen, span = np.flatnonzero(inputs), np.arange(size)
-    down, across = rows[chosen, None, None] + span[:, None], columns[chosen, None, None] + span
-    return chosen[:, None, None], slice(None), down, across

@@ -101,6 +101,11 @@ def _value(text: str) -> Any:
     return {"True": True, "False": False, "None": None}.get(text, text)
 
 
+def as_rgb(images: Images) -> UInt8[np.ndarray, "n 3 height width"]:
+    """Grey images with three equal channels; colour images as they are."""
+    return np.repeat(images, 3 // images.shape[1], axis=1)
+
+
 def hues(count: int) -> UInt8[np.ndarray, "count 3"]:
     """Colours of full saturation and brightness, evenly spaced in hue."""
     colors = [colorsys.hsv_to_rgb(k / count, 1, 1) for k in range(count)]

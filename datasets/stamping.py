@@ -1,4 +1,4 @@
-"""Stamps: small shapes that are painted into images at places of their own."""
+"""What planters share: places, stamps that are painted there, halves."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def places(
     if min(room) < 0 or overlap:
         raise BadParameters(
             f"{planter}: {size[0]}x{size[1]} pixels do not fit into {'corners' if overlap else 'images'} of "
-            f"{sides[0]}x{sides[1]}: take a larger base" + (", or another place" if overlap else "")
+            f"{sides[0]}x{sides[1]}: lower its size, take another place, or a larger base"
         )
     match place:
         case "fixed":
@@ -41,6 +41,22 @@ def places(
             return rng.integers(0, 2, n) * room[0], rng.integers(0, 2, n) * room[1]
         case "anywhere":
             return rng.integers(0, room[0] + 1, n), rng.integers(0, room[1] + 1, n)
+
+
+def squeezed(images: Images, rng: np.random.Generator, planter: str) -> tuple[Images, Masks]:
+    """Images in half their height, in the upper or the lower half by a fair coin; and where the other half, black, is.
+
+    Raises:
+        BadParameters: images of an odd height.
+    """
+    n, _, height, width = images.shape
+    if height % 2:
+        raise BadParameters(f"{planter}: images of height {height} have no halves: an even height is needed")
+    pairs = images.astype(np.uint16)
+    half = ((pairs[:, :, ::2] + pairs[:, :, 1::2] + 1) // 2).astype(np.uint8)
+    other = (np.arange(height)[:, None] >= height // 2) == rng.integers(0, 2, n).astype(bool)[:, None, None, None]
+    other = np.repeat(other, width, axis=3)
+    return np.where(other, 0, np.concatenate([half, half], axis=2)).astype(np.uint8), other
 
 
 def stamped(
@@ -65,6 +81,21 @@ def stamped(
     painted[region] = np.where(shown, blended(painted[region], color, opacity), painted[region])
     masks[region] = np.any(stamps, axis=0)[..., None]
     return painted, masks
+
+
+def squares(
+    images: Images,
+    size: int,
+    colors: UInt8[np.ndarray, "n #channels"],
+    present: Bool[np.ndarray, "n"],
+    rows: Int[np.ndarray, "n"],
+    columns: Int[np.ndarray, "n"],
+    opacity: float = 1.0,
+) -> tuple[Images, Masks]:
+    """Paints a square of its own colour into each image that is `present`; masks are the squares."""
+    n = len(images)
+    stamps = np.broadcast_to(np.ones((), dtype=bool), (n, size, size))
+    return stamped(images, stamps, colors, np.where(present, np.arange(n), -1), rows, columns, opacity)
 
 
 def blended(

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int
 
 from ..planter import Images, Masks, Planter, planters, shades
-from ..registry import BadParameters
+from ..stamping import squeezed
 
 
 @planters.register
@@ -20,13 +20,7 @@ class Half(Planter):
 
     def ground(self, images: Images, rng: np.random.Generator) -> Images:
         """Squeezed, beside a black half."""
-        height = images.shape[2]
-        if height % 2:
-            raise BadParameters(f"{self.id}: images of height {height} have no halves: an even height is needed")
-        pairs = images.astype(np.uint16)
-        squeezed = ((pairs[:, :, ::2] + pairs[:, :, 1::2] + 1) // 2).astype(np.uint8)
-        below, empty = _below(len(images), rng), np.zeros_like(squeezed)
-        return np.concatenate([np.where(below, squeezed, empty), np.where(below, empty, squeezed)], axis=2)
+        return squeezed(images, rng, self.id)[0]
 
     def paint(
         self,
@@ -36,12 +30,5 @@ class Half(Planter):
         count: int,
         rng: np.random.Generator,
     ) -> tuple[Images, Masks]:
-        n, _, height, width = images.shape
-        filled = (np.arange(height)[:, None] >= height // 2) == _below(n, rng)
-        masks = np.repeat(filled & (values >= 0)[:, None, None, None], width, axis=3)
+        masks = squeezed(images, rng, self.id)[1] & (values >= 0)[:, None, None, None]
         return np.where(masks, shades(count)[values][:, :, None, None], images), masks
-
-
-def _below(n: int, rng: np.random.Generator) -> Masks:
-    """Whether the lower half is the filled half, by a fair coin."""
-    return rng.integers(0, 2, n).astype(bool)[:, None, None, None]
