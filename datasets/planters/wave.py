@@ -41,14 +41,17 @@ class Wave(Planter):
         n, _, height, width = images.shape
         angles = [math.pi * k / count for k in range(count)]
         down, across = (
-            np.array([round(TURN * self.periods * part(angle) / side) for angle in angles])[values][:, None, None]
+            np.array([round(TURN * self.periods * part(angle) / side) for angle in angles], np.int32)[values][
+                :, None, None
+            ]
             for part, side in ((math.sin, height), (math.cos, width))
         )
-        phase = rng.integers(0, TURN, n)[:, None, None]
-        turned = (phase + down * np.arange(height)[:, None] + across * np.arange(width)) % TURN
+        phase = rng.integers(0, TURN, n).astype(np.int32)[:, None, None]
+        rows, columns = (np.arange(side, dtype=np.int32) for side in (height, width))
+        turned = (phase + down * rows[:, None] + across * columns) % TURN
         high = round(2 * self.amplitude * 255)  # from trough to crest
-        wave = high * np.abs(2 * turned - TURN) // TURN
-        waved = (images.astype(np.int64) * (255 - high) + 127) // 255 + wave[:, None]
+        wave = (high * np.abs(2 * turned - TURN) // TURN).astype(np.uint16)
+        waved = (images.astype(np.uint16) * (255 - high) + 127) // 255 + wave[:, None]
         present = (values >= 0)[:, None, None, None]
         masks = np.broadcast_to(present, (n, 1, height, width)).copy()
         return np.where(present, waved, images).astype(np.uint8), masks
