@@ -12,7 +12,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...datasets.base import ENVIRONMENTS, MADE_UP
-from ...datasets.planter import planters
 from ...datasets.registry import Discovered, UnknownName, nearest
 from .column import Column
 from .evaluated import Evaluated
@@ -23,15 +22,15 @@ Measure = Callable[[Evaluated], Values]
 F = TypeVar("F", bound=Measure)
 Direction = Literal["higher", "lower", "neither"]
 
-_PLANTER = "|".join(planters.names())
-_ENVIRONMENT = "|".join((*ENVIRONMENTS, *MADE_UP, f"random_(?:{_PLANTER})"))
+_ENVIRONMENT = "|".join((*ENVIRONMENTS, *MADE_UP, r"random_\w+"))
+_TWINS = "|".join((*MADE_UP, "removed_and_added"))
 _PLACES = {
     "environment": _ENVIRONMENT,
     "split": f"{_ENVIRONMENT}|train|validation|validation_swap",
     "stage": "start|middle|end",
     "explainer": r"\w+(\[.*\])?",
     "label": r"\d+|worst",
-    "planter": _PLANTER,
+    "planter": rf"(?!(?:{_TWINS})$)\w+",  # of records of other people too, whose planters are not installed here
 }
 
 

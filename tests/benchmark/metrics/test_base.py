@@ -74,7 +74,9 @@ def test_a_place_is_resolved_to_its_template():
     assert metric("accuracy/random").id == "accuracy/{environment}"
     assert metric("accuracy/random_tint").id == "accuracy/{environment}"
     assert metric("flip_rate/tint").id == "flip_rate/{planter}"
-    assert metric("flip_rate/removed").id == "flip_rate/removed"
+    assert metric("flip_rate/somebodys_own").id == "flip_rate/{planter}"
+    for twin in ("removed", "exchanged", "removed_and_added"):
+        assert metric(f"flip_rate/{twin}").id == f"flip_rate/{twin}"
     assert metric("mass_abs/integrated_gradients[n_steps=20]").id == "mass_abs/{explainer}"
     assert metric("accuracy/validation").id == "accuracy/validation"
 
