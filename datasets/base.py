@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
 from typing import Literal, NamedTuple, get_args
 
@@ -39,6 +39,9 @@ class Batch(NamedTuple):
             engine has computed them.
         areas: how many features each mask covers, counted in the mask's own shape; on the CPU, which so need not wait
             for a GPU's masks. `augment` has it in training, nothing else has.
+        core: True where the object is; all False for an input whose object nobody has outlined. None where the data
+            set has no core masks, and in the training of a mitigation that does not need them. `touched` says nothing
+            of these positions.
     """
 
     inputs: Float[Tensor, "batch *features"]
@@ -49,6 +52,7 @@ class Batch(NamedTuple):
     touched: Int[Tensor, "positions"] | None = None
     reached: Int[Tensor, "outputs"] | None = None
     areas: Int[Tensor, "batch"] | None = None
+    core: Bool[Tensor, "batch *#features"] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,9 @@ class Split:
         shortcuts: the shortcut value, -1 for an input that has none.
         known: whether somebody has said where the shortcut is, be it nowhere: an empty mask of an input that is not
             known says nothing. None where all are known.
+        core: True where the object is that the label names; all False for an input whose object nobody has outlined.
+            None where the data set has no core masks.
+        planted: where a recipe plants several shortcuts, the value of each by its planter's name; else empty.
 
     Raises:
         ValueError: shapes, types, or values that do not fit; the message says which.
@@ -70,7 +77,10 @@ class Split:
     labels: Int[Tensor, "n"]
     masks: Bool[Tensor, "n *#features"] | OnDisk
     shortcuts: Int[Tensor, "n"]
+    _: KW_ONLY
     known: Bool[Tensor, "n"] | None = None
+    core: Bool[Tensor, "n *#features"] | None = None
+    planted: Mapping[str, Int[Tensor, "n"]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.inputs.dtype not in (torch.uint8, torch.float32):
@@ -87,13 +97,23 @@ class Split:
                 )
         if isinstance(self.masks, Tensor):
             object.__setattr__(self, "masks", as_mask(self.masks, self.inputs.shape))
+        if self.core is not None:
+            object.__setattr__(self, "core", as_mask(self.core, self.inputs.shape))
 
     def __len__(self) -> int:
         return self.inputs.shape[0]
 
     def batch(self, index: slice | Int[Tensor, "batch"] = slice(None)) -> Batch:
         """The inputs at `index`, float32 in [0, 1]."""
-        return Batch(as_float(self.inputs[index]), self.labels[index], self.masks[index], self.shortcuts[index])
+        inputs, core = as_float(self.inputs[index]), None if self.core is None else self.core[index]
+        return Batch(inputs, self.labels[index], self.masks[index], self.shortcuts[index], core=core)
+
+    def rows(self, index: slice | Int[Tensor, "rows"]) -> Split:
+        """The split of the inputs at `index`, in memory."""
+        known, core = (None if part is None else part[index] for part in (self.known, self.core))
+        parts = self.inputs[index], self.labels[index], self.masks[index], self.shortcuts[index]
+        planted = {name: values[index] for name, values in self.planted.items()}
+        return Split(*parts, known=known, core=core, planted=planted)
 
     @cached_property
     def shown(self) -> Bool[Tensor, "n"]:
@@ -108,8 +128,8 @@ class Split:
     def to(self, device: torch.device | str) -> Split:
         """The same split on another device, in its memory."""
         whole = self.in_memory()
-        moved = {name: getattr(whole, name).to(device) for name in ("inputs", "labels", "masks", "shortcuts")}
-        return replace(self, **moved, known=None if self.known is None else self.known.to(device))
+        parts = {name: getattr(whole, name) for name in ("inputs", "labels", "masks", "shortcuts", "known", "core")}
+        return replace(self, **{name: part.to(device) for name, part in parts.items() if part is not None})
 
 
 @dataclass(frozen=True)
@@ -120,6 +140,7 @@ class ShortcutDataset:
         class_shortcuts: the shortcut value that each class carries in training.
         validation: from the training distribution, never from a test environment.
         environments: test splits over the same base inputs in the same order; one that cannot be rendered is absent.
+            Where several shortcuts are planted, also `random_NAME`, in which one planter alone is as in `random`.
         native_range: what 0 and 1 stand for in the recipe's own units, e.g. (0, 255); a tensor where it differs by
             feature. A network's `pixel_range="native"` feeds these.
         clean_train: renders the training inputs without their shortcut, in the same order; None if they cannot be.
@@ -130,7 +151,7 @@ class ShortcutDataset:
     class_shortcuts: Int[Tensor, "classes"]
     train: Split
     validation: Split
-    environments: Mapping[Environment, Split]
+    environments: Mapping[str, Split]
     native_range: tuple[float, float | Float[Tensor, "*features"]] = (0.0, 1.0)
     clean_train: Callable[[], Split] | None = field(default=None, repr=False, compare=False)
 
@@ -157,7 +178,7 @@ class ShortcutDataset:
         """The shape of one input."""
         return tuple(self.train.inputs.shape[1:])
 
-    def test(self, environment: Environment) -> Split:
+    def test(self, environment: str) -> Split:
         """The test split of an environment.
 
         Raises:
@@ -172,7 +193,10 @@ class ShortcutDataset:
         return replace(self, environments={})
 
     def digest(self) -> str:
-        """SHA-256 over every tensor of every split: 64 hexadecimal digits, the same on every machine."""
+        """SHA-256 over every tensor of every split but core masks: 64 hexadecimal digits, the same on every machine.
+
+        Core masks follow from a recipe's rule and its clean images.
+        """
         return self._digest
 
     @cached_property

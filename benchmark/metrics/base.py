@@ -22,13 +22,15 @@ Measure = Callable[[Evaluated], Values]
 F = TypeVar("F", bound=Measure)
 Direction = Literal["higher", "lower", "neither"]
 
-_ENVIRONMENT = "|".join((*ENVIRONMENTS, *MADE_UP))
+_ENVIRONMENT = "|".join((*ENVIRONMENTS, *MADE_UP, r"random_\w+"))
+_TWINS = "|".join((*MADE_UP, "removed_and_added"))
 _PLACES = {
     "environment": _ENVIRONMENT,
     "split": f"{_ENVIRONMENT}|train|validation|validation_swap",
     "stage": "start|middle|end",
     "explainer": r"\w+(\[.*\])?",
     "label": r"\d+|worst",
+    "planter": rf"(?!(?:{_TWINS})$)\w+",  # of records of other people too, whose planters are not installed here
 }
 
 
