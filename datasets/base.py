@@ -39,6 +39,9 @@ class Batch(NamedTuple):
             engine has computed them.
         areas: how many features each mask covers, counted in the mask's own shape; on the CPU, which so need not wait
             for a GPU's masks. `augment` has it in training, nothing else has.
+        core: True where the object is; all False for an input whose object nobody has outlined. None where the data
+            set has no core masks, and in the training of a mitigation that does not need them. `touched` says nothing
+            of these positions.
     """
 
     inputs: Float[Tensor, "batch *features"]
@@ -49,6 +52,7 @@ class Batch(NamedTuple):
     touched: Int[Tensor, "positions"] | None = None
     reached: Int[Tensor, "outputs"] | None = None
     areas: Int[Tensor, "batch"] | None = None
+    core: Bool[Tensor, "batch *#features"] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class Split:
         shortcuts: the shortcut value, -1 for an input that has none.
         known: whether somebody has said where the shortcut is, be it nowhere: an empty mask of an input that is not
             known says nothing. None where all are known.
+        core: True where the object is that the label names; all False for an input whose object nobody has outlined.
+            None where the data set has no core masks.
 
     Raises:
         ValueError: shapes, types, or values that do not fit; the message says which.
@@ -71,6 +77,7 @@ class Split:
     masks: Bool[Tensor, "n *#features"] | OnDisk
     shortcuts: Int[Tensor, "n"]
     known: Bool[Tensor, "n"] | None = None
+    core: Bool[Tensor, "n *#features"] | None = None
 
     def __post_init__(self) -> None:
         if self.inputs.dtype not in (torch.uint8, torch.float32):
@@ -87,13 +94,22 @@ class Split:
                 )
         if isinstance(self.masks, Tensor):
             object.__setattr__(self, "masks", as_mask(self.masks, self.inputs.shape))
+        if self.core is not None:
+            object.__setattr__(self, "core", as_mask(self.core, self.inputs.shape))
 
     def __len__(self) -> int:
         return self.inputs.shape[0]
 
     def batch(self, index: slice | Int[Tensor, "batch"] = slice(None)) -> Batch:
         """The inputs at `index`, float32 in [0, 1]."""
-        return Batch(as_float(self.inputs[index]), self.labels[index], self.masks[index], self.shortcuts[index])
+        inputs, core = as_float(self.inputs[index]), None if self.core is None else self.core[index]
+        return Batch(inputs, self.labels[index], self.masks[index], self.shortcuts[index], core=core)
+
+    def rows(self, index: slice | Int[Tensor, "rows"]) -> Split:
+        """The split of the inputs at `index`, in memory."""
+        known, core = (None if part is None else part[index] for part in (self.known, self.core))
+        parts = self.inputs[index], self.labels[index], self.masks[index], self.shortcuts[index]
+        return Split(*parts, known, core)
 
     @cached_property
     def shown(self) -> Bool[Tensor, "n"]:
@@ -108,8 +124,8 @@ class Split:
     def to(self, device: torch.device | str) -> Split:
         """The same split on another device, in its memory."""
         whole = self.in_memory()
-        moved = {name: getattr(whole, name).to(device) for name in ("inputs", "labels", "masks", "shortcuts")}
-        return replace(self, **moved, known=None if self.known is None else self.known.to(device))
+        parts = {name: getattr(whole, name) for name in ("inputs", "labels", "masks", "shortcuts", "known", "core")}
+        return replace(self, **{name: part.to(device) for name, part in parts.items() if part is not None})
 
 
 @dataclass(frozen=True)
@@ -172,7 +188,10 @@ class ShortcutDataset:
         return replace(self, environments={})
 
     def digest(self) -> str:
-        """SHA-256 over every tensor of every split: 64 hexadecimal digits, the same on every machine."""
+        """SHA-256 over every tensor of every split but core masks: 64 hexadecimal digits, the same on every machine.
+
+        Core masks follow from a recipe's rule and its clean images.
+        """
         return self._digest
 
     @cached_property

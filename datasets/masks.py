@@ -21,6 +21,8 @@ Corrupt = Callable[[Masks, np.random.Generator], Masks]
 def annotate(split: Split, corruption: Corruption, annotated: int | None, rng: np.random.Generator) -> Split:
     """Corrupts the masks of a split, and empties the masks of all but `annotated` inputs, drawn at random.
 
+    Core masks are corrupted and emptied as shortcut masks are.
+
     Corruptions move and grow masks along the last two axes of images, and along the columns of flat inputs. An empty
     mask stays empty, except under `all_ones`. `annotated=None` empties no mask.
 
@@ -29,12 +31,17 @@ def annotate(split: Split, corruption: Corruption, annotated: int | None, rng: n
     """
     if corruption == "true" and annotated is None:
         return split
-    masks = CORRUPTIONS[corruption](split.masks[:].numpy(), rng)
+    corrupt = CORRUPTIONS[corruption]
+    masks, kept = corrupt(split.masks[:].numpy(), rng), np.ones(len(split), dtype=bool)
     if annotated is not None:
         require_inputs_to_annotate(annotated, len(split))
         kept = rng.permutation(len(split)) < annotated
-        masks = masks & kept.reshape(-1, *[1] * (masks.ndim - 1))
-    return replace(split, masks=torch.from_numpy(masks))
+    core = None if split.core is None else _only(kept, corrupt(split.core.numpy(), rng))
+    return replace(split, masks=_only(kept, masks), core=core)
+
+
+def _only(kept: Bool[np.ndarray, "n"], masks: Masks) -> Bool[torch.Tensor, "n *features"]:
+    return torch.from_numpy(masks & kept.reshape(-1, *[1] * (masks.ndim - 1)))
 
 
 def require_inputs_to_annotate(annotated: int | None, inputs: int) -> None:

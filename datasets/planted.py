@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 
 from .base import ENVIRONMENTS, Environment, ShortcutDataset, Split, draw_shortcuts, generator
 from .recipe import Recipe
-from .sources import files, hold_out, known, load
+from .sources import files, hold_out, known, load, outlined
 
 Images = UInt8[np.ndarray, "n channels height width"]
 Masks = Bool[np.ndarray, "n 1 height width"]
@@ -24,6 +24,9 @@ class Planted(Recipe):
 
     Training and validation share the base's training images. All environments share the base's test images and the
     places drawn for them: the same input in two environments is a pair of twins that differ in the shortcut alone.
+
+    Core masks: the object's pixels in the clean image that no shortcut covers, where the base shows its objects on
+    black (`sources.outlined`).
     """
 
     base: Annotated[str, Field(description="digits, mnist, fashion-mnist, cifar10, or npz:PATH")] = "digits"
@@ -83,8 +86,14 @@ class Planted(Recipe):
             draws = generator(seed, f"{part}/{environment}")
             values = draw_shortcuts(environment, labels, class_shortcuts, draws, self.correlation)
             colors = self.looks(base.classes, environment)[values]
-            inputs, masks = self.plant(images, colors, values >= 0, generator(seed, f"{part}/places"))
-            return Split(*map(torch.from_numpy, (inputs, labels.copy(), masks, values)))
+
+            def shown(present: Bool[np.ndarray, "n"]) -> tuple[Images, Masks]:
+                return self.plant(images, colors, present, generator(seed, f"{part}/places"))
+
+            inputs, masks = shown(values >= 0)
+            objects = outlined(self.base, shown(np.zeros(len(labels), dtype=bool))[0])
+            core = None if objects is None else torch.from_numpy(objects & ~masks)
+            return Split(*map(torch.from_numpy, (inputs, labels.copy(), masks, values)), core=core)
 
         return ShortcutDataset(
             id=self.id,

@@ -12,7 +12,7 @@ from textwrap import shorten
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Bool, Int, UInt8
 
 from .base import generator
 from .files import Stamp, stamp_of
@@ -23,6 +23,12 @@ from .registry import BadParameters, UnknownName, nearest
 from .shortcuts import class_shortcuts
 
 IDX_PARTS = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
+
+
+OUTLINED = {"digits", "mnist", "fashion-mnist"}
+"""Bases that show their object alone, on black."""
+INK = 25
+"""A pixel of an object is brighter, of 255; darker pixels are the rim that resizing gives a stroke."""
 
 
 class MissingData(FileNotFoundError):
@@ -107,6 +113,13 @@ def npz_files(file: str) -> tuple[Path, ...]:
     with suppress(MissingData):
         return (_find(file),)
     return ()
+
+
+def outlined(
+    base: str, images: UInt8[np.ndarray, "n channels height width"]
+) -> Bool[np.ndarray, "n 1 height width"] | None:
+    """Where the object is in images of a base; None for bases whose ground is not black."""
+    return np.any(images > INK, axis=1, keepdims=True) if base in OUTLINED else None
 
 
 def files(base: str) -> tuple[Path, ...]:

@@ -15,11 +15,11 @@ from ..datasets.registry import Named, Registry
 from .fitting import Fitted, Terms, Trainer
 from .network import Net
 
-Supervision = Literal["masks", "groups", "twins"]
+Supervision = Literal["masks", "core", "groups", "twins"]
 """What a mitigation may be told of training inputs beside their labels.
 
-`masks` say where the shortcut is, `groups` which shortcut value it has (with the label, an input's group), and `twins`
-are the same inputs without the shortcut.
+`masks` say where the shortcut is, `core` where the object is, `groups` which shortcut value it has (with the label, an
+input's group), and `twins` are the same inputs without the shortcut.
 """
 
 
@@ -73,6 +73,11 @@ class Mitigation(Named):
         A run with an obstacle is recorded as `inapplicable`, with the obstacle as its reason, and never trained. A
         method that overrides this adds to `super().obstacle(dataset, module)`.
         """
+        if "core" in self.needs and dataset.train.core is None:
+            return (
+                f"{dataset.id} has no core masks: nobody says where the object is; digits, mnist and fashion-mnist "
+                "have core masks"
+            )
         if self.needs_minority and not bool(dataset.minority.any()):
             return f"{dataset.id}: every training input's shortcut says its label, so there is no minority group"
         return ""

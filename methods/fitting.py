@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -28,7 +28,13 @@ class Terms(NamedTuple):
 
 
 class Objective(Protocol):
-    """What a training minimises: the sum of both terms. Every `Mitigation` is an objective."""
+    """What a training minimises: the sum of both terms. Every `Mitigation` is an objective.
+
+    Attributes:
+        needs: the supervision that it uses; in training, `batch.core` is None without `core`.
+    """
+
+    needs: ClassVar[frozenset[Any]]
 
     @property
     def id(self) -> str:

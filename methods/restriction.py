@@ -69,6 +69,7 @@ def restricted(net: Net, batch: Batch) -> tuple[Float[Tensor, "batch classes"], 
         touched(batch.masks.expand_as(batch.inputs)),
         batch.shortcuts,
         {name: touched(drawn) for name, drawn in batch.draws.items()},
+        core=None if batch.core is None else touched(batch.core.expand_as(batch.inputs)),
     )
     weight = first.parameters["weight"][:, batch.touched] * scale.expand(features).flatten()[batch.touched]
     hidden = first(hidden)

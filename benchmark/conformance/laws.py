@@ -78,7 +78,7 @@ def strength_0_is_erm(mitigation: Mitigation, engine: Engine = "stacked") -> Non
 
 
 def an_empty_mask_is_erm(mitigation: Mitigation) -> None:
-    """1, for mitigations that need masks only: without masks, training is ERM, bit for bit."""
+    """1, for mitigations that need masks or core masks only: without them, training is ERM, bit for bit."""
     draws, network = [without_masks(small_dataset(seed)) for seed in (0, 1)], small_network(mitigation)
     fitted = mitigation.fit(small_trainer(draws=draws, network=network, dtype=torch.float32))
     changed = trained(mitigation).changed
@@ -119,6 +119,7 @@ def the_batch_size_does_not_matter(mitigation: Mitigation) -> None:
             masks=batch.masks[rows],
             shortcuts=batch.shortcuts[rows],
             draws={name: drawn[rows] for name, drawn in batch.draws.items()},
+            core=None if batch.core is None else batch.core[rows],
         )
         return torch.stack(mitigation.terms(net, part, strength))
 
@@ -159,7 +160,7 @@ def laws(mitigation: Mitigation) -> dict[str, Callable[[Mitigation], None]]:
     named: dict[str, Callable[[Mitigation], None]] = {}
     if mitigation.has_strength:
         named["1 strength 0 is ERM, bit for bit"] = strength_0_is_erm
-    if mitigation.needs == {"masks"}:
+    if mitigation.needs and mitigation.needs <= {"masks", "core"}:
         named["1 an empty mask is ERM, bit for bit"] = an_empty_mask_is_erm
     if mitigation.has_strength and not mitigation.degenerate:
         named["2 the right-reason term is alive"] = the_right_reason_term_is_alive

@@ -24,12 +24,14 @@ CLASSES, SIDE = 3, 6
 def small_split(
     seed: int, stream: str, environment: Environment, n: int = 24, signal: float = 0.4, correlation: float = 1.0
 ) -> Split:
-    """Draws noise with a brighter square at the class's place, and the shortcut's shade in a corner."""
+    """Draws noise with a brighter square at the class's place, the core, and the shortcut's shade in a corner."""
     rng = generator(seed, f"small/{stream}")
     labels = rng.integers(0, CLASSES, n)
     inputs = torch.from_numpy(rng.random((n, 1, SIDE, SIDE))).float() * 0.5
+    core = torch.zeros(n, 1, SIDE, SIDE, dtype=torch.bool)
     for i, label in enumerate(labels):
-        inputs[i, 0, 2:4, 2 * label : 2 * label + 2] += signal  # the right reason for the class
+        core[i, 0, 2:4, 2 * label : 2 * label + 2] = True
+    inputs[core] += signal  # the right reason for the class
     draws = generator(seed, environment)
     shortcuts = draw_shortcuts(environment, labels, torch.arange(CLASSES).numpy(), draws, correlation)
     masks = torch.zeros(n, 1, SIDE, SIDE, dtype=torch.bool)
@@ -38,7 +40,7 @@ def small_split(
         masks[n // 2 :, :, -2:, -2:] = True
         shade = torch.from_numpy(shortcuts).float() / CLASSES
         inputs = torch.where(masks, shade[:, None, None, None], inputs)
-    return Split(inputs, torch.from_numpy(labels), masks, torch.from_numpy(shortcuts))
+    return Split(inputs, torch.from_numpy(labels), masks, torch.from_numpy(shortcuts), core=core)
 
 
 def small_dataset(seed: int = 0, n: int = 24, signal: float = 0.4, correlation: float = 1.0) -> ShortcutDataset:
@@ -55,16 +57,14 @@ def small_dataset(seed: int = 0, n: int = 24, signal: float = 0.4, correlation: 
 
 def trained_part(dataset: ShortcutDataset, n: int) -> ShortcutDataset:
     """The dataset with the first `n` inputs of its training and validation splits."""
-
-    def first(split: Split) -> Split:
-        return Split(split.inputs[:n], split.labels[:n], split.masks[:n], split.shortcuts[:n])
-
-    return replace(dataset, train=first(dataset.train), validation=first(dataset.validation))
+    return replace(dataset, train=dataset.train.rows(slice(n)), validation=dataset.validation.rows(slice(n)))
 
 
 def without_masks(dataset: ShortcutDataset) -> ShortcutDataset:
-    """Empties the masks of the training inputs."""
-    return replace(dataset, train=replace(dataset.train, masks=torch.zeros_like(dataset.train.masks[:])))
+    """Empties the masks and the core masks of the training inputs."""
+    masks, core = dataset.train.masks[:], dataset.train.core
+    nowhere = None if core is None else torch.zeros_like(core)
+    return replace(dataset, train=replace(dataset.train, masks=torch.zeros_like(masks), core=nowhere))
 
 
 class SmallConvolutional(NetworkRecipe):

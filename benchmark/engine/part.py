@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import chain, islice, repeat
 from statistics import mean
@@ -220,6 +221,8 @@ def parts_of(
             f"{objective.id} got masks for each of {runs.data.masks.shape[1]} strengths, but its augment draws once "
             "for all strengths of a seed: give one mask a seed, or train strength by strength"
         )
+    if "core" not in objective.needs:
+        runs = replace(runs, data=replace(runs.data, core=None))  # so that no step gathers what nobody reads
     touched = runs.data.touched()
     features = tuple(runs.data.inputs.shape[2:])
     reached = None if touched is None else reached_outputs(runs.modules[0], features, touched)

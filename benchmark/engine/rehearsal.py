@@ -143,7 +143,8 @@ def _of_seeds(runs: Runs, count: int) -> Runs:
 
     def split(data: StackedSplit) -> StackedSplit:
         given = {name: many(values) for name, values in data.given.items()}
-        return StackedSplit(many(data.inputs), many(data.labels), many(data.masks), many(data.shortcuts), given)
+        core = None if data.core is None else many(data.core)
+        return StackedSplit(many(data.inputs), many(data.labels), many(data.masks), many(data.shortcuts), given, core)
 
     return replace(
         runs,
@@ -171,9 +172,4 @@ def sample(draw: ShortcutDataset, inputs: int) -> tuple[ShortcutDataset, float]:
 
 
 def _first(split: Split, share: float) -> Split:
-    count = max(1, round(share * len(split)))
-    return replace(
-        split,
-        **{name: getattr(split, name)[:count] for name in ("inputs", "labels", "masks", "shortcuts")},
-        known=None if split.known is None else split.known[:count],
-    )
+    return split.rows(slice(max(1, round(share * len(split)))))

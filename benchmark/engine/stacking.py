@@ -32,6 +32,7 @@ class StackedBatch(NamedTuple):
     Attributes:
         masks: with an axis of strengths, of size 1 where all strengths of a seed share their masks.
         draws: by name, as in `Batch`.
+        core: as in `Batch`; all strengths of a seed share it.
     """
 
     inputs: Float[Tensor, "seeds batch *features"]
@@ -39,6 +40,7 @@ class StackedBatch(NamedTuple):
     masks: Bool[Tensor, "seeds #strengths batch *#features"]
     shortcuts: Int[Tensor, "seeds batch"]
     draws: Mapping[str, Shaped[Tensor, "seeds batch *values"]] = {}
+    core: Bool[Tensor, "seeds batch *#features"] | None = None
 
     @classmethod
     def of_seeds(cls, batches: Sequence[Batch]) -> StackedBatch:
@@ -48,12 +50,13 @@ class StackedBatch(NamedTuple):
             for name in ("inputs", "labels", "masks", "shortcuts")
         )
         draws = {name: torch.stack([batch.draws[name] for batch in batches]) for name in batches[0].draws}
-        return cls(inputs, labels, masks[:, None], shortcuts, draws)
+        return cls(inputs, labels, masks[:, None], shortcuts, draws, _stacked_core(batches))
 
     def of_seed(self, seed: int) -> Batch:
         """A seed's batch, with the masks of its first strength."""
         draws = {name: drawn[seed] for name, drawn in self.draws.items()}
-        return Batch(self.inputs[seed], self.labels[seed], self.masks[seed, 0], self.shortcuts[seed], draws)
+        core = None if self.core is None else self.core[seed]
+        return Batch(self.inputs[seed], self.labels[seed], self.masks[seed, 0], self.shortcuts[seed], draws, core=core)
 
 
 StackedTerms = Callable[[Parameters, StackedBatch, Float[Tensor, "seeds strengths"]], Terms]
@@ -67,6 +70,7 @@ class StackedSplit:
     Attributes:
         masks: with an axis of strengths, of size 1 where all strengths of a seed share their masks.
         given: by name, what a mitigation's `fit` found for each input: the first entries of a batch's draws.
+        core: as in `Split`; all strengths of a seed share it.
     """
 
     inputs: Shaped[Tensor, "seeds n *features"]
@@ -74,6 +78,7 @@ class StackedSplit:
     masks: Bool[Tensor, "seeds #strengths n *#features"]
     shortcuts: Int[Tensor, "seeds n"]
     given: Mapping[str, Shaped[Tensor, "seeds n *values"]] = field(default_factory=dict)
+    core: Bool[Tensor, "seeds n *#features"] | None = None
 
     @classmethod
     def of(cls, splits: Sequence[Split], device: torch.device) -> StackedSplit:
@@ -88,7 +93,8 @@ class StackedSplit:
             torch.stack([getattr(split, name) for split in splits]).to(device)
             for name in ("inputs", "labels", "masks", "shortcuts")
         )
-        return cls(inputs, labels, masks[:, None], shortcuts)
+        core = _stacked_core(splits)
+        return cls(inputs, labels, masks[:, None], shortcuts, core=None if core is None else core.to(device))
 
     def __len__(self) -> int:
         return self.labels.shape[1]
@@ -98,7 +104,8 @@ class StackedSplit:
         seeds, strengths = place
         masks = self.masks[seeds, strengths if self.masks_differ else slice(None)]
         given = {name: values[seeds] for name, values in self.given.items()}
-        return StackedSplit(self.inputs[seeds], self.labels[seeds], masks, self.shortcuts[seeds], given)
+        core = None if self.core is None else self.core[seeds]
+        return StackedSplit(self.inputs[seeds], self.labels[seeds], masks, self.shortcuts[seeds], given, core)
 
     @property
     def masks_differ(self) -> bool:
@@ -115,7 +122,8 @@ class StackedSplit:
             masks = self.masks[rows, :, index].movedim(2, 1).contiguous()  # laid out as a slice, whose program may run
         inputs, labels, shortcuts = (values[rows, index] for values in (self.inputs, self.labels, self.shortcuts))
         given = {name: values[rows, index] for name, values in self.given.items()}
-        return StackedBatch(as_float(inputs).to(dtype), labels, masks, shortcuts, given)
+        core = None if self.core is None else self.core[rows, index]
+        return StackedBatch(as_float(inputs).to(dtype), labels, masks, shortcuts, given, core)
 
     def chunks(self, dtype: torch.dtype, runs: int = 1) -> Iterator[StackedBatch]:
         """All inputs in order, so many at a time that `runs` networks together take `CHUNK` inputs, each at least 1."""
@@ -156,15 +164,17 @@ def over_stack(terms: RunTerms, masks_differ: bool) -> StackedTerms:
         labels: Tensor,
         shortcuts: Tensor,
         draws: Mapping[str, Tensor],
+        core: Mapping[str, Tensor],
     ) -> Terms:
-        return terms(parameters, Batch(inputs, labels, masks, shortcuts, draws), strength)
+        return terms(parameters, Batch(inputs, labels, masks, shortcuts, draws, **core), strength)
 
     by_seed = vmap(of_run)
-    by_both = vmap(vmap(of_run, in_dims=(0, 0, 0 if masks_differ else None, None, None, None, None)))
+    by_both = vmap(vmap(of_run, in_dims=(0, 0, 0 if masks_differ else None, None, None, None, None, None)))
 
     def stacked(parameters: Parameters, batch: StackedBatch, strengths: Float[Tensor, "seeds strengths"]) -> Terms:
         seeds, columns = strengths.shape
-        rest = batch.inputs, batch.labels, batch.shortcuts, batch.draws
+        core = {} if batch.core is None else {"core": batch.core}  # vmap takes no None
+        rest = batch.inputs, batch.labels, batch.shortcuts, batch.draws, core
         if columns > 1:
             return by_both(parameters, strengths, batch.masks if masks_differ else batch.masks[:, 0], *rest)
         if seeds > 1:
@@ -177,6 +187,12 @@ def over_stack(terms: RunTerms, masks_differ: bool) -> StackedTerms:
         return Terms(*(term.view(seeds, 1) for term in result))
 
     return stacked
+
+
+def _stacked_core(of_seeds: Sequence[Batch] | Sequence[Split]) -> Bool[Tensor, "seeds n *#features"] | None:
+    """The core masks of all seeds; None where a seed has none."""
+    cores = [own.core for own in of_seeds if own.core is not None]
+    return torch.stack(cores) if len(cores) == len(of_seeds) else None
 
 
 def _first(parameters: Parameters) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from ...datasets.base import ShortcutDataset, Split
+from ...datasets.base import ShortcutDataset
 from ...datasets.recipe import datasets, make
 from ...methods.base import Mitigation, mitigations
 from ..engine.part import Part, parts_of
@@ -170,8 +170,7 @@ def growth_in_inputs(draw: ShortcutDataset) -> Iterator[list[str]]:
     """Seconds of an epoch and peak memory of a stack of 8 for 1,000, 10,000 and 60,000 inputs."""
     for n in (1000, 10_000, 60_000):
         index = torch.randint(len(draw.train), (n,), generator=torch.Generator().manual_seed(0))
-        train = draw.train
-        many = Split(train.inputs[index], train.labels[index], train.masks[index], train.shortcuts[index])
+        many = draw.train.rows(index)
         with peak_memory() as memory:
             part = part_of(trainer(networks.resolve("mlp"), [replace(draw, train=many)], 256, STRENGTHS), RRR)
             traced_step(part)()

@@ -1,9 +1,12 @@
 """What holds for every registered recipe, a newcomer's included."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from rendering import VARIANTS, assert_share, rendered, small
 from rrrbench.benchmark.conformance import dataset_laws
+from rrrbench.datasets.recipe import parsed
 
 # How each digest begins, as first made: a change means a new `version` of the recipe.
 GOLDEN = {
@@ -16,6 +19,21 @@ GOLDEN = {
     "colored-patch-digits[colors=3,correlation=0.9,opacity=0.4,position=random]": "46e293e5904bfa5c",
     "toy-colors[shortcut=top_middle,test_inputs=300,train_inputs=400]": "e8def60c4ca457bb",
 }
+
+
+# Of what the variants leave out: other parameters, masks as told, and training images without their shortcut.
+MORE_GOLDEN = [
+    ("decoy-digits", "3d70fcb8c0a52214", "1cb637dc6f2ba07a"),
+    ("decoy-digits[variant=faint]", "97fc51b8320898ed", "7ff53514d3ea5f67"),
+    ("decoy-digits[variant=cdep]", "2e536f57aa5e5890", "3c57a2d844e3f3d6"),
+    ("decoy-digits[variant=half]", "31d613eda91404be", "d8a5b2a60f8c9e52"),
+    ("decoy-digits[correlation=0.95,validation=50]", "14ec0159e01bd8f6", "28125dfc5558cb4c"),
+    ("decoy-digits[annotated=100,masks=wrong]", "87462ef8dbb1fd23", "66548ddc4d05dd95"),
+    ("colored-patch-digits", "7794bc396d13660c", "78ffe5b3f2007a33"),
+    ("colored-patch-digits[colors=2,opacity=0.3,position=random,size=9]", "9c11d1c38913fb8b", "b04b1405f1928729"),
+    ("toy-colors[shortcut=both,test_inputs=300,train_inputs=400]", "2ee027c446be1732", ""),
+    ("iris-cancer[scale=all]", "9f25cd7513a0f85b", "99ff7ba53e2e41f6"),
+]
 
 
 @pytest.mark.parametrize("law", dataset_laws.laws().values(), ids=dataset_laws.laws())
@@ -33,6 +51,16 @@ def test_every_twin_of_almost_every_input_differs(recipe):
 def test_the_digest_is_the_same_on_every_machine():
     digests = {(recipe := small(**spec)).id: rendered(recipe).digest()[:16] for spec in VARIANTS}
     assert digests.items() >= GOLDEN.items()
+
+
+@pytest.mark.parametrize(("id", "digest", "clean"), MORE_GOLDEN)
+def test_no_pixel_changes(id, digest, clean):
+    draw = parsed(id).make(1)
+    assert draw.digest()[:16] == digest
+    if draw.clean_train is None:
+        assert not clean
+    else:
+        assert replace(draw, train=draw.clean_train(), environments={}).digest()[:16] == clean
 
 
 def test_shortcuts_fit_their_class_as_often_as_they_should(recipe):
