@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -67,6 +67,8 @@ def projection(directions: Float[Tensor, "classes width"]) -> Float[Tensor, "wid
 class _Held:
     """An objective whose own parameters are where a training starts, and stay so: no weight decay shrinks them."""
 
+    needs: ClassVar[frozenset[Any]] = frozenset({"masks"})
+
     objective: Objective
 
     @property
@@ -76,10 +78,6 @@ class _Held:
     @property
     def augments(self) -> bool:
         return self.objective.augments
-
-    @property
-    def needs(self) -> frozenset[Any]:
-        return self.objective.needs
 
     def parameters(self, module: nn.Module, dataset: ShortcutDataset) -> Mapping[str, Tensor]:
         return {}
