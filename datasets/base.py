@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
 from typing import Literal, NamedTuple, get_args
 
@@ -67,6 +67,7 @@ class Split:
             known says nothing. None where all are known.
         core: True where the object is that the label names; all False for an input whose object nobody has outlined.
             None where the data set has no core masks.
+        planted: where a recipe plants several shortcuts, the value of each by its planter's name; else empty.
 
     Raises:
         ValueError: shapes, types, or values that do not fit; the message says which.
@@ -76,8 +77,10 @@ class Split:
     labels: Int[Tensor, "n"]
     masks: Bool[Tensor, "n *#features"] | OnDisk
     shortcuts: Int[Tensor, "n"]
+    _: KW_ONLY
     known: Bool[Tensor, "n"] | None = None
     core: Bool[Tensor, "n *#features"] | None = None
+    planted: Mapping[str, Int[Tensor, "n"]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.inputs.dtype not in (torch.uint8, torch.float32):
@@ -109,7 +112,8 @@ class Split:
         """The split of the inputs at `index`, in memory."""
         known, core = (None if part is None else part[index] for part in (self.known, self.core))
         parts = self.inputs[index], self.labels[index], self.masks[index], self.shortcuts[index]
-        return Split(*parts, known, core)
+        planted = {name: values[index] for name, values in self.planted.items()}
+        return Split(*parts, known=known, core=core, planted=planted)
 
     @cached_property
     def shown(self) -> Bool[Tensor, "n"]:
@@ -136,6 +140,7 @@ class ShortcutDataset:
         class_shortcuts: the shortcut value that each class carries in training.
         validation: from the training distribution, never from a test environment.
         environments: test splits over the same base inputs in the same order; one that cannot be rendered is absent.
+            Where several shortcuts are planted, also `random_NAME`, in which one planter alone is as in `random`.
         native_range: what 0 and 1 stand for in the recipe's own units, e.g. (0, 255); a tensor where it differs by
             feature. A network's `pixel_range="native"` feeds these.
         clean_train: renders the training inputs without their shortcut, in the same order; None if they cannot be.
@@ -146,7 +151,7 @@ class ShortcutDataset:
     class_shortcuts: Int[Tensor, "classes"]
     train: Split
     validation: Split
-    environments: Mapping[Environment, Split]
+    environments: Mapping[str, Split]
     native_range: tuple[float, float | Float[Tensor, "*features"]] = (0.0, 1.0)
     clean_train: Callable[[], Split] | None = field(default=None, repr=False, compare=False)
 
@@ -173,7 +178,7 @@ class ShortcutDataset:
         """The shape of one input."""
         return tuple(self.train.inputs.shape[1:])
 
-    def test(self, environment: Environment) -> Split:
+    def test(self, environment: str) -> Split:
         """The test split of an environment.
 
         Raises:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 from typing import Annotated, Literal
 
 import numpy as np
@@ -10,9 +9,11 @@ from jaxtyping import Bool, Int, UInt8
 from pydantic import Field
 
 from .base import Environment
-from .planted import Images, Masks, Planted, squares
+from .planted import Planted
+from .planter import Images, Masks, as_rgb, hues
 from .recipe import datasets
 from .registry import BadParameters
+from .stamping import places, squares
 
 
 @datasets.register
@@ -41,9 +42,7 @@ class ColoredPatch(Planted):
         return np.arange(classes) % (self.colors or classes)
 
     def looks(self, classes: int, environment: Environment) -> UInt8[np.ndarray, "colors 3"]:
-        colors = self.colors or classes
-        hues = [colorsys.hsv_to_rgb(k / colors, 1, 1) for k in range(colors)]
-        return np.rint(np.array(hues) * 255).astype(np.uint8)
+        return hues(self.colors or classes)
 
     def plant(
         self,
@@ -52,17 +51,6 @@ class ColoredPatch(Planted):
         present: Bool[np.ndarray, "n"],
         rng: np.random.Generator,
     ) -> tuple[UInt8[np.ndarray, "n 3 height width"], Masks]:
-        n, channels, height, width = images.shape
-        if self.size > min(height, width):
-            raise BadParameters(
-                f"{self.id}: a square of {self.size} does not fit into images of {height}x{width}: lower size"
-            )
-        last = (height - self.size, width - self.size) if self.position == "random" else (0, 0)
-        rows, columns = (rng.integers(0, most + 1, n) for most in last)
-        square = squares(rows, columns, self.size, present)
-        inputs, masks = np.repeat(images, 3 // channels, axis=1), np.zeros((n, 1, height, width), dtype=bool)
-        share = max(1, round(self.opacity * 255))  # integers give the same bits on every machine
-        color = colors[present, None, None].astype(np.uint16)
-        inputs[square] = (share * color + (255 - share) * inputs[square].astype(np.uint16) + 127) // 255
-        masks[square] = True
-        return inputs, masks
+        place = "anywhere" if self.position == "random" else "fixed"
+        rows, columns = places(place, images, (self.size, self.size), rng, self.id)
+        return squares(as_rgb(images), self.size, colors, present, rows, columns, self.opacity)

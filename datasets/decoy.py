@@ -10,9 +10,11 @@ from jaxtyping import Bool, UInt8
 from pydantic import Field
 
 from .base import Environment
-from .planted import Images, Masks, Planted, squares
+from .planted import Planted
+from .planter import Images, Masks
 from .recipe import datasets
 from .registry import BadParameters
+from .stamping import places, squares, squeezed
 
 FAINTNESS = 0.25
 """Shades of `faint`, as a share of the shades of `ross`."""
@@ -79,20 +81,11 @@ class Decoy(Planted):
         if self.variant == "half":
             return self._fill_half(images, colors, present, rng)
         size = 5 if self.variant == "cdep" else 4
-        height, width = images.shape[2:]
-        if min(height, width) < 2 * size:
-            raise BadParameters(
-                f"{self.id}: images of {height}x{width} are too small for two {size}x{size} corners: take a larger base"
-            )
-        coins = rng.integers(0, 2, (2, len(images)))
-        square = squares(coins[0] * (height - size), coins[1] * (width - size), size, present)
-        inputs, masks = images.copy(), np.zeros((len(images), 1, height, width), dtype=bool)
-        inputs[square] = colors[present, None, None]
+        rows, columns = places("corners", images, (size, size), rng, self.id)
+        inputs, masks = squares(images, size, colors, present, rows, columns)
         if self.variant == "cdep":
-            for row, column in product((0, height - size), (0, width - size)):
+            for row, column in product(*((0, side - size) for side in images.shape[2:])):
                 masks[present, :, row : row + size, column : column + size] = True
-        else:
-            masks[square] = True
         return inputs, masks
 
     def _fill_half(
@@ -102,13 +95,6 @@ class Decoy(Planted):
         present: Bool[np.ndarray, "n"],
         rng: np.random.Generator,
     ) -> tuple[Images, Masks]:
-        n, _, height, width = images.shape
-        if height % 2:
-            raise BadParameters(f"{self.id}: images of height {height} have no halves: an even height is needed")
-        filled_below = rng.integers(0, 2, n).astype(bool)[:, None, None, None]
-        pairs = images.astype(np.uint16)
-        squeezed = ((pairs[:, :, ::2] + pairs[:, :, 1::2] + 1) // 2).astype(np.uint8)
-        fill = np.where(present[:, None], colors, 0).astype(np.uint8)[:, :, None, None]
-        halves = np.where(filled_below, squeezed, fill), np.where(filled_below, fill, squeezed)
-        filled = (np.arange(height)[:, None] >= height // 2) == filled_below
-        return np.concatenate(halves, axis=2), np.repeat(filled & present[:, None, None, None], width, axis=3)
+        halves, other = squeezed(images, rng, self.id)
+        masks = other & present[:, None, None, None]
+        return np.where(masks, colors[:, :, None, None], halves), masks

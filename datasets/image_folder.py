@@ -109,7 +109,7 @@ class ImageFolder(Recipe):
         def split(part: Part) -> Split:
             own = rows[part]
             label, shortcut, said = (torch.from_numpy(array[own]) for array in (labels, shortcuts, known))
-            return Split(photos.images(own), label, photos.masks(own), shortcut, said)
+            return Split(photos.images(own), label, photos.masks(own), shortcut, known=said)
 
         train, observed = split("train"), split("test")
         return ShortcutDataset(

@@ -23,7 +23,8 @@ class IrisCancer(Recipe):
 
     Rows: the first 50 of every source class, split 67/33 anew for every seed. Shortcut: the flower, whose value is the
     class of its species. An input with another value than its label has a test flower of the other species; in `clean`
-    the flower's columns are 0 (the paper's test variant). Validation: the 162 malignant rows left over and 162 benign
+    the flower's columns are 0 (the paper's test variant).
+    Core: the tumour's columns. Validation: the 162 malignant rows left over and 162 benign
     rows, drawn by the seed, each with a random training flower of its class; the paper has no validation split.
 
     Every column is divided by its maximum over the whole source, and `native_range` undoes the division. The four iris
@@ -57,7 +58,7 @@ class IrisCancer(Recipe):
         donors = inputs[_partners(1 - labels[test], test, labels, generator(seed, "test/donors"))]
         mask = np.arange(inputs.shape[1]) < IRIS
         environments = exchange(
-            inputs[test], donors, labels[test], mask, ("aligned", "random", "conflict", "reversed"), seed
+            inputs[test], donors, labels[test], mask, ("aligned", "random", "conflict", "reversed"), seed, ~mask
         )
 
         def clean(rows: Int[np.ndarray, "k"]) -> Split:
@@ -65,15 +66,17 @@ class IrisCancer(Recipe):
                 np.where(mask, 0, inputs[rows]).astype(np.float32),
                 np.zeros((len(rows), len(mask)), bool),
             )
-            return as_split(without, labels[rows], no_mask, np.full(len(rows), -1))
+            return as_split(without, labels[rows], no_mask, np.full(len(rows), -1), ~mask)
 
         environments["clean"] = clean(test)
         return ShortcutDataset(
             id=self.id,
             seed=seed,
             class_shortcuts=torch.arange(2),
-            train=as_split(inputs[train], labels[train], np.tile(mask, (len(train), 1)), labels[train]),
-            validation=as_split(validation, validation_labels, np.tile(mask, (len(validation), 1)), validation_labels),
+            train=as_split(inputs[train], labels[train], np.tile(mask, (len(train), 1)), labels[train], ~mask),
+            validation=as_split(
+                validation, validation_labels, np.tile(mask, (len(validation), 1)), validation_labels, ~mask
+            ),
             environments=environments,
             native_range=(0.0, torch.from_numpy(scale.astype(np.float32))),
             clean_train=lambda: clean(train),

@@ -164,7 +164,7 @@ class Twins:
             self.observed.labels,
             OnDisk((len(donors), 1, *self._size), torch.bool, read_masks, digest),
             torch.where(torch.from_numpy(changes), value, self.observed.shortcuts),
-            self.observed.known,
+            known=self.observed.known,
         )
 
     def _twin(self, kind: Environment, image: Image, row: int, donor: Image, other: int) -> Image:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Int, UInt8
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from .base import ENVIRONMENTS, Environment, ShortcutDataset, Split, draw_shortcuts, generator
-from .recipe import Recipe
-from .sources import files, hold_out, known, load, outlined
-
-Images = UInt8[np.ndarray, "n channels height width"]
-Masks = Bool[np.ndarray, "n 1 height width"]
+from .over_base import OverBase
+from .planter import Images, Masks
+from .sources import hold_out, load, outlined
 
 
-class Planted(Recipe):
+class Planted(OverBase):
     """Paints a shortcut into the images of a base; a subclass says how a shortcut value looks and where it is painted.
 
     Training and validation share the base's training images. All environments share the base's test images and the
@@ -29,24 +26,9 @@ class Planted(Recipe):
     black (`sources.outlined`).
     """
 
-    base: Annotated[str, Field(description="digits, mnist, fashion-mnist, cifar10, or npz:PATH")] = "digits"
     correlation: Annotated[float, Field(ge=0, le=1, description="probability of the class's value; else any value")] = (
         1.0
     )
-    validation: Annotated[int | None, Field(ge=1, description="inputs held out of training; None for a tenth")] = None
-
-    @field_validator("base")
-    @classmethod
-    def _known(cls, base: str) -> str:
-        return known(base)
-
-    @property
-    def id(self) -> str:
-        """The name, with the base in it: `decoy-mnist[variant=cdep]`; of a base's path only the file's stem."""
-        kind, _, path = self.base.partition(":")
-        over = f"{kind}:{Path(path).stem}" if path else kind
-        default = self.model_copy(update={"base": type(self).model_fields["base"].default})
-        return super(Planted, default).id.replace(self.name, f"{self.name}-{over}", 1)
 
     @property
     def native_range(self) -> tuple[float, float]:
@@ -70,12 +52,6 @@ class Planted(Recipe):
         rng: np.random.Generator,
     ) -> tuple[UInt8[np.ndarray, "n painted height width"], Masks]:
         """Paints a colour into each image that is `present`; returns new images, and masks of the painted pixels."""
-
-    def files(self) -> tuple[Path, ...]:
-        return files(self.base)
-
-    def require(self) -> None:
-        load(self.base)
 
     def render(self, seed: int) -> ShortcutDataset:
         base = load(self.base)
@@ -105,18 +81,3 @@ class Planted(Recipe):
             native_range=self.native_range,
             clean_train=lambda: planted("train", "clean", base.train_inputs[train], base.train_labels[train]),
         )
-
-
-def squares(
-    rows: Int[np.ndarray, "n"], columns: Int[np.ndarray, "n"], size: int, inputs: Bool[np.ndarray, "n"]
-) -> tuple[Int[np.ndarray, "k 1 1"], slice, Int[np.ndarray, "k size 1"], Int[np.ndarray, "k 1 size"]]:
-    """Index of squares: `images[squares(...)]` is (k, size, size, channels), a square of each of the k chosen inputs.
-
-    Args:
-        rows: row of each square's upper left pixel.
-        columns: column of each square's upper left pixel.
-        inputs: True for the inputs to choose.
-    """
-    chosen, span = np.flatnonzero(inputs), np.arange(size)
-    down, across = rows[chosen, None, None] + span[:, None], columns[chosen, None, None] + span
-    return chosen[:, None, None], slice(None), down, across

@@ -84,7 +84,7 @@ def parsed(id: str) -> Recipe:
     if written is None:
         raise BadParameters(f"dataset {id!r} is no name with parameters, such as decoy-mnist[variant=cdep]")
     name, inner = written[1], written[2] or ""
-    parameters = {key: _value(text) for key, text in re.findall(r"(\w+)=((?:\[[^\]]*\]|[^,\[])+)", inner)}
+    parameters = {key: _value(text) for key, text in re.findall(r"(\w+)=((?:\[[^\]]*\]|\([^)]*\)|[^,\[(])+)", inner)}
     if name not in datasets.names():
         known = [known for known in datasets.names() if name.startswith(f"{known}-")]
         if known:

@@ -26,7 +26,8 @@ class ToyColors(Recipe):
     Given the class, the pixels of the two rules are independent. So an input with another value than its label takes
     the shortcut's pixels from an independent image of the other class. There is no `clean` environment, because the
     pixels always have a value. With `both` rules as the shortcut no other pixel tells the class, so only `aligned`
-    can be learned: the paper's control. Validation: a tenth as many images as training, drawn independently.
+    can be learned: the paper's control.
+    Core: the pixels of the other rule. Validation: a tenth as many images as training, drawn independently.
 
     Ross, Hughes & Doshi-Velez, IJCAI 2017 (`toy_colors.py`). Drawn from scratch: no licence.
     """
@@ -45,10 +46,13 @@ class ToyColors(Recipe):
             mask[:, ::4, ::4] = True
         if self.shortcut != "corners":
             mask[:, 0, MIDDLE] = True
+        rules = np.zeros_like(mask)
+        rules[:, ::4, ::4] = rules[:, 0, MIDDLE] = True
+        core = None if self.shortcut == "both" else rules & ~mask
 
         def biased(part: str, n: int) -> Split:
             labels, images = _labelled(n, generator(seed, part))
-            return as_split(images, labels, np.repeat(mask[None], n, axis=0), labels)
+            return as_split(images, labels, np.repeat(mask[None], n, axis=0), labels, core)
 
         labels, images = _labelled(self.test_inputs, generator(seed, "test"))
         donors = draw_images(1 - labels, generator(seed, "test/donors"))
@@ -58,7 +62,9 @@ class ToyColors(Recipe):
             class_shortcuts=torch.arange(2),
             train=biased("train", self.train_inputs),
             validation=biased("validation", self.train_inputs // 10),
-            environments=exchange(images, donors, labels, mask, ("aligned", "random", "conflict", "reversed"), seed),
+            environments=exchange(
+                images, donors, labels, mask, ("aligned", "random", "conflict", "reversed"), seed, core
+            ),
             native_range=(0.0, 255.0),
         )
 

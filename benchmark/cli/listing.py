@@ -14,7 +14,7 @@ from .options import Json, With, load_own
 if TYPE_CHECKING:
     from ..suite.sweep import Suite
 
-Kind = Literal["suites", "datasets", "networks", "mitigations", "explainers", "metrics", "executors"]
+Kind = Literal["suites", "datasets", "planters", "networks", "mitigations", "explainers", "metrics", "executors"]
 
 
 def list_known(
@@ -43,7 +43,9 @@ def _as_objects(header: tuple[Any, ...], *rows: tuple[Any, ...]) -> Iterator[dic
 
 def _entries(kind: Kind) -> Iterator[tuple[str | float | None, ...]]:
     """A header, then a row an entry."""
+    from ...datasets.planter import planters
     from ...datasets.recipe import datasets
+    from ...datasets.registry import names_of
     from ...methods.base import mitigations
     from ...methods.explainers.base import explainers
     from .. import suites
@@ -73,6 +75,11 @@ def _entries(kind: Kind) -> Iterator[tuple[str | float | None, ...]]:
             yield "id", "better", "range", "chance", "meaning"
             for metric in metrics:
                 yield metric.id, metric.better, f"{metric.low} to {metric.high}", metric.chance, metric.meaning
+        case "planters":
+            yield "name", "parameters", "what it paints into the images of `planted`"
+            for name in planters.names():
+                own = [field for field in names_of(planters[name]) if field not in ("correlation", "values", "told")]
+                yield name, ", ".join(own), _first_line(planters[name].__doc__)
         case _:
             registries = {"datasets": datasets, "networks": networks, "explainers": explainers, "executors": executors}
             registry = registries[kind]

@@ -50,7 +50,7 @@ def small_dataset(seed: int = 0, n: int = 24, signal: float = 0.4, correlation: 
         return small_split(seed, stream, environment, n, signal, correlation)
 
     train, validation = part("train", "aligned"), part("validation", "aligned")
-    test = {environment: part("test", environment) for environment in ENVIRONMENTS}
+    test: dict[str, Split] = {environment: part("test", environment) for environment in ENVIRONMENTS}
     clean = partial(part, "train", "clean")
     return ShortcutDataset("small", seed, torch.arange(CLASSES), train, validation, test, clean_train=clean)
 

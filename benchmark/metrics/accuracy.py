@@ -80,7 +80,8 @@ def macro_accuracy(by_class: Float[Tensor, "*stack classes"]) -> Float[Tensor, "
 def environment_accuracies(evaluated: Evaluated) -> Values:
     """The accuracies in every environment that has inputs; of made-up twins alone, where some inputs have none."""
     measured = {}
-    for environment in (*ENVIRONMENTS, *MADE_UP):
+    alone = (name for name in evaluated.predictions if name.startswith("random_"))
+    for environment in (*ENVIRONMENTS, *MADE_UP, *alone):
         if environment not in evaluated.predictions:
             continue
         split = evaluated.draw.test(environment)

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...datasets.base import ENVIRONMENTS, MADE_UP
+from ...datasets.planter import planters
 from ...datasets.registry import Discovered, UnknownName, nearest
 from .column import Column
 from .evaluated import Evaluated
@@ -22,13 +23,15 @@ Measure = Callable[[Evaluated], Values]
 F = TypeVar("F", bound=Measure)
 Direction = Literal["higher", "lower", "neither"]
 
-_ENVIRONMENT = "|".join((*ENVIRONMENTS, *MADE_UP))
+_PLANTER = "|".join(planters.names())
+_ENVIRONMENT = "|".join((*ENVIRONMENTS, *MADE_UP, f"random_(?:{_PLANTER})"))
 _PLACES = {
     "environment": _ENVIRONMENT,
     "split": f"{_ENVIRONMENT}|train|validation|validation_swap",
     "stage": "start|middle|end",
     "explainer": r"\w+(\[.*\])?",
     "label": r"\d+|worst",
+    "planter": _PLANTER,
 }
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...datasets.base import ShortcutDataset, Split
+from ...datasets.planter import planters
 from .accuracy import accuracy
 from .base import Metric, Values, metrics
 from .column import Column
@@ -51,8 +52,14 @@ def probability_shift(
 
 
 def redrawn(one: Split, other: Split) -> Bool[Tensor, "n"]:
-    """Which twins show two different shortcut values: those without a mask show nothing, whatever their value says."""
-    return (one.shortcuts != other.shortcuts) & (one.shown | other.shown)
+    """Which twins show two different shortcut values: those without a mask show nothing, whatever their value says.
+
+    Where several shortcuts are planted, a twin shows another value if any of them differs.
+    """
+    changed = one.shortcuts != other.shortcuts
+    for name, values in one.planted.items():
+        changed = changed | (values != other.planted[name])
+    return changed & (one.shown | other.shown)
 
 
 def flips(
@@ -91,6 +98,32 @@ def flip_rates(evaluated: Evaluated) -> Values:
     if not counted.any():
         return {}
     return {"flip_rate": flip_rate(evaluated.predictions["aligned"], evaluated.predictions["random"], counted)}
+
+
+@metrics.measured_by(
+    Metric(
+        "flip_rate/{planter}",
+        "lower",
+        0,
+        1,
+        "1 - 1/classes for guesses drawn anew, 0 for a network that is blind to this shortcut",
+        "Of several shortcuts: share of the predictions that change when this one alone is redrawn.",
+        tuple(
+            Column(f"flip_rate/{name}", f"flip_rate\n/{name}", f"when the {name} alone is redrawn", order=21)
+            for name in planters.names()
+        ),
+    )
+)
+def flip_rates_of_planters(evaluated: Evaluated) -> Values:
+    """Of each planter whose shortcut is redrawn alone in an environment of the dataset."""
+    measured = {}
+    for name in evaluated.predictions:
+        planter = name.removeprefix("random_")
+        if planter != name and "aligned" in evaluated.predictions:
+            counted = redrawn(evaluated.draw.test("aligned"), evaluated.draw.test(name))
+            aligned, other = evaluated.predictions["aligned"], evaluated.predictions[name]
+            measured[f"flip_rate/{planter}"] = flip_rate(aligned, other, counted)
+    return measured
 
 
 @metrics.measured_by(

@@ -17,6 +17,8 @@ VARIANTS = [
     {"name": "decoy", "variant": "half", "correlation": 0.5},
     {"name": "colored-patch", "position": "random", "opacity": 0.4, "colors": 3, "correlation": 0.9},
     {"name": "toy-colors", "shortcut": "top_middle"},
+    {"name": "planted", "planters": ["background", {"name": "overlay", "told": False}]},
+    {"name": "planted", "planters": ["tint", "patch"], "core_contrast": 0.5, "core_noise": 0.2},
 ]
 
 

@@ -53,7 +53,7 @@ def test_grey_bases_become_rgb():
 
 @pytest.mark.parametrize(
     ("spec", "message"),
-    [({"size": 13}, "a square of 13 does not fit into images of 12x12"), ({"colors": 11}, "11 colours for 10 classes")],
+    [({"size": 13}, "13x13 pixels do not fit into images of 12x12"), ({"colors": 11}, "11 colours for 10 classes")],
 )
 def test_what_cannot_be_rendered_is_refused(npz, spec, message):
     with pytest.raises(BadParameters, match=message):

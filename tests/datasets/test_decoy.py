@@ -113,7 +113,7 @@ def test_the_native_range_is_the_papers(variant, native):
     ("spec", "size", "message"),
     [
         ({}, {"classes": 11}, "11 classes, but there are shades for 10"),
-        ({}, {"side": 7}, "7x7 are too small for two 4x4 corners"),
+        ({}, {"side": 7}, "4x4 pixels do not fit into corners of 7x7"),
         ({"variant": "half"}, {"side": 13}, "height 13 have no halves"),
         ({"validation": 60}, {}, "validation = 60 leaves nothing of the 60 training inputs"),
         ({"annotated": 55}, {}, "annotated = 55, but there are 54 training inputs"),

@@ -18,6 +18,9 @@ GOLDEN = {
     "decoy-digits[correlation=0.5,variant=half]": "3ce4d4037ef9e6f7",
     "colored-patch-digits[colors=3,correlation=0.9,opacity=0.4,position=random]": "46e293e5904bfa5c",
     "toy-colors[shortcut=top_middle,test_inputs=300,train_inputs=400]": "e8def60c4ca457bb",
+    "planted-digits": "72015ff5317927b6",
+    "planted-digits[planters=background+overlay(told=False)]": "4be0d6117d339f91",
+    "planted-digits[core_contrast=0.5,core_noise=0.2,planters=tint+patch]": "cd8fb598219db646",
 }
 
 
@@ -32,6 +35,11 @@ MORE_GOLDEN = [
     ("colored-patch-digits", "7794bc396d13660c", "78ffe5b3f2007a33"),
     ("colored-patch-digits[colors=2,opacity=0.3,position=random,size=9]", "9c11d1c38913fb8b", "b04b1405f1928729"),
     ("toy-colors[shortcut=both,test_inputs=300,train_inputs=400]", "2ee027c446be1732", ""),
+    ("planted-digits[planters=stroke+wave]", "4bb6343bf3edd24e", "301264d51d6cb2d6"),
+    ("planted-digits[planters=half+overlay(shape=ruler)]", "e7c6e4a9debbbccd", "a99e7319ce7039ed"),
+    ("planted-digits[planters=overlay(shape=stripes)]", "9d42892cbe4c9160", "59af4bf459b1c150"),
+    ("planted-digits[planters=overlay(shape=watermark)]", "68e0ab0a6c4627d9", "b7f73d6634104004"),
+    ("planted-digits[planters=overlay(shape=plaster)]", "1287203bab139aa1", "c06a15410532b2c7"),
     ("iris-cancer[scale=all]", "9f25cd7513a0f85b", "99ff7ba53e2e41f6"),
 ]
 

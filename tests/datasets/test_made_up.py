@@ -17,7 +17,7 @@ def split_of(images, masks, labels, known=None, shortcuts=None):
         torch.as_tensor(labels),
         torch.as_tensor(masks),
         torch.full((n,), -1) if shortcuts is None else torch.as_tensor(shortcuts),
-        None if known is None else torch.as_tensor(known),
+        known=None if known is None else torch.as_tensor(known),
     )
 
 

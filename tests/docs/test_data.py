@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from photo_folder import save, write_photos
-from rrrbench.datasets.recipe import datasets
+from rrrbench.datasets.planter import planters
+from rrrbench.datasets.planters.overlay import Shape
+from rrrbench.datasets.recipe import datasets, parsed
 
 PAGE = (Path(__file__).parents[2] / "docs/data.md").read_text()
+PHOTOS, PLANTED = PAGE.split("## Planted shortcuts")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 NOISE = np.random.default_rng(0)
 
@@ -72,14 +76,18 @@ def told(tmp_path, monkeypatch):
     return names
 
 
+def in_toml(part):
+    (block,) = re.findall(r"```toml\n(.*?)```", part, flags=re.DOTALL)
+    return datasets.resolve(tomllib.loads(block)["sweeps"][0]["dataset"])
+
+
 def small(recipe, seed=0):
     return recipe.model_copy(update={"size": 16}).make(seed)
 
 
 def test_the_first_lines_make_a_dataset(told):
     assert list(told["draw"].environments) == ["observed", "exchanged", "elsewhere"]
-    (block,) = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL)
-    assert datasets.resolve(tomllib.loads(block)["sweeps"][0]["dataset"]) == told["data"]
+    assert in_toml(PHOTOS) == told["data"]
 
 
 def test_waterbirds_has_groups_and_the_background_as_shortcut(told):
@@ -111,4 +119,12 @@ def test_every_twin_and_field_that_the_page_names_is_there():
 
     for name in re.findall(r"`((?:flip_rate|probability_shift|follow_rate|accuracy|worst_group_accuracy)/\w+)`", PAGE):
         metric(name)
-    assert set(re.findall(r"^\| `(\w+)` \|", PAGE, flags=re.MULTILINE)) == {*MADE_UP, *Columns.model_fields}
+    assert set(re.findall(r"^\| `(\w+)` \|", PHOTOS, flags=re.MULTILINE)) == {*MADE_UP, *Columns.model_fields}
+
+
+def test_planters_are_in_the_table_and_examples_are_one_recipe():
+    rows = {re.match(r"\| `(\w+)`", line)[1] for line in PLANTED.splitlines() if line.startswith("| `")}
+    shapes = {*get_args(Shape)} - {"word"}  # whose row is that of `overlay`
+    assert rows == {*planters.names(), *shapes}
+    (written,) = re.findall(r'`"(planted-.*)"`', PLANTED)
+    assert in_toml(PLANTED) == parsed(written)

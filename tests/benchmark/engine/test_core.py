@@ -91,6 +91,18 @@ def test_digits_have_their_ink_as_core(variant):
     assert torch.equal(draw.clean_train().core & ~draw.train.masks, draw.train.core)
 
 
+@pytest.mark.parametrize("spec", [{"name": "iris-cancer"}, {"name": "toy-colors", "shortcut": "top_middle"}])
+def test_where_the_class_is_told_without_the_shortcut_is_the_core(spec):
+    draw = make(**spec, seed=0)
+    for split in (draw.train, draw.validation, *draw.environments.values()):
+        assert (split.core.flatten(1).sum(1) == (30 if spec["name"] == "iris-cancer" else 4)).all()
+        assert not (split.core & split.masks).any()
+
+
+def test_nothing_is_the_core_where_both_rules_are_the_shortcut():
+    assert make("toy-colors", 0, shortcut="both", train_inputs=20, test_inputs=20).train.core is None
+
+
 def test_core_masks_are_told_wrongly_and_of_few_inputs_as_masks_are():
     true, wrong = (make("decoy", 0, masks=masks, annotated=50) for masks in ("true", "wrong"))
     for split in (true.train, wrong.train):

@@ -129,12 +129,10 @@ def test_batchnorm_dropout_and_attention_are_evaluated_as_they_are(build):
 def small_draw():
     from dataclasses import replace
 
-    from rrrbench.datasets.base import Split
-
     draw = datasets.resolve("decoy").make(0)
 
-    def first(split, n=24):
-        return Split(split.inputs[:n], split.labels[:n], split.masks[:n], split.shortcuts[:n])
+    def first(split):
+        return split.rows(slice(24))
 
     tests = {name: first(split) for name, split in draw.environments.items()}
     return replace(draw, train=first(draw.train), validation=first(draw.validation), environments=tests)

@@ -17,7 +17,7 @@ ELSEWHERE = [
 def evaluated():
     shown, masks = {"aligned": 0, "random": 1, "conflict": 1, "reversed": 1, "clean": -1}, torch.tensor([[True, False]])
     splits = {e: Split(torch.zeros(1, 2), torch.tensor([0]), masks, torch.tensor([shown[e]])) for e in ENVIRONMENTS}
-    splits |= dict.fromkeys(MADE_UP, splits["random"])
+    splits |= dict.fromkeys([*MADE_UP, "random_patch"], splits["random"])
     dataset = ShortcutDataset("tiny", 0, torch.arange(2), splits["aligned"], splits["aligned"], splits)
     logits = dict.fromkeys([*splits, "train", "validation"], torch.tensor([[[1.0, 0.0]]]))
     attributed = torch.tensor([[[0.5, 1.0]]])
@@ -72,6 +72,9 @@ def test_every_emitted_id_has_exactly_one_description():
 
 def test_a_place_is_resolved_to_its_template():
     assert metric("accuracy/random").id == "accuracy/{environment}"
+    assert metric("accuracy/random_tint").id == "accuracy/{environment}"
+    assert metric("flip_rate/tint").id == "flip_rate/{planter}"
+    assert metric("flip_rate/removed").id == "flip_rate/removed"
     assert metric("mass_abs/integrated_gradients[n_steps=20]").id == "mass_abs/{explainer}"
     assert metric("accuracy/validation").id == "accuracy/validation"
 

@@ -41,7 +41,7 @@ def photos(n=400, shown=None, known=None, agree=1.0):
     masks = torch.zeros(n, 1, 8, 8, dtype=torch.bool)
     masks[:, :, :2, :2] = shown[:, None, None, None]
     inputs = torch.where(masks, (value / 2 + 0.25)[:, None, None, None], inputs)
-    split = Split(inputs, labels, masks, torch.full((n,), -1), known)
+    split = Split(inputs, labels, masks, torch.full((n,), -1), known=known)
     return ShortcutDataset("photos", 0, torch.arange(2), split, split, {"observed": split, **made_up(split, 0)})
 
 

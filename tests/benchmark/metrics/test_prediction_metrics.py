@@ -1,6 +1,7 @@
 """Accuracy and reliance on datasets small enough to count on one's fingers."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -112,6 +113,29 @@ def test_flip_rate_leaves_out_twins_without_a_mask():
         reliance, {"aligned": [0, 0, 1, 1, 2], "random": [0, 1, 1, 1, 0]}, dataset(aligned=masked, random=bare)
     )
     assert found == {"flip_rate": 0.5, "probability_shift": pytest.approx(SHIFT / 2)}
+
+
+def test_reliance_on_one_of_two_planters_counts_the_twins_in_which_it_alone_is_redrawn():
+    """The patch is redrawn in inputs 1, 3 and 4, of which 1 flips; the tint in 0 and 1, of which 0 flips."""
+    aligned, patch, tint = SHORTCUTS["aligned"], SHORTCUTS["random"], [1, 1, 1, 1, 0]
+
+    def planted(patch, tint):
+        values = {"patch": torch.tensor(patch), "tint": torch.tensor(tint)}
+        return replace(split(patch), planted=values)
+
+    of = dataset(
+        aligned=planted(aligned, aligned),
+        random=planted(patch, tint),
+        random_patch=planted(patch, aligned),
+        random_tint=planted(aligned, tint),
+    )
+    predictions = {"aligned": LABELS, "random": [1, 1, 1, 1, 0]}
+    alone = {"random_patch": [0, 1, 1, 1, 2], "random_tint": [1, 0, 1, 0, 2]}
+    found = measured(reliance, predictions | alone, of)
+    assert found["flip_rate"] == pytest.approx(3 / 4)  # all but input 2 are redrawn, and all but 3 of these flip
+    assert found["flip_rate/patch"] == pytest.approx(1 / 3)
+    assert found["flip_rate/tint"] == pytest.approx(1 / 2)
+    assert measured(accuracy, alone, of)["accuracy/random_tint"] == pytest.approx(3 / 5)
 
 
 def test_follow_rate_asks_for_the_value_that_the_predicted_class_carries():

@@ -44,7 +44,12 @@ def enlarged(split: Split, n: int = 64) -> Split:
     def three_times(images: Tensor) -> Tensor:
         return images[:n].repeat_interleave(3, 2).repeat_interleave(3, 3)
 
-    return Split(three_times(split.inputs), split.labels[:n], three_times(split.masks), split.shortcuts[:n])
+    return replace(
+        split.rows(slice(n)),
+        inputs=three_times(split.inputs),
+        masks=three_times(split.masks),
+        core=three_times(split.core),
+    )
 
 
 class Residual(NetworkRecipe):

@@ -1,0 +1,1 @@
+"""Planters: one file, one class, one way of putting a shortcut into an image."""

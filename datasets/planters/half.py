@@ -1,0 +1,34 @@
+"""A grey half beside the squeezed image."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Int
+
+from ..planter import Images, Masks, Planter, planters, shades
+from ..stamping import squeezed
+
+
+@planters.register
+class Half(Planter):
+    """Squeezes the image into its upper or lower half, and fills the other half with the value's grey.
+
+    After Heo et al., NeurIPS 2023, whose own shades the recipe `decoy` has (`variant = "half"`).
+    """
+
+    name = "half"
+
+    def ground(self, images: Images, rng: np.random.Generator) -> Images:
+        """Squeezed, beside a black half."""
+        return squeezed(images, rng, self.id)[0]
+
+    def paint(
+        self,
+        images: Images,
+        objects: Masks | None,
+        values: Int[np.ndarray, "n"],
+        count: int,
+        rng: np.random.Generator,
+    ) -> tuple[Images, Masks]:
+        masks = squeezed(images, rng, self.id)[1] & (values >= 0)[:, None, None, None]
+        return np.where(masks, shades(count)[values][:, :, None, None], images), masks
