@@ -56,11 +56,14 @@ def directions(
     return torch.where(length < SMALLEST, 0.0, means / length)
 
 
-def projection(directions: Float[Tensor, "classes width"]) -> Float[Tensor, "width width"]:
-    """The orthogonal projection onto the span of the directions."""
-    _, sizes, rows = torch.linalg.svd(directions, full_matrices=False)
-    basis = rows[sizes > SMALLEST * max(1.0, float(sizes[0]))]
-    return basis.T @ basis
+def projection(directions: Float[Tensor, "classes width"], rank: int) -> Float[Tensor, "width width"]:
+    """The orthogonal projection onto the first `rank` principal axes of the directions, or as many as there are.
+
+    Principal axes are through 0, as the directions are. Each takes what of the classes lies on it, too.
+    """
+    _, sizes, axes = torch.linalg.svd(directions, full_matrices=False)
+    axes = axes[:rank][sizes[:rank] > SMALLEST * max(1.0, float(sizes[0]))]
+    return axes.T @ axes
 
 
 @dataclass(frozen=True)

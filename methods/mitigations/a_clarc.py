@@ -4,10 +4,10 @@ Stage 1 is ERM. Stage 2 trains its last layer for `epochs` more, also on feature
 
     loss = mean_n -log p_y(h_n)  +  strength * mean_n -log p_y(h'_n),   h'_n = h_n - P (h_n - m),   m = mean_n h(x_n)
 
-h are the features (the last layer's input) and P is the orthogonal projection onto the directions of the classes'
-shortcuts (`..shortcut_directions`). In h' every input has the mean shortcut, which therefore says nothing of the label.
-For a single direction v this is the paper's h' = h + (m . v - h . v) v. The features stay as they are, so that the
-directions stay right. A run at strength 0 is ERM's network.
+h are the features (the last layer's input) and P is the orthogonal projection onto the first `rank` principal axes of
+the directions of the classes' shortcuts (`..shortcut_directions`). In h' every input has the mean shortcut, which
+therefore says nothing of the label. For a single direction v this is the paper's h' = h + (m . v - h . v) v. The
+features stay as they are, so that the directions stay right. A run at strength 0 is ERM's network.
 
 Deviations. The paper trains on h' alone, to which strengths far above 1 come near. The directions come from pairs, and
 so the method is told masks. In the released code the change of the features stays switched on at test time; here the
@@ -41,6 +41,7 @@ class AClArC(Mitigation):
 
     Attributes:
         epochs: of stage 2.
+        rank: axes on which all features have the mean shortcut; 1 is the paper's single direction.
     """
 
     name: ClassVar[str] = "a_clarc"
@@ -49,12 +50,13 @@ class AClArC(Mitigation):
         r"\mathcal{L} &= -\underset{n}{\operatorname{mean}} \log p_{y_n}(h_n) - \lambda\, "
         r"\underset{n}{\operatorname{mean}} \log p_{y_n}(h'_n), \\ "
         r"h'_n &= h_n - P (h_n - m), \quad m = \underset{n}{\operatorname{mean}}\, h(x_n), \\ "
-        r"P &= \text{projection onto } \operatorname{span}_k \underset{n : y_n = k}{\operatorname{mean}} "
-        r"\left( h(x_n) - h(\tilde{x}_n) \right)"
+        r"P &= \text{projection onto axes of } v_k, \quad v_k \propto \underset{n : y_n = k} "
+        r"{\operatorname{mean}} \left( h(x_n) - h(\tilde{x}_n) \right)"
     )
     needs: ClassVar[frozenset[Supervision]] = frozenset({"masks"})
 
     epochs: Annotated[int, Field(ge=1)] = 10
+    rank: Annotated[int, Field(ge=1)] = 1
 
     @property
     def stages(self) -> int:
@@ -81,6 +83,6 @@ class AClArC(Mitigation):
         onto, means = [], []
         for row, draw in enumerate(trainer.draws):
             with_it, without_it = paired_features(trainer, first, row, 0)
-            onto.append(projection(directions(with_it - without_it, draw.train.labels, draw.classes)))
+            onto.append(projection(directions(with_it - without_it, draw.train.labels, draw.classes), self.rank))
             means.append(with_it.mean(0))
         return fine_tuned(trainer, self, first, {ONTO: torch.stack(onto), MEAN: torch.stack(means)}, self.epochs)

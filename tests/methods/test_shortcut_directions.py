@@ -29,11 +29,17 @@ def test_a_class_whose_features_do_not_change_has_no_direction():
 def test_a_projection_keeps_the_directions_and_forgets_what_is_orthogonal():
     along = torch.cat((numbers(2, 5), torch.zeros(1, 5, dtype=torch.float64)))
     along[1] = along[0] * 2  # the same direction again, and none
-    onto = projection(along)
+    onto = projection(along, 3)
     torch.testing.assert_close(onto @ onto, onto)
     torch.testing.assert_close(along @ onto, along)
     torch.testing.assert_close(onto.trace().item(), 1.0)
-    assert (projection(torch.zeros(2, 5, dtype=torch.float64)) == 0).all()
+    assert (projection(torch.zeros(2, 5, dtype=torch.float64), 2) == 0).all()
+
+
+def test_of_a_lower_rank_it_keeps_the_axis_along_which_most_directions_lie():
+    along = torch.eye(3, dtype=torch.float64)[[0, 0, 1]]
+    torch.testing.assert_close(projection(along, 1), torch.diag(torch.tensor([1.0, 0, 0], dtype=torch.float64)))
+    torch.testing.assert_close(projection(along, 2), torch.diag(torch.tensor([1.0, 1, 0], dtype=torch.float64)))
 
 
 def test_masks_are_filled_by_the_mean_outside():

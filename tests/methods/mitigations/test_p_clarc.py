@@ -17,13 +17,13 @@ V /= V.norm()
 
 def test_of_a_single_direction_it_is_the_papers_projection():
     """h' = h + (m . v - h . v) v at test time, and the new layer on h."""
-    weight, bias = projected(WEIGHT, BIAS, projection(V), MEAN)
+    weight, bias = projected(WEIGHT, BIAS, projection(V, 1), MEAN)
     moved = HIDDEN + (MEAN @ V[0] - HIDDEN @ V[0])[:, None] * V
     np.testing.assert_allclose(HIDDEN.numpy() @ weight.T + bias, (moved @ WEIGHT.T + BIAS).numpy(), atol=1e-13)
 
 
 def test_what_moves_along_the_direction_changes_no_logit():
-    weight, _ = projected(WEIGHT, BIAS, projection(V), MEAN)
+    weight, _ = projected(WEIGHT, BIAS, projection(V, 1), MEAN)
     assert np.abs(weight @ V[0].numpy()).max() < 1e-14
 
 
@@ -38,7 +38,7 @@ def test_the_logits_of_every_input_lose_what_the_mean_pair_differs_by():
     fitted, erm = PClArC().fit(trainer), ERM().fit(trainer)
     draw = trainer.draws[0]
     with_it, without_it = paired_features(trainer, erm, 0, 0)
-    onto = projection(directions(with_it - without_it, draw.train.labels, 3))
+    onto = projection(directions(with_it - without_it, draw.train.labels, 3), 1)
     old, new = (
         Net(trainer.modules[0], {name: value[0, 0] for name, value in of.parameters.items()}) for of in (erm, fitted)
     )
