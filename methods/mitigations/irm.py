@@ -65,8 +65,12 @@ class IRM(Mitigation):
             cross_entropy(logits, batch.labels), strength * (weights * derivatives * partner_derivatives).mean()
         )
 
+    def environments(self, trainer: Trainer) -> Int[Tensor, "seeds n"]:
+        """The environment of each training input, 0 or 1."""
+        return torch.stack([draw.minority for draw in trainer.draws]).long().to(trainer.device)
+
     def fit(self, trainer: Trainer) -> Fitted:
-        environment = torch.stack([draw.minority for draw in trainer.draws]).long().to(trainer.device)
+        environment = self.environments(trainer)
         shares = inverse_shares(environment, environment, trainer.dtype)
         return trainer.train(self, given={"environment": environment, "inverse_shares": shares})
 

@@ -16,3 +16,9 @@ def test_without_a_minority_there_is_nothing_to_learn_from(name):
     mitigation, module = mitigations.resolve(name), small_trainer().modules[0]
     assert "there is no minority group" in mitigation.obstacle(small_dataset(correlation=1.0), module)
     assert mitigation.obstacle(small_dataset(correlation=0.5), module) == ""
+
+
+@pytest.mark.parametrize("name", mitigations.names())
+def test_a_published_strength_is_the_strength_of_a_method_that_has_any(name):
+    published = mitigations[name].published_strength
+    assert published is None or (mitigations[name].has_strength and published > 0)
