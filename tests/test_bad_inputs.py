@@ -217,7 +217,7 @@ SUITES: list[tuple[dict, tuple[str, ...]]] = [
         ({"name": "decoy", "masks": "wrogn"}, "masks = 'wrogn'"), ({"name": "decoy", "annotated": -1}, "annotated = -1"),
         ({"name": "decoy", "annotated": 5000}, "annotated = 5000, but there are 1168 training inputs: ask for fewer"),
         ({"name": "decoy", "validation": 1297}, "validation = 1297 leaves nothing of the 1297 .*ask for fewer"),
-        ({"name": "colored-patch", "size": 0}, "size = 0"), ({"name": "colored-patch", "size": 29}, "29 does not fit.*lower size"),
+        ({"name": "colored-patch", "size": 0}, "size = 0"), ({"name": "colored-patch", "size": 29}, "29x29 pixels do not fit.*lower its size"),
         ({"name": "colored-patch", "colors": 1}, "colors = 1"), ({"name": "colored-patch", "colors": 11}, "ask for 10 or fewer"),
         ({"name": "colored-patch", "opacity": 0}, "opacity = 0"), ({"name": "colored-patch", "position": "middle"}, "'fixed' or"),
         ({"name": "toy-colors", "train_inputs": 9}, "train_inputs = 9"), ({"name": "toy-colors", "shortcut": "x"}, "'corners'"),
@@ -340,7 +340,7 @@ DATA: dict[str, tuple[bytes, str]] = {
     "eleven classes": (
         packed(arrays(y_train=np.arange(40) % 11, y_test=np.arange(40) % 11)), "11 classes, but .* use colored-patch",
     ),
-    "images of 6x6": (packed(arrays(x_train=images(side=6), x_test=255 - images(side=6))), "6x6 are too small.*larger base"),
+    "images of 6x6": (packed(arrays(x_train=images(side=6), x_test=255 - images(side=6))), "do not fit into corners of 6x6.*larger base"),
     "fewer than a batch": (packed(arrays()), "batch_size = 64 is larger than the training data of decoy-npz:own"),
 }  # fmt: skip
 OBSERVED: dict[str, tuple[bytes, str]] = {
