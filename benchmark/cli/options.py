@@ -8,13 +8,20 @@ from typing import Annotated, Literal
 
 import typer
 
+from .. import suites
 from ..running.device import Device as Device
 from .paths import file_to_write, folder_to_write
 
 Engine = Literal["auto", "stacked", "compiled", "single"]
 Rule = Literal["knee", "val_iid", "val_swap", "oracle"]
 
-SuiteName = Annotated[str, typer.Argument(help="A suite's name (see `rrrbench list`) or the path of a TOML file.")]
+SuiteName = Annotated[
+    str,
+    typer.Argument(
+        help="A suite's name (see `rrrbench list`) or the path of a TOML file.",
+        autocompletion=lambda incomplete: [name for name in suites.names() if name.startswith(incomplete)],
+    ),
+]
 Out = Annotated[
     Path | None, typer.Option(parser=file_to_write, metavar="FILE", help="Write to this file instead of the terminal.")
 ]

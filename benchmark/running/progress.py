@@ -4,14 +4,32 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from threading import Timer
 from typing import Any, Self
 
 from tqdm import tqdm
 
 LINE_SECONDS = 20.0
 """Seconds between two lines of a log."""
+LONG = 2.0
+"""Seconds after which a silent part of a session says what it does."""
 PRIOR_SHARE, PRIOR_SECONDS = 0.1, 30.0
 """How much work the expected pace counts for beside the measured pace: a share of all work, at most so many seconds."""
+
+
+@contextmanager
+def said_if_long(text: str, quiet: bool) -> Iterator[None]:
+    """Says what is going on if the block takes longer than `LONG`, once."""
+    timer = Timer(0.0 if quiet else LONG, (lambda: None) if quiet else partial(tqdm.write, text, file=sys.stderr))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class Pace:

@@ -31,7 +31,7 @@ from .executors.here import Here
 from .forecast import TIMING_SECONDS, Forecast, courses, missing_data, threads
 from .picture import Panels
 from .place import Place, faster
-from .progress import Pace, progress
+from .progress import Pace, progress, said_if_long
 from .suitable import require_suitable
 
 AGAIN_AFTER = 60.0
@@ -167,7 +167,8 @@ class Session:
     def _forecast(self, left: list[Stack]) -> Forecast:
         missing = missing_data(left)
         workers = self.executor.side_by_side(self.settings.device)
-        with threads(1 if workers > 1 else torch.get_num_threads()):
+        doing = f"{self.suite.name}: timing a few steps of each kind of stack, to say how long all will take"
+        with said_if_long(doing, self.quiet), threads(1 if workers > 1 else torch.get_num_threads()):
             absent = {own.dataset for own in missing}
             expected, inapplicable, guessed = courses(left, self.settings, absent, self._patience())
         place = Place(self.executor, expected, "")

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 
 import pytest
 from rrrbench.benchmark.running import progress as progress_module
-from rrrbench.benchmark.running.progress import Lines, Pace, Progress, progress
+from rrrbench.benchmark.running.progress import Lines, Pace, Progress, progress, said_if_long
 
 
 @pytest.fixture
@@ -55,3 +56,11 @@ def test_nothing_is_shown_where_nothing_is_to_be_done_or_said(monkeypatch):
         bar.update(5.0)
         bar.close()
     assert log.getvalue() == ""
+
+
+@pytest.mark.parametrize(("seconds", "quiet", "said"), [(0.3, False, "timing\n"), (0.0, False, ""), (0.3, True, "")])
+def test_a_silent_part_says_what_it_does_if_it_takes_long(monkeypatch, capsys, seconds, quiet, said):
+    monkeypatch.setattr(progress_module, "LONG", 0.05)
+    with said_if_long("timing", quiet):
+        time.sleep(seconds)
+    assert capsys.readouterr().err == said
