@@ -11,6 +11,7 @@ new content in its forbidden part, drawn anew in every step:
 - `told = "outside core"`: the pixels outside the object, permuted within the image, all channels alike: the paper's.
 
 The gradient goes through both passes. The norm is not squared, and has 1e-6 added inside its root, as released.
+Features that shrink to 0 meet the term too: on decoy digits with the mlp, a network at strength 10 predicts at chance.
 
 Deviations from released code: its strength is never multiplied in, so that all of its results are at strength 1; its
 penalties GradMask and RRR are sums over the batch where ActDiff is a mean. The authors chose models on validation

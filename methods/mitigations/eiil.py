@@ -16,8 +16,9 @@ rightly, as in JTT. For more classes they are the inputs whose true logit is bel
 Deviations. The authors begin at random and take 10,000 steps of Adam, whose optimum is the closed form above; the
 gradients there are of the order of Adam's epsilon, so that inputs with a small d_n stay near their random start. They
 train IRM with a strength of 1.9e5 from step 190 on and divide the loss by it; here the strength is constant, and the
-useful strengths are far smaller (see `irm`). An environment's D_e is the mean over its inputs in stage 2, and in the
-objective of q a mean over all inputs, as released.
+useful strengths are far smaller (see `irm`): on decoy digits at a correlation of 0.95, the mlp is worse than ERM's at
+0.1 already. An environment's D_e is the mean over its inputs in stage 2, and in the objective of q a mean over all
+inputs, as released.
 
 Not run where every training input's shortcut shows the value of the input's label: the environments would then be hard
 and easy inputs.
