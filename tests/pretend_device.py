@@ -134,6 +134,9 @@ def to_host(value: Any) -> Any:
 class _Module(_DummyBackendModule):
     """`torch.pretend`: it draws no random numbers, so `torch.random.fork_rng`, which asks every device, finds none."""
 
+    def get_amp_supported_dtype(self) -> list[torch.dtype]:
+        return []
+
     def get_rng_state(self, device: Any = None) -> Tensor:
         return torch.empty(0, dtype=torch.uint8)
 

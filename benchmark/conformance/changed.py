@@ -24,9 +24,9 @@ def changed(base: str) -> list[Path]:
     """
     if not base.strip():
         raise OSError("git does not say what differs from nothing: name a revision, such as origin/main")
-    top = Path(_git("rev-parse", "--show-toplevel").rstrip("\n"))
     differs = ("diff", "--name-only", "-z", "--no-renames", "--ignore-submodules=none", "--end-of-options")
     try:
+        top = Path(_git("rev-parse", "--show-toplevel").rstrip("\n"))
         names = _git(*differs, f"{base}...HEAD", "--", f":(top,icase){FOLDER}").split("\0")
     except subprocess.CalledProcessError as error:
         said = shorten(error.stderr.strip().partition("\n")[0], 300)

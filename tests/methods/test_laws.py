@@ -13,8 +13,9 @@ from rrrbench.benchmark.engine import tracing
 from rrrbench.methods.base import Mitigation, Terms, mitigations
 from rrrbench.methods.fitting import Fitted
 from rrrbench.methods.mitigations.rrr import RRR
+from rrrbench.methods.network import Net
 from rrrbench.methods.targets import TARGETS
-from small import small_net_and_batch, small_network, trainer_for
+from small import small_dataset, small_net_and_batch, small_network, trainer_for
 
 EVERY = [mitigations.resolve(name) for name in mitigations.names()] + [
     RRR(target=target) for target in TARGETS if target != "log_prob_sum"
@@ -104,6 +105,8 @@ def test_law_5_nothing_global_is_left_changed(mitigation):
 @each(WITH_MASKS_ALONE)
 def test_knowing_where_masks_lie_changes_no_term(mitigation):
     net, batch = small_net_and_batch(small_network(mitigation))
+    own = mitigation.parameters(net.module, small_dataset(0))
+    net = Net(net.module, {**net.parameters, **{name: value.double() for name, value in own.items()}})
     batch = mitigation.augment(batch, 3, torch.Generator().manual_seed(0))
     touched = batch.masks.any(0).flatten().nonzero()[:, 0]
     strength = torch.tensor(0.5, dtype=torch.float64)

@@ -118,7 +118,9 @@ def test_a_frozen_body_stays_and_the_head_trains():
 
 def test_grey_images_become_three_channels_and_imagenets_normalisation_is_a_fixed_layer():
     draw = small_dataset()
-    draw = replace(draw, train=replace(draw.train, inputs=images(24, 1), masks=torch.zeros(24, 1, 32, 32, dtype=bool)))
+    draw = replace(
+        draw, train=replace(draw.train, inputs=images(24, 1), masks=torch.zeros(24, 1, 32, 32, dtype=bool), core=None)
+    )
     plain, normalised = (
         networks.resolve(spec("resnet18", normalize=how)).build(draw, 0) for how in ("none", "imagenet")
     )
