@@ -16,6 +16,7 @@ from ...datasets.base import Batch, Split, as_float
 from ...methods.choosing import moved
 from ...methods.fitting import Terms
 from ...methods.network import Net, Parameters
+from ..networks.not_trainable import differ
 
 CHUNK = 4096
 """Inputs in one forward pass outside training, of all runs together."""
@@ -192,14 +193,13 @@ def over_stack(terms: RunTerms, masks_differ: bool, channels_last: bool) -> Stac
 
 
 def takes_channels_last(module: nn.Module, inputs: Float[Tensor, "batch *features"]) -> bool:
-    """Whether a network computes on images in this memory format; not if its `forward` asks for a `view` of them."""
+    """Whether a network computes the same on images in this memory format; not if it asks for a `view` or strides."""
     laid = {name: _channels_last(value.detach()) for name, value in module.named_parameters()}
     with torch.no_grad():
         try:
-            Net(module, laid)(_channels_last(inputs))
+            return not differ(Net(module, laid)(_channels_last(inputs)), module(inputs))
         except RuntimeError:
             return False
-    return True
 
 
 def _stacked_core(of_seeds: Sequence[Batch] | Sequence[Split]) -> Bool[Tensor, "seeds n *#features"] | None:

@@ -6,6 +6,7 @@ compute the same. A module is therefore asked, on a few random inputs, before it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -40,11 +41,14 @@ WAYS_OUT = {
     "data_ptr": "Compute with tensors: `.numpy()`, `.data_ptr()` and pointers leave the graph",
 }
 """By a word in torch's error."""
-_PASSED: set[tuple[NetworkRecipe, tuple[int, ...], int, int]] = set()
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+_PASSED: set[tuple[NetworkRecipe, tuple[int, ...], int, int, str]] = set()
 
 
 def check(recipe: NetworkRecipe, dataset: ShortcutDataset, batch_size: int = MANY) -> None:
-    """Asks the recipe's network for this dataset, once in a process, whether it can be trained as the network it is.
+    """Asks the recipe's network for this draw, once in a process, whether it can be trained as the network it is.
+
+    Networks of other seeds are asked too, if the seed decides what they are made of.
 
     Args:
         batch_size: of the training; a network may compute otherwise from so many inputs.
@@ -52,10 +56,16 @@ def check(recipe: NetworkRecipe, dataset: ShortcutDataset, batch_size: int = MAN
     Raises:
         NotTrainable: it cannot; names the layer, the reason, and the way out.
     """
-    asked = recipe, dataset.features, dataset.classes, batch_size
+    module = _built(recipe, dataset)
+    asked = recipe, dataset.features, dataset.classes, batch_size, structure(module)
     if asked not in _PASSED:
-        _ask(recipe, _built(recipe, dataset), dataset, batch_size)
+        _ask(recipe, module, dataset, batch_size)
         _PASSED.add(asked)
+
+
+def structure(module: nn.Module) -> str:
+    """What a module is made of beside its parameters and buffers: its layers, and all attributes of its parts."""
+    return f"{module} {_attributes(module)}"
 
 
 def _built(recipe: NetworkRecipe, dataset: ShortcutDataset) -> Network:
@@ -118,6 +128,13 @@ def _require_parameters(recipe: NetworkRecipe, module: Network) -> None:
         refuse(recipe, f"parameter {lazy} has no shape before the first input: give its layer's sizes in `layers`")
     if not any(value.requires_grad for value in module.parameters()):
         refuse(recipe, "no parameter requires a gradient, so there is nothing to train")
+    if scripted := [name for name, part in module.named_modules() if isinstance(part, torch.jit.ScriptModule)]:
+        refuse(recipe, f"{scripted[0] or 'it'} is a scripted module, whose second derivative is not plain PyTorch's: "
+                       "use the module that it was made of")  # fmt: skip
+    for name, value in module.named_parameters():
+        if not value.is_floating_point() and not value.is_complex():
+            refuse(recipe, f"parameter {name} is {value.dtype}, and the engine computes in floats: make it a buffer, "
+                           "by register_buffer")  # fmt: skip
     for name, value in (*module.named_parameters(), *module.named_buffers()):
         if value.is_complex():
             refuse(recipe, f"{name} is complex, and the engine computes in real numbers: keep its real and its "
@@ -233,7 +250,7 @@ def _attributes(module: nn.Module) -> dict[str, str]:
 
     def text(value: object) -> str:
         if not isinstance(value, Tensor):
-            return repr(value)
+            return ADDRESS.sub("", repr(value))
         numbers = value.detach().flatten().double()
         return f"{tuple(value.shape)} {float(numbers @ torch.linspace(1, 2, len(numbers)).to(numbers))!r}"
 

@@ -149,6 +149,8 @@ def stacked_as_alone(module: nn.Module, inputs: Float[Tensor, "batch *features"]
 
     Not so for operations whose rule under vmap leaves something out, as that of `nn.Embedding` leaves out padding_idx.
     """
+    if any(getattr(layer, "padding_idx", None) is not None for layer in module.modules()):
+        return False
     weights = _weights(inputs)
 
     def total(parameters: Parameters, own: Tensor) -> Tensor:
@@ -211,7 +213,8 @@ def require_differentiated_twice(recipe: NetworkRecipe, module: Network, inputs:
         fixed = {name: value.detach() for name, value in module.named_parameters()}
         trained = {name: value.detach() for name, value in named.items()}
         engine = grad(lambda parameters: of_gradient({**fixed, **parameters}))(trained)
-    rounding = 10 * ROUNDING * max((float(value.abs().max()) for value in plain if value is not None), default=0.0)
+    there = [value for value in plain if value is not None and value.numel()]
+    rounding = 10 * ROUNDING * max((float(value.abs().max()) for value in there), default=0.0)
     for name, expected in zip(named, plain, strict=True):
         if differ(engine[name], torch.zeros_like(engine[name]) if expected is None else expected, rounding):
             refuse(recipe, f"the second derivative by {name}, which RRR asks for, is not that of plain PyTorch: look "
