@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import ClassVar
 
 import pytest
@@ -22,15 +22,23 @@ EVERY = [mitigations.resolve(name) for name in mitigations.names()] + [
 ]
 SLOW = {RRR(target=target) for target in TARGETS} - {RRR(), RRR(target="prob_sum")}
 """Variants that differ in one factor of one term."""
+SLOWER = SLOW | {
+    mitigations.resolve(name)
+    for name in (
+        *("a_clarc", "actdiff_adversary", "gain", "ibp_ex+rrr", "isnet", "lff", "lisa", "mixup", "model_guidance"),
+        *("p_clarc", "pgd_ex+rrr", "pgd_r4", "rand_r4", "rr_clarc", "saliency_guided", "tap"),
+    )
+}
+"""Also methods that share their terms or their way of training with a method that is tested at every change."""
 
 
 WITH_STRENGTH = [mitigation for mitigation in EVERY if mitigation.has_strength]
 WITH_MASKS_ALONE = [mitigation for mitigation in EVERY if mitigation.needs == {"masks"}]
 
 
-def each(mitigations: Sequence[Mitigation]):
+def each(mitigations: Sequence[Mitigation], slow: Set[Mitigation] = SLOW):
     """Parametrises a test by mitigations."""
-    cases = [pytest.param(one, marks=[pytest.mark.slow] * (one in SLOW), id=one.id) for one in mitigations]
+    cases = [pytest.param(one, marks=[pytest.mark.slow] * (one in slow), id=one.id) for one in mitigations]
     return pytest.mark.parametrize("mitigation", cases)
 
 
@@ -40,12 +48,12 @@ def test_law_1_strength_0_is_erm_bit_for_bit(mitigation, engine):
     laws.strength_0_is_erm(mitigation, engine)
 
 
-@each(WITH_MASKS_ALONE)
+@each(WITH_MASKS_ALONE, SLOWER)
 def test_law_1_an_empty_mask_is_erm_bit_for_bit(mitigation):
     laws.an_empty_mask_is_erm(mitigation)
 
 
-@each([m for m in WITH_STRENGTH if not m.degenerate])
+@each([m for m in WITH_STRENGTH if not m.degenerate], SLOWER)
 def test_law_2_the_right_reason_term_moves_the_parameters(mitigation):
     laws.the_right_reason_term_is_alive(mitigation)
 
@@ -68,7 +76,7 @@ def test_law_3_the_terms_do_not_depend_on_the_batch_size(mitigation):
 
 
 @pytest.mark.parametrize("pixel_range", ["unit", pytest.param((-1.0, 1.0), marks=pytest.mark.slow)], ids=str)
-@each(EVERY)
+@each(EVERY, SLOWER)
 def test_law_4_stacked_or_alone_the_numbers_are_the_same(mitigation, pixel_range):
     laws.stacked_or_alone(mitigation, pixel_range)
 
@@ -97,7 +105,7 @@ def test_a_smaller_last_batch_has_its_own_program(monkeypatch):
         torch.testing.assert_close(value, untraced.parameters[name], rtol=1e-10, atol=1e-12)
 
 
-@each(EVERY)
+@each(EVERY, SLOWER)
 def test_law_5_nothing_global_is_left_changed(mitigation):
     laws.nothing_global_changes(mitigation)
 

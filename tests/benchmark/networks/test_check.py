@@ -395,13 +395,12 @@ def test_a_network_that_is_not_what_it_seems_is_refused_before_training(made, me
     random.setstate(own)
 
 
-def test_every_network_of_ours_passes():
-    names = [
-        name for name in networks.names() if not any(f.is_required() for f in networks[name].model_fields.values())
-    ]
-    assert "resnet18" in names
-    for name in names:
-        check(networks.resolve(name), small_dataset() if name.endswith("mlp") else make("decoy", 0, base="digits"))
+OURS = [name for name in networks.names() if not any(f.is_required() for f in networks[name].model_fields.values())]
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "resnet18")) for name in OURS])
+def test_every_network_of_ours_passes(name):
+    check(networks.resolve(name), small_dataset() if name.endswith("mlp") else make("decoy", 0, base="digits"))
 
 
 def test_a_bias_that_a_normalisation_takes_away_is_no_reason_to_refuse():
