@@ -180,7 +180,7 @@ def needs(entry: type[Mitigation | Explainer]) -> list[str]:
         "a minority among the training inputs": "needs_minority",
     }
     return [
-        *sorted(getattr(entry, "needs", ())),
+        *sorted(entry().needs if issubclass(entry, Mitigation) else ()),  # by its parameters' defaults
         *(what for what, flag in flags.items() if getattr(entry, flag, False)),
     ]
 
