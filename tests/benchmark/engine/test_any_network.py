@@ -111,7 +111,10 @@ class Wired(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers, self.used = nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(2)), int(torch.randint(2, ()))
+        self.layers, self.used = (
+            nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(2)),
+            int(torch.randint(2, (2,))[1]),
+        )
 
     def forward(self, hidden: Tensor) -> Tensor:
         return self.layers[self.used](hidden)
@@ -127,6 +130,36 @@ class Embedded(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         bins = (inputs.flatten(1)[:, :3] * 4).long().clamp(0, 3)
         return self.embedding(bins).flatten(1) + self.pixels(inputs.flatten(1))
+
+
+class Capped(nn.Module):
+    """Dims the brightest inputs, by a number that each seed draws."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cap = 0.3 + 0.05 * float(torch.rand(()))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        bright = (inputs.flatten(1).mean(1) > self.cap).view(-1, 1, 1, 1)
+        return torch.where(bright, inputs * self.cap, inputs)
+
+
+class Strided(nn.Module):
+    """Takes the maps by their strides, whatever these are."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return torch.as_strided(maps, (len(maps), 64), (64, 1))
+
+
+class WithoutTokens(nn.Module):
+    """Register tokens, of which there are none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens = nn.Parameter(torch.zeros(0, WIDTH))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return hidden + self.tokens.sum(0)
 
 
 class Viewed(nn.Module):
@@ -254,7 +287,7 @@ def partly_frozen(part: str) -> nn.Module:
 
 def frozen_by_seed() -> list[nn.Module]:
     layers = [nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)]
-    layers[int(torch.randint(2, ()))].requires_grad_(False)
+    layers[int(torch.randint(2, (2,))[1])].requires_grad_(False)
     return dense(layers[0], nn.Tanh(), layers[1])
 
 
@@ -293,6 +326,7 @@ STACKED = {
     "tokens": lambda: [nn.Flatten(2), nn.Linear(FEATURES, WIDTH), nn.Tanh(), OverTokens()],
     "rows": lambda: [nn.Linear(SIDE, 2), nn.Tanh(), nn.Flatten(), nn.Linear(2 * SIDE, WIDTH)],
     "rows joined": lambda: [nn.Flatten(1, 2), nn.Linear(SIDE, 2), nn.Flatten(), nn.Linear(2 * SIDE, WIDTH)],
+    "an empty parameter": lambda: dense(WithoutTokens()),
     "a view of maps": lambda: [nn.Conv2d(1, 4, 3), nn.Tanh(), Viewed(), nn.Linear(64, WIDTH)],
     "a view within": lambda: [nn.Sequential(nn.Conv2d(1, 4, 3), nn.Tanh(), Viewed(), nn.Linear(64, WIDTH))],
 }
@@ -309,6 +343,7 @@ ONE_BY_ONE = {
     "features that each seed draws, behind a small scale": lambda: dense(Fourier()),
     "a layer that each seed chooses": lambda: dense(Wired()),
     "a layer that each seed freezes": frozen_by_seed,
+    "a number that each seed draws": lambda: [Capped(), *dense()],
     "an embedding with a padding index": lambda: [Embedded()],
     "zeros of its own": lambda: dense(OwnZeros()),
     "branches": lambda: dense(Branching()),

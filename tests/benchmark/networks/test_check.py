@@ -12,6 +12,7 @@ import torch
 from rrrbench.benchmark.networks import networks
 from rrrbench.benchmark.networks.base import NetworkRecipe
 from rrrbench.benchmark.networks.check import check
+from rrrbench.benchmark.networks.not_trainable import NotTrainable
 from rrrbench.datasets.recipe import make
 from small import small_dataset, small_trainer
 from torch import nn
@@ -265,6 +266,12 @@ class InNumPy(nn.Module):
         return hidden * float(np.tanh(hidden.detach().numpy()[0, 0]) * 0 + 1)
 
 
+def with_a_parameter(values):
+    layer = nn.Linear(WIDTH, WIDTH)
+    layer.index = nn.Parameter(values, requires_grad=False)
+    return layer
+
+
 def behind_zeros(layer):
     head = nn.Linear(WIDTH, 3)
     nn.init.zeros_(head.weight)
@@ -346,6 +353,13 @@ REFUSED = {
     "batch norm without statistics behind zeros": (
         lambda: behind_zeros(nn.BatchNorm1d(WIDTH, track_running_stats=False)), r"layer3 \(BatchNorm1d\)",
     ),
+    "a mask as a parameter": (
+        lambda: dense(with_a_parameter(torch.ones(3, dtype=torch.bool))), r"index is torch\.bool.*register_buffer",
+    ),
+    "an index as a parameter": (lambda: dense(with_a_parameter(torch.arange(3))), r"index is torch\.int64"),
+    "a scripted part": (
+        lambda: dense(torch.jit.script(nn.Linear(WIDTH, WIDTH))), r"features\.layer3 is a scripted module",
+    ),
     "a squeeze": (
         lambda: (OrderedDict(a=Squeezed(), b=nn.Flatten(1), c=nn.Linear(FEATURES, WIDTH)), nn.Linear(WIDTH, 3)),
         r"fails on a batch of one input.*`squeeze` without an axis.*flatten\(1\)",
@@ -384,7 +398,7 @@ def recipe(made) -> NetworkRecipe:
     return Refused()
 
 
-@pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")
+@pytest.mark.filterwarnings("ignore:Lazy modules are a new feature", "ignore:`torch.jit.script` is deprecated")
 @pytest.mark.parametrize(("made", "message"), REFUSED.values(), ids=REFUSED)
 def test_a_network_that_is_not_what_it_seems_is_refused_before_training(made, message, shapes_unchecked):
     state, own = torch.get_rng_state(), random.getstate()
@@ -393,6 +407,19 @@ def test_a_network_that_is_not_what_it_seems_is_refused_before_training(made, me
     assert str(error.value).startswith("network refused ")
     assert torch.equal(state, torch.get_rng_state())
     random.setstate(own)
+
+
+def test_the_network_of_every_seed_is_asked_where_the_seed_decides_what_it_is_made_of():
+    """As in a search of architectures."""
+    made = recipe(lambda: dense((nn.Identity(), nn.Dropout(0.5))[int(torch.randint(2, ()))]))
+    passing, dropping = ([seed for seed in range(8) if drops(made, seed) is wanted] for wanted in (False, True))
+    small_trainer(network=made, seeds=tuple(passing[:2]))
+    with pytest.raises(NotTrainable, match=r"layer3 \(Dropout\) draws random numbers"):
+        small_trainer(network=made, seeds=(passing[0], dropping[0]))
+
+
+def drops(made, seed):
+    return any(isinstance(layer, nn.Dropout) for layer in made.build(small_dataset(seed), seed).modules())
 
 
 OURS = [name for name in networks.names() if not any(f.is_required() for f in networks[name].model_fields.values())]
