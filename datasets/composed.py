@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer, field_
 
 from .base import ENVIRONMENTS, Environment, ShortcutDataset, Split, draw_shortcuts, generator
 from .over_base import OverBase
-from .planter import Images, Masks, Planter, as_rgb, resolve_all
+from .planter import Canvas, Images, Masks, Planter, as_rgb, resolve_all
 from .recipe import datasets
 from .registry import BadParameters
 from .sources import Base, hold_out, load, outlined
@@ -37,9 +37,9 @@ class Composed(OverBase):
     environment. The shortcut value of an input, which groups are made of, is that of the first planter whose mask is
     told, else of the first; the mask in training is the union of the told masks.
 
-    With one planter the environments are those of every recipe. With several, all of them vary together, each by draws
-    of its own, and for each planter there is an environment beside: in `random_tint` the tint alone is as in `random`,
-    and all else as in `aligned`. In test environments the mask is the union of all planters' masks.
+    A single planter has the environments of every recipe. Several planters vary together in these environments, each by
+    its own draws, and each has a further environment: in `random_tint` the tint alone is as in `random`, and all other
+    planters are as in `aligned`. In test environments the mask is the union of all planters' masks.
 
     `rrrbench list planters` says what there is, and docs/data.md shows how far ERM is fooled. For licences of the bases
     see `Decoy`.
@@ -135,7 +135,7 @@ class _Rendering:
             draws = generator(self.seed, f"{part}/{named}/{planter.name}")
             values.append(draw_shortcuts(named, labels, own, draws, planter.correlation))
             count = planter.count(self.classes)
-            painted, mask = planter.paint(painted, objects, values[-1], count, self._places(part, planter))
+            painted, mask = planter.paint(Canvas(painted, objects, values[-1], count, self._places(part, planter)))
             if planter.opaque:
                 masks = [below & ~mask for below in masks]
                 objects = None if objects is None else objects & ~mask

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from abc import abstractmethod
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
@@ -16,6 +16,28 @@ Images = UInt8[np.ndarray, "n channels height width"]
 Masks = Bool[np.ndarray, "n 1 height width"]
 
 
+class Canvas(NamedTuple):
+    """Images to paint into.
+
+    Attributes:
+        objects: where the object is to be seen; None if nobody knows.
+        values: of each image; -1 for none.
+        count: number of values.
+        rng: of all draws but the values', the same in every environment.
+    """
+
+    images: Images
+    objects: Masks | None
+    values: Int[np.ndarray, "n"]
+    count: int
+    rng: np.random.Generator
+
+    @property
+    def shown(self) -> Bool[np.ndarray, "n 1 1 1"]:
+        """Which images have a value."""
+        return (self.values >= 0)[:, None, None, None]
+
+
 class Planter(Named):
     """Paints shortcut values into images. One file, one class, `@planters.register`.
 
@@ -23,7 +45,7 @@ class Planter(Named):
     and in the same order whatever the values are: so two renderings of an input differ by its value alone.
 
     Attributes:
-        opaque: what it paints covers what was there, be it the object or another planter's.
+        opaque: the paint hides the pixels below, be they the object's or another planter's.
         needs_object: it needs to know where the object is, so that the base must be outlined (`sources.outlined`).
     """
 
@@ -52,19 +74,8 @@ class Planter(Named):
         return images
 
     @abstractmethod
-    def paint(
-        self,
-        images: Images,
-        objects: Masks | None,
-        values: Int[np.ndarray, "n"],
-        count: int,
-        rng: np.random.Generator,
-    ) -> tuple[Images, Masks]:
+    def paint(self, canvas: Canvas) -> tuple[Images, Masks]:
         """New images that show the values; of value -1 as they are.
-
-        Args:
-            objects: where the object is to be seen; None if nobody knows.
-            count: number of values.
 
         Returns:
             The images, and masks of the pixels that some value paints; empty for value -1.

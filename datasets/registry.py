@@ -165,8 +165,24 @@ class Registry(Discovered[type[T]]):
         try:
             return entry(**parameters)
         except ValidationError as error:
-            problems = "; ".join(_problem(entry, detail) for detail in error.errors())
+            problems = "; ".join(self._problem(entry, detail) for detail in error.errors())
             raise BadParameters(f"{self.kind} {entry.name!r}: {problems}") from error
+
+    def _problem(self, entry: type[Named], detail: Mapping[str, Any] | Any) -> str:
+        place = [
+            str(part) for part in detail["loc"] if "[" not in str(part)
+        ]  # the names of a union's members have brackets
+        field = ".".join(place) or "parameters"
+        if detail["type"] == "extra_forbidden":
+            known = names_of(entry)
+            owners = [name for name in self.names() if field in names_of(self[name])]
+            elsewhere = f"; a parameter of {', '.join(owners)}" if owners else ""
+            return f"{field!r} is not a parameter; {nearest(field, known) if known else 'it takes none'}{elsewhere}"
+        if detail["type"] == "missing" and len(place) == 1:
+            about = next(known for name, known in entry.model_fields.items() if field in (name, known.alias))
+            return f"there is no {field}: give {field} = ..., {about.description or 'a parameter'}"
+        reason = detail["msg"].removeprefix("Value error, ")
+        return f"{field} = {detail['input']!r}: {reason}" if detail["loc"] else reason
 
     def _example(self) -> str:
         return f"known names are {', '.join(self.names())}"
@@ -178,17 +194,3 @@ class Registry(Discovered[type[T]]):
 def names_of(entry: type[Named]) -> list[str]:
     """The names of an entry's parameters, as they are given."""
     return [field.alias or name for name, field in entry.model_fields.items()]
-
-
-def _problem(entry: type[Named], detail: Mapping[str, Any] | Any) -> str:
-    place = [
-        str(part) for part in detail["loc"] if "[" not in str(part)
-    ]  # the names of a union's members have brackets
-    field = ".".join(place) or "parameters"
-    if detail["type"] == "extra_forbidden":
-        return f"{field!r} is not a parameter; {nearest(field, names_of(entry))}"
-    if detail["type"] == "missing" and len(place) == 1:
-        about = next(known for name, known in entry.model_fields.items() if field in (name, known.alias))
-        return f"there is no {field}: give {field} = ..., {about.description or 'a parameter'}"
-    reason = detail["msg"].removeprefix("Value error, ")
-    return f"{field} = {detail['input']!r}: {reason}" if detail["loc"] else reason

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.func import grad
 
 from ..datasets.base import Batch
-from .network import Net, nudged
+from .network import Net
+from .nudge import nudged
 
 Target = Callable[[Float[Tensor, "batch classes"]], Float[Tensor, "batch"]]
 """From logits to the number for each input whose gradient is taken."""
@@ -49,7 +50,7 @@ def input_gradient_at(
     """`input_gradient` at the given positions of the flattened input, and the logits.
 
     Args:
-        reached: as `network.nudged` takes it.
+        reached: as `nudge.nudged` takes it.
     """
     zeros = torch.zeros(inputs.shape[0], len(positions), dtype=inputs.dtype, device=inputs.device)
     return input_gradient(lambda nudge: nudged(net, inputs, nudge, positions, reached), zeros, target)

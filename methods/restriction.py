@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..datasets.base import Batch
-from .network import DENSE, BoundLayer, Net, PixelRange, is_exactly, is_whole
+from .network import DENSE, BoundLayer, Net, PixelRange, is_exactly
+from .nudge import is_whole
 
 
 class Restricted(Net):

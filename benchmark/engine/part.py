@@ -17,7 +17,8 @@ from torch.func import grad
 
 from ...datasets.base import Batch
 from ...methods.fitting import CURVES, Fitted, Objective, Terms
-from ...methods.network import Net, Parameters, reached_outputs
+from ...methods.network import Net, Parameters
+from ...methods.nudge import reached_outputs
 from .device import seconds_of
 from .memory import how_many_fit
 from .optimizer import optimizer

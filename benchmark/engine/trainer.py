@@ -21,8 +21,9 @@ from ...datasets.base import Batch, ShortcutDataset, Split
 from ...methods.fitting import Fitted, Objective
 from ...methods.network import Net, Parameters
 from ..networks import NetworkRecipe
-from ..networks.check import alike, check, structure
-from ..networks.gradients import freeze_unused, stacked_as_alone
+from ..networks.check import check
+from ..networks.gradients import freeze_unused
+from ..networks.stackable import why_unstackable
 from ..suite.training import Training
 from .device import float32_products
 from .part import Part, Progress, parts_of
@@ -31,8 +32,6 @@ from .plan import PLANS, Engine, Plan, fastest, run_by_run
 from .runs import Runs
 from .stacking import StackedSplit, takes_channels_last
 
-_STACKED: dict[tuple[object, ...], bool] = {}
-"""Whether runs of a network are in a stack what they are alone, which is asked once a process."""
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -60,6 +59,7 @@ class Trainer:
 
     Attributes:
         train_data, validation_data: the splits of all seeds.
+        unstackable: why runs are not stacked; empty if they can be.
         evaluated_draws: the draws as they were given; a mitigation sees `draws`, without the test environments.
         modules: each seed's network, as its seed initialised it.
         clock: shared with the trainers made by `altered`.
@@ -97,27 +97,15 @@ class Trainer:
         for draw in draws:
             check(network, draw, training.batch_size)
         self.modules = [network.build(draw, draw.seed).to(self.device, dtype) for draw in draws]
-        one_structure = len(set(map(structure, self.modules))) == 1
         few = self.train_data.batch(slice(0, 4), dtype).inputs[0]
+        self.unstackable = why_unstackable(network, self.modules, few, strengths.numel())
         freeze_unused(self.modules, few)
-        self.unstackable = self._unstackable(few, one_structure)
         self.channels_last = takes_channels_last(self.modules[0], few)
         if training.batch_size > len(self.train_data):
             raise ValueError(
                 f"batch_size = {training.batch_size} is larger than the training data of {draws[0].id} "
                 f"({len(self.train_data)} inputs): lower it"
             )
-
-    def _unstackable(self, inputs: Float[Tensor, "few *features"], one_structure: bool) -> str:
-        """Why runs of a stack would be other runs than each alone; empty if they would not."""
-        if not one_structure or not alike(self.modules, inputs):
-            return f"the networks of {self.network.id} differ from seed to seed in more than their parameters"
-        asked = self.network, inputs.shape, self.draws[0].classes, self.dtype, self.device
-        if self.strengths.numel() > 1 and asked not in _STACKED:
-            _STACKED[asked] = stacked_as_alone(self.modules[0], inputs)
-        if not _STACKED.get(asked, True):
-            return f"under torch.vmap, gradients of {self.network.id} are others than alone"
-        return ""
 
     @property
     def alike(self) -> bool:

@@ -6,11 +6,7 @@ compute the same. A module is therefore asked, on a few random inputs, before it
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
@@ -18,7 +14,6 @@ from torch.nn.parameter import is_lazy
 
 from ...datasets.base import ShortcutDataset
 from ...methods.explainers.base import evaluating
-from ...methods.network import Net
 from .base import Network, NetworkRecipe
 from .draws import noticed
 from .gradients import (
@@ -31,6 +26,7 @@ from .gradients import (
     require_used_by_every_input,
 )
 from .not_trainable import NotTrainable, differ, refuse
+from .structure import attributes, changed, structure
 
 INPUTS, MANY, NUMBERS = 3, 16, 2**18
 """Inputs of a question, further inputs of another, and numbers that the inputs of a large batch have at most."""
@@ -41,14 +37,13 @@ WAYS_OUT = {
     "data_ptr": "Compute with tensors: `.numpy()`, `.data_ptr()` and pointers leave the graph",
 }
 """By a word in torch's error."""
-ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _PASSED: set[tuple[NetworkRecipe, tuple[int, ...], int, int, str]] = set()
 
 
 def check(recipe: NetworkRecipe, dataset: ShortcutDataset, batch_size: int = MANY) -> None:
     """Asks the recipe's network for this draw, once in a process, whether it can be trained as the network it is.
 
-    Networks of other seeds are asked too, if the seed decides what they are made of.
+    Where the seed decides a network's layers or attributes, each seed's network is asked.
 
     Args:
         batch_size: of the training; a network may compute otherwise from so many inputs.
@@ -61,11 +56,6 @@ def check(recipe: NetworkRecipe, dataset: ShortcutDataset, batch_size: int = MAN
     if asked not in _PASSED:
         _ask(recipe, module, dataset, batch_size)
         _PASSED.add(asked)
-
-
-def structure(module: nn.Module) -> str:
-    """What a module is made of beside its parameters and buffers: its layers, and all attributes of its parts."""
-    return f"{module} {_attributes(module)}"
 
 
 def _built(recipe: NetworkRecipe, dataset: ShortcutDataset) -> Network:
@@ -97,7 +87,7 @@ def _ask(recipe: NetworkRecipe, module: Network, dataset: ShortcutDataset, batch
             refuse(recipe, f"gives {shape} for {INPUTS} inputs: `head` must give logits ({INPUTS}, {classes})")
         if not recipe.gives_probabilities() and _are_probabilities(logits):
             refuse(recipe, "gives probabilities, and the loss takes another softmax: leave its softmax out")
-        kept = _attributes(module)
+        kept = attributes(module)
         _require_one_function(recipe, module, dataset, inputs, batch_size)
         with holding(module, perturbed(module)):  # zeros at the beginning, as of a last layer, hide all before them
             _require_one_function(recipe, module, dataset, inputs, batch_size)
@@ -108,7 +98,7 @@ def _ask(recipe: NetworkRecipe, module: Network, dataset: ShortcutDataset, batch
         require_differentiated_twice(recipe, module, inputs[:1])
         with torch.no_grad():
             module(inputs)
-        if moved := _changed(kept, _attributes(module)):
+        if moved := changed(kept, attributes(module)):
             refuse(recipe, f"{moved} keeps something of other inputs or parameters, which a stack's passes share: make "
                            "constants in `__init__`, and the rest in `forward`")  # fmt: skip
     except NotTrainable:
@@ -179,37 +169,12 @@ def _each_input_alone(recipe: NetworkRecipe, module: Network, inputs: Tensor, fu
         refuse(recipe, words)
 
 
-def alike(modules: Sequence[nn.Module], inputs: Float[Tensor, "batch *features"]) -> bool:
-    """Whether the first module computes and trains every module's network from the network's parameters.
-
-    Not so if seeds differ in buffers, in tensors that are neither parameters nor buffers, or in what is frozen. Asked
-    with perturbed parameters too: a last layer of zeros hides all before it.
-    """
-    first, *others = modules
-    constants, moved = dict(first.named_buffers()), perturbed(first)
-    for other in others:
-        if _trained(other) != _trained(first):
-            return False
-        if any(not torch.equal(value, constants[name]) for name, value in other.named_buffers()):
-            return False
-        with torch.no_grad():
-            if differ(Net(first, dict(other.named_parameters()))(inputs), other(inputs)):
-                return False
-            if differ(Net(first, moved)(inputs), Net(other, moved)(inputs)):
-                return False
-    return True
-
-
-def _trained(module: nn.Module) -> set[str]:
-    return {name for name, value in module.named_parameters() if value.requires_grad}
-
-
 def _without_side_effects(recipe: NetworkRecipe, module: Network, inputs: Tensor) -> Tensor:
     """The module's output; refused if computing it draws numbers or changes the module."""
     before = {name: value.clone() for name, value in (*module.named_parameters(), *module.named_buffers())}
     with noticed() as drawn:
         first = module(inputs)
-        kept = _attributes(module)  # after a pass that may have filled a cache
+        kept = attributes(module)  # after a pass that may have filled a cache
         second = module(inputs)
     if drawn:
         refuse(recipe, f"{_drawing(module)} draws random numbers (of {', '.join(drawn)}) in every forward pass, which "
@@ -224,15 +189,10 @@ def _without_side_effects(recipe: NetworkRecipe, module: Network, inputs: Tensor
                            "logarithm or a root of what may be negative, or weights that are too large")  # fmt: skip
         if not torch.equal(first, second):
             refuse(recipe, "two forward passes of the same inputs differ: it keeps something from pass to pass")
-    if moved := _changed(kept, _attributes(module)):
+    if moved := changed(kept, attributes(module)):
         refuse(recipe, f"every forward pass changes {moved}, and a stack's passes are not a plain loop's: keep "
                        "nothing between passes")  # fmt: skip
     return first
-
-
-def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """The first attribute that is another; empty if none is."""
-    return next((name for name, value in now.items() if before.get(name) != value), "")
 
 
 def _way_out(error: str) -> str:
@@ -242,24 +202,6 @@ def _way_out(error: str) -> str:
         "An autograd.Function needs a `setup_context` and `generate_vmap_rule = True`; sparse gradients, backward "
         "hooks and scripted modules have to go",
     )
-
-
-def _attributes(module: nn.Module) -> dict[str, str]:
-    """The attributes of every part of a module beside parameters and buffers, as text that changes with them."""
-    usual = vars(nn.Module()).keys()
-
-    def text(value: object) -> str:
-        if not isinstance(value, Tensor):
-            return ADDRESS.sub("", repr(value))
-        numbers = value.detach().flatten().double()
-        return f"{tuple(value.shape)} {float(numbers @ torch.linspace(1, 2, len(numbers)).to(numbers))!r}"
-
-    return {
-        f"{name or 'the module'}.{key}": text(value)
-        for name, part in module.named_modules()
-        for key, value in vars(part).items()
-        if key not in usual
-    }
 
 
 def _are_probabilities(logits: Tensor) -> bool:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import product
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import grad, vmap
+from torch.func import grad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
@@ -22,7 +21,7 @@ from .not_trainable import differ, refuse
 ROUNDING = 1e-5
 """Of the largest gradient of all parameters: a bias before a normalisation has a gradient of nothing but rounding."""
 USED_BY, NUMBERS = 256, 2**18
-"""Inputs by which it is found what is used, and numbers that they have at most."""
+"""Most inputs in the batch that shows which parameters are used, and most numbers in these inputs."""
 AT_ZERO = 1e-4
 """Parameters below it may hide what is before them: last layers of zeros, LayerScale, ReZero."""
 CLIPPED = ", as clipped weights do: compute with a clipped copy, by torch.nn.utils.parametrize"
@@ -31,7 +30,7 @@ CLIPPED = ", as clipped weights do: compute with a clipped copy, by torch.nn.uti
 def require_bound_as_changed(recipe: NetworkRecipe, module: Network, inputs: Tensor) -> None:
     """Refuses a network whose logits or gradients with parameters bound are not those of the changed module."""
     before = {name: value.detach().clone() for name, value in module.named_parameters()}
-    moved, weights = perturbed(module), _weights(inputs)
+    moved, weights = perturbed(module), weights_of(inputs)
 
     def total(network: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         logits = network(inputs)
@@ -97,7 +96,7 @@ def holding(module: nn.Module, parameters: Parameters) -> Iterator[None]:
         _set(module, before)
 
 
-def _weights(inputs: Tensor) -> Tensor:
+def weights_of(inputs: Tensor) -> Tensor:
     """A weight for each input, in the sum of which a gradient is taken."""
     return torch.linspace(0.2, 1, len(inputs)).to(inputs)[:, None]
 
@@ -111,7 +110,7 @@ def _set(module: nn.Module, parameters: Parameters) -> None:
 def require_used_by_every_input(
     recipe: NetworkRecipe, module: Network, inputs: Tensor, batch: Float[Tensor, "many *features"]
 ) -> None:
-    """Refuses parameters that some inputs use and others do not: a plain loop's optimiser skips them in some steps.
+    """Refuses parameters that only some inputs use: a plain loop's optimiser skips such a parameter in some steps.
 
     The engine's gradient of such a parameter is 0, with which momentum and weight decay go on.
 
@@ -142,41 +141,6 @@ def freeze_unused(modules: Sequence[nn.Module], inputs: Float[Tensor, "batch *fe
     for module in modules:
         for name in _unused(module, inputs):
             module.get_parameter(name).requires_grad_(False)
-
-
-def stacked_as_alone(module: nn.Module, inputs: Float[Tensor, "batch *features"]) -> bool:
-    """Whether the gradients of four vmapped runs are those of each run alone; True where runs cannot be vmapped.
-
-    Not so for operations whose rule under vmap leaves something out, as that of `nn.Embedding` leaves out padding_idx.
-    """
-    if any(getattr(layer, "padding_idx", None) is not None for layer in module.modules()):
-        return False
-    weights = _weights(inputs)
-
-    def total(parameters: Parameters, own: Tensor) -> Tensor:
-        return (Net(module, parameters)(own).log_softmax(1) * weights).sum()
-
-    def summed(stack: Parameters, own: Tensor) -> Tensor:
-        return vmap(vmap(total, (0, None)))(stack, own).sum()
-
-    batches = torch.stack([inputs, inputs.flip(0)])
-    runs = [[perturbed(module, 2 * seed + strength) for strength in (1, 2)] for seed in (0, 1)]
-    with sdpa_kernel(SDPBackend.MATH):
-        try:
-            together = {
-                name: torch.stack([torch.stack([run[name] for run in row]) for row in runs]) for name in runs[0][0]
-            }
-            stacked = grad(summed)(together, batches)  # in the engine's order: one gradient of all runs
-        except RuntimeError:  # the trial of a stack says why
-            return True
-        alone = [[grad(total)(run, own) for run in row] for row, own in zip(runs, batches, strict=True)]
-    trained = [name for name, value in module.named_parameters() if value.requires_grad]
-    for row, column in product(range(2), repeat=2):
-        expected = alone[row][column]
-        rounding = ROUNDING * max(float(value.abs().max()) for value in expected.values() if value.numel())
-        if any(differ(stacked[name][row, column], expected[name], rounding) for name in trained):
-            return False
-    return True
 
 
 def _unused(module: nn.Module, inputs: Tensor) -> set[str]:

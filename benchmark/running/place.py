@@ -40,7 +40,7 @@ def faster(courses: Mapping[Stack, Course], settings: Settings, timed_alone: Cal
 
     Args:
         courses: what each stack takes in this process; empty if nobody knows.
-        timed_alone: gives what a stack takes with one thread; None if it cannot be timed.
+        timed_alone: the course of a stack that one thread trains; None if its timing fails.
     """
     here, cores = Place(Here(), courses), joblib.cpu_count()
     seconds = sum(course.seconds for course in courses.values())

@@ -15,7 +15,7 @@ from tqdm import tqdm
 LINE_SECONDS = 20.0
 """Seconds between two lines of a log."""
 LONG = 2.0
-"""Seconds after which a silent part of a session says what it does."""
+"""Seconds after which a session names the work that has shown nothing so far."""
 PRIOR_SHARE, PRIOR_SECONDS = 0.1, 30.0
 """How much work the expected pace counts for beside the measured pace: a share of all work, at most so many seconds."""
 

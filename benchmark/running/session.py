@@ -191,7 +191,7 @@ class Session:
         )
 
     def _timed_alone(self, stack: Stack) -> Course | None:
-        """What a stack takes with one thread; None if it cannot be timed. No choice of an engine is kept."""
+        """The course of a stack that one thread trains; None if its timing fails. No choice of an engine is kept."""
         with threads(1):
             timed = courses([stack], replace(self.settings, choices=dict(self.choices)), patience=self._patience())[0]
         return timed.get(stack)

@@ -11,7 +11,7 @@ from .timing import Step
 
 
 def plain_loop(network: NetworkRecipe, draw: ShortcutDataset, batch_size: int, strength: float | None) -> Step:
-    """One step of RRR, or of ERM where there is no strength, as one would write it."""
+    """One step of RRR in plain PyTorch, or of ERM where there is no strength."""
     device = training_device()
     module = network.build(draw, draw.seed).to(device)
     optimizer = torch.optim.Adam(module.parameters())

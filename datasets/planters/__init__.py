@@ -1,1 +1,1 @@
-"""Planters: one file, one class, one way of putting a shortcut into an image."""
+"""Planters, one a file: a kind of shortcut, painted into images."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import UInt8
 
 from ..base import generator
-from ..planter import Images, Masks, Planter, at_most, planters
+from ..planter import Canvas, Images, Masks, Planter, at_most, planters
 
 SIDE = 64
 """Of a texture, whose edges fit each other."""
@@ -28,22 +28,15 @@ class Background(Planter):
     name = "background"
     needs_object: ClassVar[bool] = True
 
-    def paint(
-        self,
-        images: Images,
-        objects: Masks | None,
-        values: Int[np.ndarray, "n"],
-        count: int,
-        rng: np.random.Generator,
-    ) -> tuple[Images, Masks]:
-        assert objects is not None
-        at_most(self, count, len(TEXTURES))
-        n, _, height, width = images.shape
-        top, left = rng.integers(0, SIDE, (2, n))
+    def paint(self, canvas: Canvas) -> tuple[Images, Masks]:
+        assert canvas.objects is not None
+        at_most(self, canvas.count, len(TEXTURES))
+        n, _, height, width = canvas.images.shape
+        top, left = canvas.rng.integers(0, SIDE, (2, n))
         rows, columns = (top[:, None] + np.arange(height)) % SIDE, (left[:, None] + np.arange(width)) % SIDE
-        behind = TEXTURES[values[:, None, None], rows[:, :, None], columns[:, None, :]][:, None]
-        masks = ~objects & (values >= 0)[:, None, None, None]
-        return np.where(masks, behind, images), masks
+        behind = TEXTURES[canvas.values[:, None, None], rows[:, :, None], columns[:, None, :]][:, None]
+        masks = ~canvas.objects & canvas.shown
+        return np.where(masks, behind, canvas.images), masks
 
 
 def _textures() -> UInt8[np.ndarray, "values side side"]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int
 
-from ..planter import Images, Masks, Planter, planters, shades
+from ..planter import Canvas, Images, Masks, Planter, planters, shades
 from ..stamping import squeezed
 
 
@@ -22,13 +21,6 @@ class Half(Planter):
         """Squeezed, beside a black half."""
         return squeezed(images, rng, self.id)[0]
 
-    def paint(
-        self,
-        images: Images,
-        objects: Masks | None,
-        values: Int[np.ndarray, "n"],
-        count: int,
-        rng: np.random.Generator,
-    ) -> tuple[Images, Masks]:
-        masks = squeezed(images, rng, self.id)[1] & (values >= 0)[:, None, None, None]
-        return np.where(masks, shades(count)[values][:, :, None, None], images), masks
+    def paint(self, canvas: Canvas) -> tuple[Images, Masks]:
+        masks = squeezed(canvas.images, canvas.rng, self.id)[1] & canvas.shown
+        return np.where(masks, shades(canvas.count)[canvas.values][:, :, None, None], canvas.images), masks

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, UInt8
 from pydantic import Field
 
-from ..planter import Images, Masks, Planter, at_most, hues, planters, shades
+from ..planter import Canvas, Images, Masks, Planter, at_most, hues, planters, shades
 from ..stamping import Place, places, stamped
 
 Shape = Literal["word", "stripes", "ruler", "watermark", "plaster"]
@@ -64,20 +64,16 @@ class Overlay(Planter):
     place: Annotated[Place | None, Field(description="None for the shape's own place")] = None
     opacity: Annotated[float | None, Field(gt=0, le=1, description="None for the shape's own opacity")] = None
 
-    def paint(
-        self,
-        images: Images,
-        objects: Masks | None,
-        values: Int[np.ndarray, "n"],
-        count: int,
-        rng: np.random.Generator,
-    ) -> tuple[Images, Masks]:
-        look, scale = LOOKS[self.shape], max(1, min(images.shape[2:]) // 28)
-        at_most(self, count, len(WORDS))
-        stamps = _stamps(self.shape, count, images.shape[2] // scale, images.shape[3] // scale)
+    def paint(self, canvas: Canvas) -> tuple[Images, Masks]:
+        look, scale = LOOKS[self.shape], max(1, min(canvas.images.shape[2:]) // 28)
+        at_most(self, canvas.count, len(WORDS))
+        images, inks = canvas.images, self._inks(canvas.count)
+        stamps = _stamps(self.shape, canvas.count, images.shape[2] // scale, images.shape[3] // scale)
         stamps = stamps.repeat(scale, axis=1).repeat(scale, axis=2)
-        rows, columns = places(self.place or look.place, images, (stamps.shape[1], stamps.shape[2]), rng, self.id)
-        return stamped(images, stamps, self._inks(count), values, rows, columns, self.opacity or look.opacity)
+        rows, columns = places(
+            self.place or look.place, images, (stamps.shape[1], stamps.shape[2]), canvas.rng, self.id
+        )
+        return stamped(images, stamps, inks, canvas.values, rows, columns, self.opacity or look.opacity)
 
     def _inks(self, count: int) -> UInt8[np.ndarray, "values _"]:
         """The colour of each value."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
-from jaxtyping import Int
 from pydantic import Field
 
-from ..planter import Images, Masks, Planter, hues, planters
+from ..planter import Canvas, Images, Masks, Planter, hues, planters
 from ..stamping import Place, places, stamped
 
 
@@ -30,14 +29,7 @@ class Patch(Planter):
     def colored(self) -> bool:
         return True
 
-    def paint(
-        self,
-        images: Images,
-        objects: Masks | None,
-        values: Int[np.ndarray, "n"],
-        count: int,
-        rng: np.random.Generator,
-    ) -> tuple[Images, Masks]:
-        square = np.ones((count, self.size, self.size), dtype=bool)
-        rows, columns = places(self.place, images, (self.size, self.size), rng, self.id)
-        return stamped(images, square, hues(count), values, rows, columns, self.opacity)
+    def paint(self, canvas: Canvas) -> tuple[Images, Masks]:
+        square = np.ones((canvas.count, self.size, self.size), dtype=bool)
+        rows, columns = places(self.place, canvas.images, (self.size, self.size), canvas.rng, self.id)
+        return stamped(canvas.images, square, hues(canvas.count), canvas.values, rows, columns, self.opacity)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Int
 
-from ..planter import Images, Masks, Planter, hues, planters
+from ..planter import Canvas, Images, Masks, Planter, hues, planters
 
 
 @planters.register
@@ -26,15 +25,8 @@ class Stroke(Planter):
     def colored(self) -> bool:
         return True
 
-    def paint(
-        self,
-        images: Images,
-        objects: Masks | None,
-        values: Int[np.ndarray, "n"],
-        count: int,
-        rng: np.random.Generator,
-    ) -> tuple[Images, Masks]:
-        assert objects is not None
-        masks = objects & (values >= 0)[:, None, None, None]
-        colors = hues(count)[values][:, :, None, None].astype(np.uint16)
-        return np.where(masks, (images * colors + 127) // 255, images).astype(np.uint8), masks
+    def paint(self, canvas: Canvas) -> tuple[Images, Masks]:
+        assert canvas.objects is not None
+        masks = canvas.objects & canvas.shown
+        colors = hues(canvas.count)[canvas.values][:, :, None, None].astype(np.uint16)
+        return np.where(masks, (canvas.images * colors + 127) // 255, canvas.images).astype(np.uint8), masks

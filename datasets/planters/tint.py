@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 import numpy as np
-from jaxtyping import Int
 from pydantic import Field
 
-from ..planter import Images, Masks, Planter, hues, planters
+from ..planter import Canvas, Images, Masks, Planter, hues, planters
 from ..stamping import blended
 
 
@@ -29,15 +28,8 @@ class Tint(Planter):
     def colored(self) -> bool:
         return True
 
-    def paint(
-        self,
-        images: Images,
-        objects: Masks | None,
-        values: Int[np.ndarray, "n"],
-        count: int,
-        rng: np.random.Generator,
-    ) -> tuple[Images, Masks]:
-        present = (values >= 0)[:, None, None, None]
-        tinted = blended(images.transpose(0, 2, 3, 1), hues(count)[values][:, None, None], self.strength)
-        masks = np.broadcast_to(present, (len(images), 1, *images.shape[2:])).copy()
-        return np.where(present, tinted.transpose(0, 3, 1, 2), images), masks
+    def paint(self, canvas: Canvas) -> tuple[Images, Masks]:
+        colors = hues(canvas.count)[canvas.values][:, None, None]
+        tinted = blended(canvas.images.transpose(0, 2, 3, 1), colors, self.strength)
+        masks = np.broadcast_to(canvas.shown, (len(canvas.images), 1, *canvas.images.shape[2:])).copy()
+        return np.where(canvas.shown, tinted.transpose(0, 3, 1, 2), canvas.images), masks

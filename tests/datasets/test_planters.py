@@ -11,7 +11,7 @@ from fooled import DEFAULTS, accuracies
 from rendering import assert_share
 from rrrbench.datasets.base import generator
 from rrrbench.datasets.composed import Composed
-from rrrbench.datasets.planter import planters
+from rrrbench.datasets.planter import Canvas, planters
 from rrrbench.datasets.recipe import datasets, parsed
 from rrrbench.datasets.registry import BadParameters
 from rrrbench.datasets.sources import hold_out, load, outlined
@@ -43,7 +43,7 @@ def ground(planter):
 
 def painted(planter, values):
     images, objects = ground(planter)
-    return planter.paint(images, objects, np.broadcast_to(values, FEW), VALUES, generator(0, "places"))
+    return planter.paint(Canvas(images, objects, np.broadcast_to(values, FEW), VALUES, generator(0, "places")))
 
 
 def test_an_image_without_a_value_is_as_it_was(planter):

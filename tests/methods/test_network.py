@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from rrrbench.methods.network import BoundLayer, Net, PixelRange, SharedLinear, nudged, reached_outputs
+from rrrbench.methods.network import BoundLayer, Net, PixelRange, SharedLinear
+from rrrbench.methods.nudge import nudged, reached_outputs
 from small import small_net_and_batch
 from torch import nn
 from torch.nn import functional as F

@@ -251,6 +251,18 @@ class KeptByVersion(nn.Linear):
         return input @ self.transposed + self.bias
 
 
+class Listed(nn.Module):
+    """Counts its passes in the middle of a long tensor, in a list."""
+
+    def __init__(self):
+        super().__init__()
+        self.kept = [torch.zeros(3000)]
+
+    def forward(self, hidden):
+        self.kept[0][1500] += 1
+        return hidden
+
+
 class Squeezed(nn.Module):
     def forward(self, inputs):
         return inputs.squeeze()
@@ -344,6 +356,7 @@ REFUSED = {
     "a large batch's mean": (lambda: dense(LargeBatches()), "depend on the other inputs"),
     "a counter of passes": (lambda: dense(Counting()), r"changes features\.layer3\.passes.*keep nothing"),
     "a ring that turns": (lambda: dense(Queued()), r"changes features\.layer3\.ring.*keep nothing"),
+    "a counter in a list": (lambda: dense(Listed()), r"changes features\.layer3\.kept.*keep nothing"),
     "a mean of large batches": (lambda: dense(Momentum()), r"writes into features\.layer3\.mean"),
     "a stage of few inputs": (lambda: dense(Stage()), r"layer3\.further\.\w+ is used by some inputs only"),
     "kept for each shape": (lambda: dense(KeptByShape()), r"layer3\.positions keeps something of other inputs"),

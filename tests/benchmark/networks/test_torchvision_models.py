@@ -133,7 +133,7 @@ def test_grey_images_become_three_channels_and_imagenets_normalisation_is_a_fixe
 
 def test_the_input_gradient_inside_the_mask_is_the_whole_gradients_part():
     """RRR takes it at the touched positions alone, through the normalisation and the first convolution."""
-    from rrrbench.methods.network import nudged
+    from rrrbench.methods.nudge import nudged
 
     recipe, draw = networks.resolve(spec("resnet18", normalize="imagenet")), colour_dataset()
     net, inputs, positions = bound(recipe.build(draw, 0).double()), images().double(), torch.tensor([0, 5, 1100, 3071])
