@@ -1,5 +1,6 @@
 """Tests import the helpers that stand beside this file, and check the package's shapes as they run."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -8,6 +9,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 jaxtyping.install_import_hook("rrrbench", "shapes.check")
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background jobs ignore Ctrl-C, and so do theirs
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

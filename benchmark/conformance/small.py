@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, ClassVar
 
 import torch
@@ -86,11 +86,14 @@ class SmallConvolutional(NetworkRecipe):
 
 def needs_convolutions(mitigation: Mitigation) -> bool:
     """Whether a dense network is an obstacle to the mitigation, and a convolutional network is none."""
+    draw, dense, convolutional = _draw_and_networks()
+    return bool(mitigation.obstacle(draw, dense)) and not mitigation.obstacle(draw, convolutional)
+
+
+@cache
+def _draw_and_networks() -> tuple[ShortcutDataset, nn.Module, nn.Module]:
     draw = small_dataset(correlation=0.5)
-    dense, convolutional = (
-        mitigation.obstacle(draw, network.build(draw, 0)) for network in (small_mlp(), SmallConvolutional())
-    )
-    return bool(dense) and not convolutional
+    return draw, small_mlp().build(draw, 0), SmallConvolutional().build(draw, 0)
 
 
 def small_mlp(**parameters: Any) -> NetworkRecipe:

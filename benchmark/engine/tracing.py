@@ -15,7 +15,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._guards import TracingContext, tracing
 from torch._ops import OpOverload
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import grad
 from torch.fx import Graph, GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -83,7 +85,8 @@ class TracedGradients:
     def trace(self, parameters: Parameters, batch: StackedBatch, strengths: Tensor) -> int:
         """Traces the program for these shapes; the bytes that it and the optimiser hold at most."""
         with suppress(RuntimeError):  # torch's, of a branch; what is wrong in itself raises untraced too
-            with NoReads():
+            shapes = TracingContext(FakeTensorMode(allow_fallback_kernels=True))  # without it torch makes one a node
+            with NoReads(), tracing(shapes):
                 program = make_fx(self.untraced)(parameters, batch, strengths)
             if not any(map(_depends_on_values, program.graph.nodes)):
                 return self._keep(program, parameters, batch, strengths)
