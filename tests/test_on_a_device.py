@@ -28,6 +28,13 @@ VARIANTS = [
 TIMES = {"seconds", "seconds/setup"}
 
 
+AT_EVERY_CHANGE = (
+    *("erm", "rrr", "actdiff", "adversarial_debiasing", "background_swap", "cdep", "counterexamples", "eiil"),
+    *("expected_gradients", "group_dro", "lff", "lisa", "rand_r4", "rrr_gradcam", "saliency_guided", "smooth_rrr"),
+)
+"""Methods of every kind, and all that draw in a step."""
+
+
 def quick_or_slow(names, quick):
     return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
@@ -123,7 +130,7 @@ def stepped(mitigation, trainer, traced):
     return found
 
 
-@pytest.mark.parametrize("name", mitigations.names())
+@pytest.mark.parametrize("name", quick_or_slow(mitigations.names(), AT_EVERY_CHANGE))
 def test_a_step_does_not_wait_for_the_device(pretend, name):
     mitigation = mitigations.resolve(name)
     assert not any(stepped(mitigation, on(pretend, trainer_for(mitigation, epochs=1)), traced=False))

@@ -20,7 +20,9 @@ def inputs() -> Tensor:
     return torch.randn(2, 4, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize(
+    "kind", [*KINDS[:2], *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[2:])], ids=str
+)
 def test_it_is_the_layer_and_has_its_first_and_second_derivatives(inputs, kind):
     layer = double_layer(**kind)
     leaves = [inputs.requires_grad_(), *(p.detach().requires_grad_() for p in layer.parameters())]

@@ -73,7 +73,12 @@ def trained(nets, tmp_path, **network):
 
 
 @pytest.mark.parametrize(
-    ("function", "more"), [("own", {"batch_norm": "frozen"}), ("own", {"batch_norm": "group"}), ("sequence", {})]
+    ("function", "more"),
+    [
+        ("own", {"batch_norm": "frozen"}),
+        pytest.param("own", {"batch_norm": "group"}, marks=pytest.mark.slow),
+        pytest.param("sequence", {}, marks=pytest.mark.slow),
+    ],
 )
 def test_weights_that_a_suite_kept_have_the_numbers_of_their_record(nets, tmp_path, function, more):
     weights, record = trained(nets, tmp_path, build=f"my_kept_net:{function}", **more)

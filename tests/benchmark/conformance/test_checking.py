@@ -49,8 +49,12 @@ def explaining(statement: str) -> str:
     ("content", "reason"),
     [
         ("import os; os._exit(0)", "ended its process with status 0 before it was checked: remove what ends"),
-        (explaining("import os; os._exit(0)"), "with status 0 before it was checked, in law \"1 attributions have the"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was killed by signal 9"),
+        pytest.param(
+            explaining("import os; os._exit(0)"),
+            'with status 0 before it was checked, in law "1 attributions have the',
+            marks=SLOW,
+        ),
+        pytest.param("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was killed by signal 9", marks=SLOW),
         ("raise KeyboardInterrupt", "raises KeyboardInterrupt"),
         pytest.param("import os, sys; sys.stdout.close(); os._exit(3)", "ended its process with status 3", marks=SLOW),
     ],
@@ -120,7 +124,11 @@ def test_what_a_file_leaves_behind_does_not_hold_up_its_check(check, left):
 @pytest.mark.parametrize(
     ("content", "place"),
     [
-        ("import threading as t\none = t.Thread(target=lambda: 1 / 0)\none.start()\none.join()", "a thread"),
+        pytest.param(
+            "import threading as t\none = t.Thread(target=lambda: 1 / 0)\none.start()\none.join()",
+            "a thread",
+            marks=SLOW,
+        ),
         pytest.param("class Odd:\n    def __del__(self): 1 / 0\nOdd()", "Odd.__del__", marks=SLOW),
     ],
 )  # fmt: skip

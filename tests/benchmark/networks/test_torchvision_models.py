@@ -40,7 +40,7 @@ MODELS = {
     "vit_b_16": {},
     "alexnet": {"size": 64},
 }
-FAST = ("resnet18", "mobilenet_v2", "mobilenet_v3_small", "densenet121", "efficientnet_b0", "regnet_y_400mf")
+FAST = ("resnet18", "mobilenet_v3_small")
 EVERY = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in MODELS]
 
 

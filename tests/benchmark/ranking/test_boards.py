@@ -21,7 +21,7 @@ SEVERAL_TRAININGS = ["reproduce/friedrich2023", "reproduce/ghitu2025"]
 
 @pytest.mark.parametrize("name", suites.names())
 def test_the_board_of_a_suite_prints_in_every_format(name):
-    suite = load_suite(name)
+    suite = load_suite(name).with_seeds(2)
     render = board_of(suite, made_up_rows(suite), "knee")
     for form in get_args(Format):
         text = render(form)

@@ -160,7 +160,7 @@ def repaired(model, train, strength, target) -> tuple[nn.Module, list]:
     return copied, regularization.fit(copied, train.inputs, train.labels, train.masks)._history
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_fault_the_true_class_target_leaves_a_confident_model_as_it_is(seed):
     """At every strength; the sum repairs the same model at a small one. In docs/shortkit.md as a table."""
     dataset = small_dataset(seed, n=200, signal=0.25)
