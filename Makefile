@@ -35,7 +35,7 @@ bench: .venv/ready ## the main job on embedded data: a leaderboard and a picture
 	$(BIN)/rrrbench run bench
 
 test: .venv/ready ## the fast tests, in two processes
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: .venv/with-ray ## the tests that take minutes: killed processes, a cluster, servers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow and not gpu' -rs

@@ -51,7 +51,7 @@ def each(mitigations: Sequence[Mitigation], slow: Set[Mitigation] = SLOW):
 
 
 @pytest.mark.parametrize("engine", ["stacked", pytest.param("single", marks=pytest.mark.slow)])
-@each(WITH_STRENGTH, SLOWER)
+@each(WITH_STRENGTH, ALL_BUT_FAMILIES)
 def test_law_1_strength_0_is_erm_bit_for_bit(mitigation, engine):
     laws.strength_0_is_erm(mitigation, engine)
 

@@ -39,7 +39,11 @@ def test_a_batch_without_core_masks_is_refused():
         GradMask(told="outside core").forbidding(batch)
 
 
-@pytest.mark.parametrize("mitigation", OUTSIDE, ids=lambda mitigation: mitigation.name)
+@pytest.mark.parametrize(
+    "mitigation",
+    [OUTSIDE[0], *(pytest.param(one, marks=pytest.mark.slow) for one in OUTSIDE[1:])],
+    ids=lambda m: m.name,
+)
 def test_an_empty_core_mask_is_erm(mitigation):
     laws.an_empty_mask_is_erm(mitigation)
 

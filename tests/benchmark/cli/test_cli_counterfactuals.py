@@ -30,6 +30,7 @@ def invoke(uri, tmp_path, monkeypatch):
     explaining._subject.cache_clear()
 
 
+@pytest.mark.slow
 def test_run_records_and_leaderboard(invoke):
     outcome = invoke("run", "own.toml", "--device", "cpu")
     assert outcome.exit_code == 0, outcome.output

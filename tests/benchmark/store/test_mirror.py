@@ -47,7 +47,8 @@ def assert_each_run_once(mirror: Mirror) -> None:
 
 
 @pytest.mark.parametrize("step", ["create_run", "log_batch", "log_inputs", "log_text", "set_terminated", "search_runs"])
-@pytest.mark.parametrize("call", [0, *(pytest.param(call, marks=pytest.mark.slow) for call in (1, 2, 5))])
+@pytest.mark.parametrize("call", [0, 1, 2, 5])
+@pytest.mark.slow
 def test_another_driver_may_come_between_any_two_steps(mirror, another, monkeypatch, step, call):
     original, calls = getattr(mirror.client, step), []
 
