@@ -16,7 +16,7 @@ def test_every_network_gives_logits_and_takes_its_seed():
     for name in named_alone(networks):
         recipe = networks.resolve(name)
         if not name.endswith("mlp"):
-            with pytest.raises(ValueError, match="use the mlp|give `patch` a divisor"):
+            with pytest.raises(ValueError, match=r"use the mlp|give `patch` a divisor"):
                 recipe.build(draw, 0)
             continue
         state = torch.get_rng_state()

@@ -4,7 +4,7 @@
 
 - a changed default, or a changed rule, is a new `version` of its class; then write the pins anew;
 - a new thing, or a new field with a default, is written into the pins too;
-- nothing else may change them. `python tests/benchmark/suite/test_run_keys.py` writes them.
+- nothing else may change them. `PYTHONPATH=tests python tests/benchmark/suite/test_run_keys.py` writes them.
 """
 
 from __future__ import annotations
