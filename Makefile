@@ -40,7 +40,7 @@ test: .venv/ready ## the fast tests, in two processes
 test-slow: .venv/with-ray ## the tests that take minutes: killed processes, a cluster, servers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow and not gpu' -rs
 
-FAULTS := running store cli judge conformance/test_checking.py conformance/test_forged.py
+FAULTS := $(addprefix running/test_,kills.py faults.py executors.py session.py slurm.py) store cli/test_cli.py conformance/test_checking.py
 test-faults: .venv/with-ray ## of the slow ones those with killed processes, lost servers, and drivers that meet
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow and not gpu' -k 'not same_records and not thousand and not third_party' -rs \
 		$(FAULTS:%=tests/benchmark/%)

@@ -23,6 +23,8 @@ ENVIRONMENTS: tuple[Environment, ...] = get_args(_Known)
 """Of a dataset with a known rule, which can render an input with any shortcut value."""
 MADE_UP: tuple[Environment, ...] = get_args(_MadeUp)
 """Of images that somebody took: as they are (`observed`), and their twins, made up from masks (`made_up`)."""
+VALUED = 200
+"""Test inputs that are rendered with every shortcut value."""
 CHUNK, NUMBERS_IN_A_CHUNK = 512, 2**22
 """Rows that are read at once from tensors on disk, and fewer where rows are large (83 masks of 224 x 224)."""
 
@@ -144,6 +146,8 @@ class ShortcutDataset:
         native_range: what 0 and 1 stand for in the recipe's own units, e.g. (0, 255); a tensor where it differs by
             feature. A network's `pixel_range="native"` feeds these.
         clean_train: renders the training inputs without their shortcut, in the same order; None if they cannot be.
+        with_value: renders the first `VALUED` test inputs, in the same order, with one shortcut value for all of them;
+            of several shortcuts the others are as in `aligned`. None if they cannot be.
     """
 
     id: str
@@ -154,6 +158,7 @@ class ShortcutDataset:
     environments: Mapping[str, Split]
     native_range: tuple[float, float | Float[Tensor, "*features"]] = (0.0, 1.0)
     clean_train: Callable[[], Split] | None = field(default=None, repr=False, compare=False)
+    with_value: Callable[[int], Split] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         splits = {"train": self.train, "validation": self.validation, **self.environments}
@@ -189,8 +194,8 @@ class ShortcutDataset:
         return self.environments[environment]
 
     def without_tests(self) -> ShortcutDataset:
-        """What a training may see: everything but the test environments."""
-        return replace(self, environments={})
+        """What a training may see: everything but the test inputs."""
+        return replace(self, environments={}, with_value=None)
 
     def digest(self) -> str:
         """SHA-256 over every tensor of every split but core masks: 64 hexadecimal digits, the same on every machine.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from jaxtyping import Int, UInt8
 from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer, field_validator
 
-from .base import ENVIRONMENTS, Environment, ShortcutDataset, Split, draw_shortcuts, generator
+from .base import ENVIRONMENTS, VALUED, Environment, ShortcutDataset, Split, draw_shortcuts, generator
 from .over_base import OverBase
 from .planter import Canvas, Images, Masks, Planter, as_rgb, resolve_all
 from .recipe import datasets
@@ -85,6 +86,11 @@ class Composed(OverBase):
             for planter in self.planters:
                 alone = f"random_{planter.name}"
                 environments[alone] = rendering.split("test", "random", *test, only=planter)
+
+        @cache
+        def with_value(value: int) -> Split:
+            return rendering.split("test", "aligned", *test, value=value).rows(slice(0, VALUED))
+
         return ShortcutDataset(
             id=self.id,
             seed=seed,
@@ -93,6 +99,7 @@ class Composed(OverBase):
             validation=rendering.split("validation", "aligned", *held_out),
             environments=environments,
             clean_train=lambda: rendering.split("train", "clean", *training),
+            with_value=with_value,
         )
 
 
@@ -120,8 +127,12 @@ class _Rendering:
         images: Images,
         labels: Int[np.ndarray, "n"],
         only: Planter | None = None,
+        value: int | None = None,
     ) -> Split:
-        """The images with every planter as in the environment; with `only`, the others as in `aligned`."""
+        """The images with every planter as in the environment; with `only`, the others as in `aligned`.
+
+        With `value`, every image shows it as the shortcut value by which groups are made.
+        """
         planters = self.recipe.planters
         clean = self._grounded(part, self._rgb(images))
         painted, objects = (
@@ -134,6 +145,8 @@ class _Rendering:
             named = environment if only in (None, planter) else "aligned"
             draws = generator(self.seed, f"{part}/{named}/{planter.name}")
             values.append(draw_shortcuts(named, labels, own, draws, planter.correlation))
+            if value is not None and planter is planters[self.recipe.main]:
+                values[-1] = np.full_like(values[-1], value)
             count = planter.count(self.classes)
             painted, mask = planter.paint(Canvas(painted, objects, values[-1], count, self._places(part, planter)))
             if planter.opaque:

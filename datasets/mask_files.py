@@ -27,7 +27,8 @@ class MaskFiles:
         root: the folder of the photos.
 
     Raises:
-        ValueError: masks of which none belongs to a photo.
+        ValueError: masks of which none belongs to a photo, or some, while photos have none: a misnamed mask is used by
+            nobody. Masks of more photos than are there are welcome where every photo has its own.
     """
 
     def __init__(self, folder: Path, files: Sequence[Path], photos: Sequence[Path], root: Path) -> None:
@@ -42,11 +43,18 @@ class MaskFiles:
         self.photos: dict[tuple[str, str], list[Path]] = defaultdict(list)
         for photo in photos:
             self.photos[self._place(photo, root), photo.stem].append(photo)
-        if files and photos and not any(self.mask_of(photo) for photo in photos):
-            raise ValueError(
-                f"{folder} has {len(files)} masks, none of them of a photo in {root}: for {photos[0]} it would be "
-                f"{folder / self._place(photos[0], root) / photos[0].stem}.png"
-            )
+        used = {photo: self.mask_of(photo) for photo in photos}
+        bare = [photo for photo, mask in used.items() if mask is None]
+        unused = sorted(set(files) - taken - set(used.values()))  # pyrefly: ignore
+        if not (bare and (unused or len(bare) == len(photos)) and files):
+            return
+        expected = f"for {bare[0]} it would be {folder / self._place(bare[0], root) / bare[0].stem}.png"
+        if len(bare) == len(photos):
+            raise ValueError(f"{folder} has {len(files)} masks, none of them of a photo in {root}: {expected}")
+        raise ValueError(
+            f"{folder} has masks of no photo in {root} ({len(unused)}, such as {unused[0]}), while {len(bare)} photos "
+            f"have no mask: {expected}. Rename the masks, or remove those of no photo"
+        )
 
     def mask_of(self, photo: Path) -> Path | None:
         """The mask of a photo, if it has one.

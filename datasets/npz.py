@@ -268,7 +268,7 @@ def _as_uint8(array: Shaped[np.ndarray, "n height width *channels"], name: str) 
         low, high = array.min(), array.max()
         if not (low >= 0 and high <= 1):  # written so that NaN fails too
             raise ValueError(
-                f"{name} ranges over [{low:g}, {high:g}], expected floats in [0, 1]: {_way_into_range(array)}"
+                f"{name} ranges over [{low:.9g}, {high:.9g}], expected floats in [0, 1]: {_way_into_range(array)}"
             )
         if 0 < high <= 1 / 255:
             raise ValueError(
@@ -286,4 +286,6 @@ def _way_into_range(array: Shaped[np.ndarray, "n height width channels"]) -> str
         return f"{images} images have NaN or infinite pixels, the first is image {first}: remove or repair them"
     if array.min() < 0:
         return "undo the normalisation, e.g. x * std + mean, or rescale"
+    if array.max() < 1.001:
+        return "rounding left it above 1: clip, e.g. x.clip(0, 1)"
     return "divide by 255, or use uint8" if array.max() <= 255 else "rescale, or use uint8"

@@ -124,6 +124,11 @@ class Photos:
                 "pixel belongs to the mask, e.g. mask_threshold = 128"
                 + (", or save its alpha channel alone, if that is the mask" if image.has_transparency_data else "")
             )
+        if len(colours := _colours(image, levels > 0)) > 1:
+            raise ValueError(
+                f"{file} has the colours {', '.join(map(str, colours[:5]))}, expected black and another: save the mask "
+                "of the shortcut alone in black and white, or say mask_threshold = 128 if all colours are the mask"
+            )
         return Image.fromarray(((levels > 0) * 255).astype(np.uint8))
 
 
@@ -225,6 +230,14 @@ def _levels(image: Image.Image, file: Path) -> UInt8[np.ndarray, "height width"]
             "Image.open(file).convert('RGBA').getchannel('A').save(file) of PIL, if the opaque pixels are the mask"
         )
     return visible
+
+
+def _colours(image: Image.Image, visible: Bool[np.ndarray, "height width"]) -> list[tuple[int, ...]]:
+    """The different colours of the visible pixels, red, green and blue; none of a grey image."""
+    if image.mode in ("1", "L") or image.mode.startswith("I"):
+        return []
+    colours = np.asarray(image.convert("RGB"))[visible].astype(np.int64) @ [1 << 16, 1 << 8, 1]
+    return [(colour >> 16, colour >> 8 & 255, colour & 255) for colour in np.unique(colours).tolist()]
 
 
 def _alpha(image: Image.Image) -> UInt8[np.ndarray, "height width"] | None:

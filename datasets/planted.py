@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import cache
 from typing import Annotated
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from jaxtyping import Bool, Int, UInt8
 from pydantic import Field
 
-from .base import ENVIRONMENTS, Environment, ShortcutDataset, Split, draw_shortcuts, generator
+from .base import ENVIRONMENTS, VALUED, Environment, ShortcutDataset, Split, draw_shortcuts, generator
 from .over_base import OverBase
 from .planter import Images, Masks
 from .sources import hold_out, load, outlined
@@ -58,9 +59,12 @@ class Planted(OverBase):
         class_shortcuts = self.class_shortcuts(base.classes)
         train, validation = hold_out(base, self.validation, generator(seed, "split"))
 
-        def planted(part: str, environment: Environment, images: Images, labels: Int[np.ndarray, "n"]) -> Split:
+        def planted(
+            part: str, environment: Environment, images: Images, labels: Int[np.ndarray, "n"], value: int | None = None
+        ) -> Split:
             draws = generator(seed, f"{part}/{environment}")
             values = draw_shortcuts(environment, labels, class_shortcuts, draws, self.correlation)
+            values = values if value is None else np.full_like(values, value)
             colors = self.looks(base.classes, environment)[values]
 
             def shown(present: Bool[np.ndarray, "n"]) -> tuple[Images, Masks]:
@@ -71,6 +75,10 @@ class Planted(OverBase):
             core = None if objects is None else torch.from_numpy(objects & ~masks)
             return Split(*map(torch.from_numpy, (inputs, labels.copy(), masks, values)), core=core)
 
+        @cache
+        def with_value(value: int) -> Split:
+            return planted("test", "random", base.test_inputs, base.test_labels, value).rows(slice(0, VALUED))
+
         return ShortcutDataset(
             id=self.id,
             seed=seed,
@@ -80,4 +88,5 @@ class Planted(OverBase):
             environments={name: planted("test", name, base.test_inputs, base.test_labels) for name in ENVIRONMENTS},
             native_range=self.native_range,
             clean_train=lambda: planted("train", "clean", base.train_inputs[train], base.train_labels[train]),
+            with_value=with_value,
         )

@@ -62,6 +62,7 @@ class Evaluated:
         seconds: of one run's training, all stages; NaN for a network that was trained elsewhere.
         setup_seconds: likewise, of one run's share of tracing, trials of engines, and compiling.
         reported: what the mitigation's own `fit` measured, by metric id.
+        valued: by shortcut value, `0` on: the logits of `ShortcutDataset.with_value`; empty where it cannot render.
     """
 
     draw: ShortcutDataset
@@ -75,6 +76,7 @@ class Evaluated:
     seconds: float = nan
     setup_seconds: float = nan
     reported: Mapping[str, Float[Tensor, "strengths"]] = field(default_factory=dict)
+    valued: Mapping[str, Float[Tensor, "strengths _ classes"]] = field(default_factory=dict)
 
     @cached_property
     def predictions(self) -> Mapping[str, Int[Tensor, "strengths _"]]:

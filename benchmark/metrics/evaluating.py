@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -55,15 +56,19 @@ def evaluated(
     def logits(name: str) -> Float[Tensor, "strengths n classes"]:
         return _logits(networks, known[name], device, dtype, most, passed)
 
-    predicted = Evaluated(draw=draw, logits=Lazy(list(known), logits), splits=known, networks=networks)
+    def valued(value: str) -> Float[Tensor, "strengths n classes"]:
+        if draw.with_value is None:
+            raise LookupError(f"{draw.id} renders no input with a value that is asked for")
+        return _logits(networks, draw.with_value(int(value)), device, dtype, most, passed)
+
+    every = [] if draw.with_value is None or names is not None else range(int(draw.class_shortcuts.max()) + 1)
+    by_value = Lazy([str(value) for value in every], valued)
+    predicted = Evaluated(draw, Lazy(list(known), logits), known, networks, valued=by_value)
     if not saliency:
         return predicted
     attributing = _Attributing(networks, explained.inputs.to(device, dtype), ranked, untrained)
-    return Evaluated(
-        draw=draw,
-        logits=predicted.logits,
-        splits=known,
-        networks=networks,
+    return replace(
+        predicted,
         explained=explained,
         attributions=Lazy(list(attributing.reported), attributing.trained),
         untrained=Lazy(list(attributing.reported) if untrained else [], attributing.untrained),

@@ -147,6 +147,51 @@ def probability_shifts(evaluated: Evaluated) -> Values:
     return {"probability_shift": probability_shift(aligned, random, one.labels, counted)}
 
 
+def graded_reliance(
+    valued: Float[Tensor, "values *stack n classes"], labels: Int[Tensor, "n"], own: Int[Tensor, "n"]
+) -> tuple[Float[Tensor, "*stack"], Float[Tensor, "*stack"]]:
+    """Mean over the inputs of |p_y(x with v) - p_y(x with its own value)|: over all other values v the mean, the most.
+
+    Args:
+        valued: logits of the same inputs with each shortcut value.
+        own: the value that each input's class carries.
+    """
+    index = labels.expand(valued.shape[:-1])[..., None]
+    p = valued.double().softmax(-1).gather(-1, index)[..., 0]
+    others = torch.arange(len(valued), device=own.device)[:, None] != own
+    before = p.gather(0, own.expand(p.shape[1:])[None])
+    change = (p - before).abs() * others.view(len(valued), *[1] * (p.dim() - 2), -1)
+    return (change.sum(0) / others.sum(0)).mean(-1), change.amax(0).mean(-1)
+
+
+@metrics.measured_by(
+    Metric(
+        "graded_reliance",
+        "lower",
+        0,
+        1,
+        "0 for a network that is blind to the shortcut",
+        "Mean change of the label's probability when the shortcut has another value, over all other values.",
+    ),
+    Metric(
+        "graded_reliance_worst",
+        "lower",
+        0,
+        1,
+        "0 for a network that is blind to the shortcut",
+        "Likewise, with the value that changes the probability most.",
+    ),
+)
+def graded_reliances(evaluated: Evaluated) -> Values:
+    """Absent where inputs cannot be rendered with every value, or where there is one value alone."""
+    draw = evaluated.draw
+    if draw.with_value is None or len(evaluated.valued) < 2 or not len(split := draw.with_value(0)):
+        return {}
+    logits = torch.stack([of_value.cpu() for of_value in evaluated.valued.values()])
+    mean, worst = graded_reliance(logits, split.labels, draw.class_shortcuts[split.labels])
+    return {"graded_reliance": mean, "graded_reliance_worst": worst}
+
+
 @metrics.measured_by(
     Metric(
         "follow_rate",

@@ -121,6 +121,29 @@ def rank_accuracy_abs(
     return _where(scored, (share * mask).sum(1) / share.sum(1))
 
 
+@_scores(chance="share / (2 - share), of the mask's share of the features")
+def iou_abs(attributions: Float[Tensor, "n *features"], masks: Bool[Tensor, "n *#features"]) -> Float[Tensor, "n"]:
+    """Intersection over union of the mask and the |mask| features with the largest absolute attribution.
+
+    Viviano et al. 2021 choose the threshold so, by the mask's size. With r = `rank_accuracy_abs` it is r / (2 - r).
+    """
+    overlap = rank_accuracy_abs(attributions, masks)
+    return overlap / (2 - overlap)
+
+
+@_scores(chance="the mask's share of the pixels")
+def mass_pos(attributions: Float[Tensor, "n *features"], masks: Bool[Tensor, "n *#features"]) -> Float[Tensor, "n"]:
+    """Share of the positive attribution, channels summed, that lies in the mask.
+
+    The energy-based pointing game (Wang et al. 2020, Score-CAM, section 4.3). An input without positive attribution has
+    no share.
+    """
+    _, _, scored = _flat(attributions, masks)
+    positive = _pixels(attributions).sum(1).clamp(min=0)
+    mask = _pixels(masks.expand_as(attributions)).any(1)
+    return _where(scored & (positive > 0).any(1), (positive * mask).sum(1) / positive.sum(1))
+
+
 @_scores(chance="10 times the mask's share of the features", high=10)
 def top_10_abs(attributions: Float[Tensor, "n *features"], masks: Bool[Tensor, "n *#features"]) -> Float[Tensor, "n"]:
     """How many of the ten features with the largest absolute attribution lie in the mask.

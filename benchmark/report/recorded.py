@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..running.data_files import warn_of_older
 from ..store.foreign import BESIDE as BESIDE
-from ..store.foreign import check_column, check_rows, read_foreign
+from ..store.foreign import BadRecords, check_column, check_rows, read_foreign
 from ..store.frames import details, flat
 from ..store.home import home
 from ..store.record import Record
@@ -134,17 +134,25 @@ def _from_file(path: Path) -> Recorded:
     rows = read_foreign(path)
     if "protocol_version" in rows and "configuration" in rows:
         check_column(rows["configuration"], str(path))
-        rows = _upgraded(rows)
+        rows = _upgraded(rows, str(path))
     check_rows(rows, str(path))
     description, pictures = str(rows.attrs.get("description", ""))[:MOST_WORDS], pictures_beside(path)
     return Recorded(file_name(path.stem), description, rows, pictures if pictures.is_dir() else None, foreign=True)
 
 
-def _upgraded(rows: pd.DataFrame) -> pd.DataFrame:
+def _upgraded(rows: pd.DataFrame, origin: str) -> pd.DataFrame:
     """The rows of a file that version 0.1 wrote, with the columns of today: `training` and `protocol`.
 
     Keys stay as they are: they are of another protocol, and no key of today.
+
+    Raises:
+        BadRecords: the file has such a column already.
     """
+    if double := {"training", "protocol"} & set(rows.columns):
+        raise BadRecords(
+            f"{origin} has the columns 'protocol_version' and 'configuration' of version 0.1 and {sorted(double)[0]!r} "
+            "of today: write it with `rrrbench records SUITE --format parquet --out FILE`"
+        )
     defaults = Training().model_dump(mode="json")
     trained = [json.loads(configuration).get("training", {}) for configuration in rows["configuration"]]
     changed = [{name: own[name] for name in sorted(own) if own[name] != defaults.get(name)} for own in trained]

@@ -265,9 +265,26 @@ def break_mask_levels(photos):
         save(file, np.arange(256, dtype=np.uint8).reshape(16, 16))
 
 
+def break_a_class_of_masks(photos):
+    (photos / "masks/cat").rename(photos / "masks/cats")
+
+
+def break_mask_colours(photos):
+    """Object and ruler in one mask, told apart by colours of one brightness."""
+    for file in (photos / "masks/cat").iterdir():
+        colours = np.zeros((16, 16, 3), dtype=np.uint8)
+        colours[:4, :, 0] = colours[8:, :, 1] = 255
+        save(file, colours)
+
+
 @pytest.mark.parametrize(
     ("breaks", "says"),
     [
+        (
+            break_a_class_of_masks,
+            r"masks of no photo in .*images \(\d+, such as .*cats.*photos have no mask: for .*cat",
+        ),
+        (break_mask_colours, r"has the colours \(0, 255, 0\), \(255, 0, 0\), expected black and another"),
         (break_empty_class, r"images/empty has no image; its files end in \.txt: delete the folder"),
         (break_one_class, r"every photo is of class 'owl': expected two classes"),
         (break_no_class, r"images has no subfolder, and 60 images: put each class's"),

@@ -1,5 +1,7 @@
 """Every id that can occur in a record is described."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from rrrbench.benchmark.metrics.base import Metric, metric, metrics
@@ -18,7 +20,9 @@ def evaluated():
     shown, masks = {"aligned": 0, "random": 1, "conflict": 1, "reversed": 1, "clean": -1}, torch.tensor([[True, False]])
     splits = {e: Split(torch.zeros(1, 2), torch.tensor([0]), masks, torch.tensor([shown[e]])) for e in ENVIRONMENTS}
     splits |= dict.fromkeys([*MADE_UP, "random_patch"], splits["random"])
-    dataset = ShortcutDataset("tiny", 0, torch.arange(2), splits["aligned"], splits["aligned"], splits)
+    splits = {name: replace(split, planted={"patch": split.shortcuts}) for name, split in splits.items()}
+    train, valued = splits["aligned"], lambda value: splits["random"]
+    dataset = ShortcutDataset("tiny", 0, torch.arange(2), train, train, splits, with_value=valued)
     logits = dict.fromkeys([*splits, "train", "validation"], torch.tensor([[[1.0, 0.0]]]))
     attributed = torch.tensor([[[0.5, 1.0]]])
     attributions = dict.fromkeys([*explainers.names(), "integrated_gradients[n_steps=20]"], attributed)
@@ -28,6 +32,7 @@ def evaluated():
         {"train": splits["aligned"], "validation": splits["aligned"]},
         explained=splits["random"].batch(),
         attributions=attributions,
+        valued=dict.fromkeys("01", torch.tensor([[[1.0, 0.0]]])),
         untrained=attributions,
         liveness=dict.fromkeys(["start", "middle", "end"], torch.ones(1)),
     )

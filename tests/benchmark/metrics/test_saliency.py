@@ -153,6 +153,21 @@ def test_wrong_reason_has_one_threshold_for_the_whole_set():
     assert saliency.wrong_reason_pos(torch.cat([one, other]), masks.expand(2, 4)).tolist() == [0, 100]
 
 
+def test_intersection_over_union_is_of_as_many_features_as_the_mask_has():
+    """The 2 largest of |a| are features 1 and 2, the mask is 0 and 1: 1 in both, 3 in either."""
+    assert saliency.iou_abs(row(1, -3, 4, 2), mask(1, 1, 0, 0)).tolist() == pytest.approx([1 / 3])
+
+
+def test_positive_mass_sums_channels_before_it_clips():
+    """Channels sum to 3, -1, 2, 0: positive are 3 and 2, and the mask has the 3."""
+    a = torch.tensor([[[[4.0, 1.0]], [[-1.0, -2.0]]], [[[-1.0, -1.0]], [[0.0, 0.0]]]])
+    m = torch.tensor([[[[True, False]]]]).expand(2, 1, 1, 2)
+    found = saliency.mass_pos(torch.cat([a, torch.tensor([[[[2.0, 1.0]], [[1.0, 1.0]]]])]), m[:1].expand(3, 1, 1, 2))
+    assert found[0] == 1
+    assert found[1].isnan()  # nothing is positive
+    assert found[2] == pytest.approx(3 / 5)
+
+
 def test_wrong_reason_sums_channels_before_it_clips():
     """Channels 3 and -2 are 1 together, channels 1 and -4 nothing."""
     a = torch.tensor([[[[3.0, 1.0]], [[-2.0, -4.0]]]])

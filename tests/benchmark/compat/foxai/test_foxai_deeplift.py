@@ -115,3 +115,22 @@ def test_a_module_that_is_applied_more_often_in_another_pass_is_named():
 
     with pytest.raises(RuntimeError, match="'relu' is applied 2 times in one pass and more often in another"):
         DeepLIFTCVExplainer().calculate_features(Restless(), INPUTS, TARGET)
+
+
+@pytest.mark.parametrize("explainer", [LayerDeepLIFTCVExplainer(), LayerDeepLIFTSHAPCVExplainer()], ids=["", "shap"])
+def test_a_layers_explainer_warns_of_a_relu_that_is_no_module(explainer):
+    class Functional(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second, self.head = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3), nn.Linear(64, 2)
+
+        def forward(self, images):
+            return self.head(self.second(self.first(images).relu()).relu().flatten(1))
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network, images = Functional().eval(), torch.rand(1, 1, 8, 8)
+    with pytest.warns(UserWarning, match="on the inputs: attributions do not sum"):
+        explainer.calculate_features(
+            network, images, 0, layer="first", baselines=torch.zeros(2, 1, 8, 8)[: 2 if explainer.distribution else 1]
+        )

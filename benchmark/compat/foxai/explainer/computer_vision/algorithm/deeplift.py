@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
+from captum.attr import DeepLift
+from torch import Tensor, nn
+
+from .......methods.explainers.layers import caution_incomplete
 from .......methods.explainers.max_pooling import rescale_max_pooling
+from ...attributions import Attributions
 from ...base_explainer import CVExplainer
 from ...models import Model
 
@@ -16,12 +22,24 @@ class BaseDeepLIFTCVExplainer(CVExplainer):
     """
 
     once = True
+    of_inputs: ClassVar[type[DeepLift]] = DeepLift
+    """Captum's class for inputs, by which a layer's explainer is checked: only the inputs' attributions must sum."""
 
     def prepared(self, model: Model) -> nn.Module:
         """A copy whose max poolings have DeepLIFT's rule."""
         copied = super().prepared(model)
         rescale_max_pooling(copied)
         return copied
+
+    def _attributions(
+        self, explainer: Any, inputs: Tensor, target: Any, options: Mapping[str, Any], multiplied: bool
+    ) -> Attributions:
+        if self.of_layer:
+            known = {name: options[name] for name in ("baselines", "additional_forward_args") if name in options}
+            checked = self.of_inputs(explainer.model)
+            of_inputs, gaps = checked.attribute(inputs, target=target, return_convergence_delta=True, **known)
+            caution_incomplete(f"{self.algorithm_name}, on the inputs", of_inputs, gaps.view(len(inputs), -1).mean(1))
+        return super()._attributions(explainer, inputs, target, options, multiplied)
 
 
 class DeepLIFTCVExplainer(BaseDeepLIFTCVExplainer):

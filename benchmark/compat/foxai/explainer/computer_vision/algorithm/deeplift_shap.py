@@ -1,5 +1,7 @@
 """DeepLIFT SHAP (Lundberg, Lee 2017, arxiv.org/abs/1705.07874): DeepLIFT's mean over baselines."""
 
+from captum.attr import DeepLiftShap
+
 from .deeplift import BaseDeepLIFTCVExplainer
 
 
@@ -7,6 +9,7 @@ class BaseDeepLIFTSHAPCVExplainer(BaseDeepLIFTCVExplainer):
     """DeepLIFT's mean over a baseline's rows."""
 
     distribution = True
+    of_inputs = DeepLiftShap
 
 
 class DeepLIFTSHAPCVExplainer(BaseDeepLIFTSHAPCVExplainer):
