@@ -126,6 +126,15 @@ def test_a_bad_configuration_of_version_0_1_is_refused_too(good, tmp_path, confi
         recorded(str(tmp_path / "old.parquet"))
 
 
+@pytest.mark.parametrize("double", ["protocol", "training"])
+def test_columns_of_version_0_1_and_of_today_together_are_refused(good, tmp_path, double):
+    """A renamed column would stand beside its namesake, or be written over."""
+    old = good.rename(columns={"protocol": "protocol_version"}).drop(columns="training").assign(**{double: "1.0"})
+    old.to_parquet(tmp_path / "old.parquet")
+    with pytest.raises(BadRecords, match=f"'configuration' of version 0.1 and '{double}' of today"):
+        recorded(str(tmp_path / "old.parquet"))
+
+
 def test_a_configuration_may_say_more_than_is_known(good):
     more = {**json.loads(good["configuration"].iat[3]), "later": [1]}
     check_rows(spoilt(good, "configuration", json.dumps(more)), "own.parquet")
