@@ -126,7 +126,8 @@ def _require_arguments(model: object, data: object, seed: object, explainers: ob
 def _predictions(found: Evaluated) -> int:
     """How many inputs are predicted, the pictured ones aside."""
     again = len(CONTROLLED) * len(found.draw.test("observed")) if "exchanged" in found.draw.environments else 0
-    return again + sum(map(len, found.splits.values()))
+    valued = len(found.valued) * len(found.draw.with_value(0)) if found.draw.with_value else 0
+    return again + valued + sum(map(len, found.splits.values()))
 
 
 def _costs_of_explaining(found: Evaluated, ranked: Sequence[Explainer]) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -102,6 +102,12 @@ COMPLETE = 1e-3
 """Share of an input's absolute attributions by which their sum may miss the logits' difference; rounding is less."""
 
 
+def incomplete(attributions: Sequence[Float[Tensor, "batch ..."]], delta: Float[Tensor, "batch"]) -> bool:
+    """Whether the sum of an input's attributions misses the logits' difference by more than rounding."""
+    size = torch.stack([part.detach().abs().flatten(1).sum(1) for part in attributions]).sum(0)
+    return bool((delta.detach().abs() > COMPLETE * size + 1e-6).any())
+
+
 def caution_incomplete(
     explainer: str, attributions: Float[Tensor, "batch *features"], delta: Float[Tensor, "batch"]
 ) -> None:
@@ -111,7 +117,7 @@ def caution_incomplete(
         delta: the sum less the difference, as captum returns it.
     """
     missed = delta.detach().abs().max()
-    if bool((delta.abs() > COMPLETE * attributions.abs().flatten(1).sum(1) + 1e-6).any()):
+    if incomplete([attributions], delta):
         warnings.warn(
             f"{explainer}: attributions do not sum to the difference of the logits, by {missed:.3g} for one input: a "
             "nonlinearity of the network is no module with a rule in captum (F.relu, GELU, attention) and was "

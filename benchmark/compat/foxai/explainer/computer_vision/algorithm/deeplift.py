@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 from captum.attr import DeepLift
 from torch import Tensor, nn
 
-from .......methods.explainers.layers import caution_incomplete
+from .......methods.explainers.layers import caution_incomplete, incomplete
 from .......methods.explainers.max_pooling import rescale_max_pooling
-from ...attributions import Attributions
+from ...attributions import Attributions, unwrapped
 from ...base_explainer import CVExplainer
 from ...models import Model
 
@@ -34,12 +34,19 @@ class BaseDeepLIFTCVExplainer(CVExplainer):
     def _attributions(
         self, explainer: Any, inputs: Tensor, target: Any, options: Mapping[str, Any], multiplied: bool
     ) -> Attributions:
-        if self.of_layer:
+        if not (self.of_layer and multiplied):
+            return super()._attributions(explainer, inputs, target, options, multiplied)
+        result = explainer.attribute(inputs, target=target, return_convergence_delta=True, **options)
+        if len(result) != 2:  # an empty attribution has no gap
+            return unwrapped(result)
+        found, gaps = result
+        parts = found if isinstance(found, tuple) else (found,)
+        if incomplete(parts, gaps.view(len(inputs), -1).mean(1)):  # what passes by the layer is missing too
             known = {name: options[name] for name in ("baselines", "additional_forward_args") if name in options}
-            checked = self.of_inputs(explainer.model)
-            of_inputs, gaps = checked.attribute(inputs, target=target, return_convergence_delta=True, **known)
+            whole = self.of_inputs(explainer.model)
+            of_inputs, gaps = whole.attribute(inputs, target=target, return_convergence_delta=True, **known)
             caution_incomplete(f"{self.algorithm_name}, on the inputs", of_inputs, gaps.view(len(inputs), -1).mean(1))
-        return super()._attributions(explainer, inputs, target, options, multiplied)
+        return unwrapped(found)
 
 
 class DeepLIFTCVExplainer(BaseDeepLIFTCVExplainer):
