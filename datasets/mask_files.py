@@ -43,18 +43,18 @@ class MaskFiles:
         self.photos: dict[tuple[str, str], list[Path]] = defaultdict(list)
         for photo in photos:
             self.photos[self._place(photo, root), photo.stem].append(photo)
-        used = {photo: self.mask_of(photo) for photo in photos}
-        bare = [photo for photo, mask in used.items() if mask is None]
-        unused = sorted(set(files) - taken - set(used.values()))  # pyrefly: ignore
-        if not (bare and (unused or len(bare) == len(photos)) and files):
+        used = {photo: mask for photo in photos if (mask := self.mask_of(photo)) is not None}
+        bare = [photo for photo in photos if photo not in used]
+        if not files or not bare:
             return
         expected = f"for {bare[0]} it would be {folder / self._place(bare[0], root) / bare[0].stem}.png"
-        if len(bare) == len(photos):
+        if not used:
             raise ValueError(f"{folder} has {len(files)} masks, none of them of a photo in {root}: {expected}")
-        raise ValueError(
-            f"{folder} has masks of no photo in {root} ({len(unused)}, such as {unused[0]}), while {len(bare)} photos "
-            f"have no mask: {expected}. Rename the masks, or remove those of no photo"
-        )
+        if unused := sorted(set(files) - taken - set(used.values())):
+            raise ValueError(
+                f"{folder} has masks of no photo in {root} ({len(unused)}, such as {unused[0]}), while {len(bare)} "
+                f"photos have no mask: {expected}. Rename the masks, or remove those of no photo"
+            )
 
     def mask_of(self, photo: Path) -> Path | None:
         """The mask of a photo, if it has one.

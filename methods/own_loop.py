@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..datasets.base import Batch, as_mask
+from ..datasets.as_mask import as_mask
+from ..datasets.base import Batch
 from .base import cross_entropy
 from .independence import Model, check_independence, modules_of, warn_of_no_gradient
 from .loss_inputs import (

@@ -31,7 +31,7 @@ EXPERIMENT = "evaluated"
 """MLflow's experiment of networks that were trained elsewhere."""
 SHOWN = (
     *("accuracy/", "worst_group_accuracy/random", "worst_group_accuracy/observed", "flip_rate", "follow_rate"),
-    *("probability_shift", "mass_abs_over_chance/"),
+    *("probability_shift", "graded_reliance", "mass_abs_over_chance/"),
 )
 """Beginnings of the ids in the printed table; `metrics` has all."""
 

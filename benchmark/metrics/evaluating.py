@@ -56,14 +56,14 @@ def evaluated(
     def logits(name: str) -> Float[Tensor, "strengths n classes"]:
         return _logits(networks, known[name], device, dtype, most, passed)
 
-    def valued(value: str) -> Float[Tensor, "strengths n classes"]:
-        if draw.with_value is None:
-            raise LookupError(f"{draw.id} renders no input with a value that is asked for")
-        return _logits(networks, draw.with_value(int(value)), device, dtype, most, passed)
+    predicted = Evaluated(draw, Lazy(list(known), logits), known, networks)
+    if (with_value := draw.with_value) is not None and names is None:
 
-    every = [] if draw.with_value is None or names is not None else range(int(draw.class_shortcuts.max()) + 1)
-    by_value = Lazy([str(value) for value in every], valued)
-    predicted = Evaluated(draw, Lazy(list(known), logits), known, networks, valued=by_value)
+        def valued(value: str) -> Float[Tensor, "strengths n classes"]:
+            return _logits(networks, with_value(int(value)), device, dtype, most, passed)
+
+        values = range(int(draw.class_shortcuts.max()) + 1)
+        predicted = replace(predicted, valued=Lazy([str(value) for value in values], valued))
     if not saliency:
         return predicted
     attributing = _Attributing(networks, explained.inputs.to(device, dtype), ranked, untrained)

@@ -46,9 +46,14 @@ def probability_shift(
 
     A flip needs two probabilities to change places, so few networks differ in their flips near 0; they differ in this.
     """
-    index = labels.expand(one.shape[:-1])[..., None]
-    p, q = (logits.double().softmax(-1).gather(-1, index)[..., 0] for logits in (one, other))
+    p, q = (_of_label(logits, labels) for logits in (one, other))
     return ((p - q).abs() * counted).sum(-1) / counted.sum()
+
+
+def _of_label(logits: Float[Tensor, "*stack n classes"], labels: Int[Tensor, "n"]) -> Float[Tensor, "*stack n"]:
+    """The probability of each input's label."""
+    index = labels.expand(logits.shape[:-1])[..., None]
+    return logits.double().softmax(-1).gather(-1, index)[..., 0]
 
 
 def redrawn(one: Split, other: Split) -> Bool[Tensor, "n"]:
@@ -156,8 +161,7 @@ def graded_reliance(
         valued: logits of the same inputs with each shortcut value.
         own: the value that each input's class carries.
     """
-    index = labels.expand(valued.shape[:-1])[..., None]
-    p = valued.double().softmax(-1).gather(-1, index)[..., 0]
+    p = _of_label(valued, labels)
     others = torch.arange(len(valued), device=own.device)[:, None] != own
     before = p.gather(0, own.expand(p.shape[1:])[None])
     change = (p - before).abs() * others.view(len(valued), *[1] * (p.dim() - 2), -1)

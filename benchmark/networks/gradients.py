@@ -110,9 +110,10 @@ def _set(module: nn.Module, parameters: Parameters) -> None:
 def require_used_by_every_input(
     recipe: NetworkRecipe, module: Network, inputs: Tensor, batch: Float[Tensor, "many *features"]
 ) -> None:
-    """Refuses parameters that only some inputs use: a plain loop's optimiser skips such a parameter in some steps.
+    """Refuses a network with parameters that some inputs use and others do not.
 
-    The engine's gradient of such a parameter is 0, with which momentum and weight decay go on.
+    In a plain loop such a parameter has no gradient in some steps, and the optimiser leaves it as it is; the engine's
+    gradient is 0 there, and momentum and weight decay move the parameter on.
 
     Args:
         inputs: asked about one by one.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from torch import nn
@@ -22,7 +22,7 @@ class SmallResNet(NetworkRecipe):
     name: ClassVar[str] = "small_resnet"
 
     blocks: Annotated[int, Field(ge=1, description="residual blocks a stage; 3 is ResNet-20")] = 1
-    groups: Annotated[int, Field(ge=1, description="groups of each GroupNorm: 1, 2, 4, 8 or 16")] = 8
+    groups: Literal[1, 2, 4, 8, 16] = 8
 
     def layers(self, features: tuple[int, ...], classes: int) -> tuple[OrderedDict[str, nn.Module], nn.Linear]:
         require_image(self.name, features, smallest=8)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .base import NetworkRecipe, networks, require_image
@@ -49,6 +49,12 @@ class SmallViT(NetworkRecipe):
     depth: Annotated[int, Field(ge=1, description="blocks of attention")] = 4
     heads: Annotated[int, Field(ge=1, description="heads of attention a block")] = 4
 
+    @model_validator(mode="after")
+    def _width_for_each_head(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width = {self.width} is no multiple of heads = {self.heads}: each head has its share")
+        return self
+
     def layers(self, features: tuple[int, ...], classes: int) -> tuple[OrderedDict[str, nn.Module], nn.Linear]:
         require_image(self.name, features, smallest=self.patch)
         if any(side % self.patch for side in features[1:]):
@@ -56,8 +62,6 @@ class SmallViT(NetworkRecipe):
                 f"{self.name} cuts images into patches of {self.patch}x{self.patch} pixels, which do not fill "
                 f"{features[1]}x{features[2]}: give `patch` a divisor of both sides"
             )
-        if self.width % self.heads:
-            raise ValueError(f"{self.name}: width = {self.width} is no multiple of heads = {self.heads}")
         tokens = (features[1] // self.patch) * (features[2] // self.patch)
         layers = OrderedDict[str, nn.Module](tokens=PatchTokens(features[0], self.patch, self.width, tokens))
         for block in range(self.depth):

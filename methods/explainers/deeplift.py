@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .base import Explainer, ForwardFunction, explainers
-from .layers import as_module, caution_incomplete, differentiable, without_captums_warnings
+from .layers import as_module, caution_incomplete, differentiable, incomplete, without_captums_warnings
 from .max_pooling import rescale_max_pooling
 
 
@@ -48,5 +48,6 @@ class DeepLIFT(Explainer):
             attributions, delta = DeepLift(module).attribute(
                 differentiable(inputs), baselines, target, return_convergence_delta=True
             )
-        caution_incomplete(self.id, attributions, delta)
+        if incomplete((attributions,), delta):
+            caution_incomplete(self.id, delta)
         return attributions.detach()

@@ -103,27 +103,24 @@ COMPLETE = 1e-3
 
 
 def incomplete(attributions: Sequence[Float[Tensor, "batch ..."]], delta: Float[Tensor, "batch"]) -> bool:
-    """Whether the sum of an input's attributions misses the logits' difference by more than rounding."""
+    """Whether the sum of an input's attributions misses the logits' difference by more than rounding.
+
+    Args:
+        attributions: of each of a layer's outputs; of inputs a single tensor.
+        delta: the sum less the difference, as captum returns it.
+    """
     size = torch.stack([part.detach().abs().flatten(1).sum(1) for part in attributions]).sum(0)
     return bool((delta.detach().abs() > COMPLETE * size + 1e-6).any())
 
 
-def caution_incomplete(
-    explainer: str, attributions: Float[Tensor, "batch *features"], delta: Float[Tensor, "batch"]
-) -> None:
-    """Warns if an input's attributions do not sum to the difference of its logits.
-
-    Args:
-        delta: the sum less the difference, as captum returns it.
-    """
-    missed = delta.detach().abs().max()
-    if incomplete([attributions], delta):
-        warnings.warn(
-            f"{explainer}: attributions do not sum to the difference of the logits, by {missed:.3g} for one input: a "
-            "nonlinearity of the network is no module with a rule in captum (F.relu, GELU, attention) and was "
-            "passed by its gradient. Use modules such as nn.ReLU, or integrated gradients",
-            stacklevel=2,
-        )
+def caution_incomplete(explainer: str, delta: Float[Tensor, "batch"]) -> None:
+    """Warns of attributions that do not sum to the difference of the logits (see `incomplete`)."""
+    warnings.warn(
+        f"{explainer}: attributions do not sum to the difference of the logits, by {delta.detach().abs().max():.3g} "
+        "for one input: a nonlinearity of the network is no module with a rule in captum (F.relu, GELU, attention) and "
+        "was passed by its gradient. Use modules such as nn.ReLU, or integrated gradients",
+        stacklevel=2,
+    )
 
 
 class Functions(TorchDispatchMode):

@@ -8,7 +8,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from rrrbench.datasets.base import Batch, as_mask
+from rrrbench.datasets.as_mask import as_mask
+from rrrbench.datasets.base import Batch
 from rrrbench.methods import rrr_loss
 from rrrbench.methods.loss_inputs import check_device
 from rrrbench.methods.mitigations.rrr import RRR

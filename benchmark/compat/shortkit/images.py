@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from ....datasets.base import as_mask
+from ....datasets.as_mask import as_mask
 from ....methods.augmentation import donors
 from ....methods.mitigations.shortcut_masking import inpaint
 from .arrays import as_array, as_embeddings, as_numbers

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ....datasets.base import as_mask
+from ....datasets.as_mask import as_mask
 from ....methods.own_loop import check_statistics
 from .arrays import NUMBERS, as_array
 

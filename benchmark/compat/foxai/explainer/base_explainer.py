@@ -18,6 +18,7 @@ from .....methods.explainers.layers import (
     caution_functional_relus,
     caution_incomplete,
     differentiable,
+    incomplete,
     without_captums_warnings,
 )
 from .attributions import Attributions, mapped, mean, unwrapped
@@ -31,6 +32,11 @@ from .targets import Target, checked_target
 OURS = {"self", "inputs", "target", "baselines", "return_convergence_delta", "show_progress"}
 OF_LAYERS = {"layer", "attribute_to_layer_input"}
 log = logging.getLogger(__name__)
+
+
+def gaps_of(delta: Tensor, inputs: int) -> Float[Tensor, "inputs"]:
+    """Captum's gaps, of which DeepLIFT SHAP has several for an input: a gap for each baseline."""
+    return delta.view(inputs, -1).mean(1)
 
 
 class CVExplainer:
@@ -172,10 +178,22 @@ class CVExplainer:
         result = explainer.attribute(inputs, target=target, return_convergence_delta=True, **options)
         if len(result) != 2:  # an empty attribution has no gap
             return unwrapped(result)
-        attributions, delta = unwrapped(result[0]), result[1]
-        gaps = delta.view(len(inputs), -1).mean(1)  # DeepLIFT SHAP has a gap for each baseline
-        caution_incomplete(self.algorithm_name, attributions, gaps)  # pyrefly: ignore
-        return attributions
+        parts = result[0] if isinstance(result[0], tuple) else (result[0],)
+        gaps = gaps_of(result[1], len(inputs))
+        if incomplete(parts, gaps):
+            self._caution_incomplete(explainer, inputs, target, options, gaps)
+        return unwrapped(result[0])
+
+    def _caution_incomplete(
+        self,
+        explainer: Any,
+        inputs: Tensor,
+        target: Any,
+        options: Mapping[str, Any],
+        gaps: Float[Tensor, "batch"],
+    ) -> None:
+        """Warns of attributions whose sum misses the difference of the logits by `gaps`."""
+        caution_incomplete(self.algorithm_name, gaps)
 
     def _compared(self, explainer: Any, baselines: Baselines, inputs: Tensor, seed: int) -> list[dict[str, Any]]:
         """The `baselines` of each call of captum."""

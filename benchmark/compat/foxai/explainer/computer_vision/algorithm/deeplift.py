@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from captum.attr import DeepLift
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from .......methods.explainers.layers import caution_incomplete, incomplete
 from .......methods.explainers.max_pooling import rescale_max_pooling
-from ...attributions import Attributions, unwrapped
-from ...base_explainer import CVExplainer
+from ...base_explainer import CVExplainer, gaps_of
 from ...models import Model
 
 
@@ -22,8 +22,7 @@ class BaseDeepLIFTCVExplainer(CVExplainer):
     """
 
     once = True
-    of_inputs: ClassVar[type[DeepLift]] = DeepLift
-    """Captum's class for inputs, by which a layer's explainer is checked: only the inputs' attributions must sum."""
+    complete = True
 
     def prepared(self, model: Model) -> nn.Module:
         """A copy whose max poolings have DeepLIFT's rule."""
@@ -31,33 +30,35 @@ class BaseDeepLIFTCVExplainer(CVExplainer):
         rescale_max_pooling(copied)
         return copied
 
-    def _attributions(
-        self, explainer: Any, inputs: Tensor, target: Any, options: Mapping[str, Any], multiplied: bool
-    ) -> Attributions:
-        if not (self.of_layer and multiplied):
-            return super()._attributions(explainer, inputs, target, options, multiplied)
-        result = explainer.attribute(inputs, target=target, return_convergence_delta=True, **options)
-        if len(result) != 2:  # an empty attribution has no gap
-            return unwrapped(result)
-        found, gaps = result
-        parts = found if isinstance(found, tuple) else (found,)
-        if incomplete(parts, gaps.view(len(inputs), -1).mean(1)):  # what passes by the layer is missing too
-            known = {name: options[name] for name in ("baselines", "additional_forward_args") if name in options}
-            whole = self.of_inputs(explainer.model)
-            of_inputs, gaps = whole.attribute(inputs, target=target, return_convergence_delta=True, **known)
-            caution_incomplete(f"{self.algorithm_name}, on the inputs", of_inputs, gaps.view(len(inputs), -1).mean(1))
-        return unwrapped(found)
-
 
 class DeepLIFTCVExplainer(BaseDeepLIFTCVExplainer):
     """DeepLIFT of inputs."""
 
     algorithm = "DeepLift"
-    complete = True
 
 
-class LayerDeepLIFTCVExplainer(BaseDeepLIFTCVExplainer):
+class OfLayer(CVExplainer):
+    """DeepLIFT of a layer, whose sum also misses what passes by the layer: the inputs' sum tells the two apart."""
+
+    of_layer = True
+    of_inputs: ClassVar[type[DeepLift]] = DeepLift
+
+    def _caution_incomplete(
+        self,
+        explainer: Any,
+        inputs: Tensor,
+        target: Any,
+        options: Mapping[str, Any],
+        gaps: Float[Tensor, "batch"],
+    ) -> None:
+        known = {name: options[name] for name in ("baselines", "additional_forward_args") if name in options}
+        whole = self.of_inputs(explainer.model)
+        found, delta = whole.attribute(inputs, target=target, return_convergence_delta=True, **known)
+        if incomplete((found,), of_inputs := gaps_of(delta, len(inputs))):
+            caution_incomplete(f"{self.algorithm_name}, on the inputs", of_inputs)
+
+
+class LayerDeepLIFTCVExplainer(OfLayer, BaseDeepLIFTCVExplainer):
     """DeepLIFT of a layer."""
 
     algorithm = "LayerDeepLift"
-    of_layer = True

@@ -2,25 +2,23 @@
 
 from captum.attr import DeepLiftShap
 
-from .deeplift import BaseDeepLIFTCVExplainer
+from .deeplift import BaseDeepLIFTCVExplainer, OfLayer
 
 
 class BaseDeepLIFTSHAPCVExplainer(BaseDeepLIFTCVExplainer):
     """DeepLIFT's mean over a baseline's rows."""
 
     distribution = True
-    of_inputs = DeepLiftShap
 
 
 class DeepLIFTSHAPCVExplainer(BaseDeepLIFTSHAPCVExplainer):
     """DeepLIFT SHAP of inputs."""
 
     algorithm = "DeepLiftShap"
-    complete = True
 
 
-class LayerDeepLIFTSHAPCVExplainer(BaseDeepLIFTSHAPCVExplainer):
+class LayerDeepLIFTSHAPCVExplainer(OfLayer, BaseDeepLIFTSHAPCVExplainer):
     """DeepLIFT SHAP of a layer."""
 
     algorithm = "LayerDeepLiftShap"
-    of_layer = True
+    of_inputs = DeepLiftShap
