@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.stats import rankdata
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -44,7 +42,9 @@ def augrc(logits: Float[Tensor, "*stack n classes"], labels: Int[Tensor, "n"]) -
     """
     confidence, predicted = logits.double().softmax(-1).max(-1)
     right = (predicted == labels).double()
-    ranks = torch.from_numpy(np.asarray(rankdata(confidence.cpu().numpy(), axis=-1))).to(right)
+    ascending = confidence.sort(-1).values
+    below, up_to = (torch.searchsorted(ascending, confidence, right=equal) for equal in (False, True))
+    ranks = ((below + up_to + 1) / 2).masked_fill(confidence.isnan(), torch.nan)  # equal confidences share their mean
     rights, n = right.sum(-1), len(labels)
     ordered = (ranks * right).sum(-1) - rights * (rights + 1) / 2  # pairs of a right and a wrong one, in that order
     return (rights * (n - rights) - ordered) / n**2 + (1 - rights / n).square() / 2

@@ -55,7 +55,7 @@ def render_counterfactuals(board: pd.DataFrame, format: Format = "table") -> str
             tabulated(cells.assign(note=rows["note"]), format, names=1),
         ]
     seeds = sorted({int(count) for count in board["seeds"]})
-    legend = [f"mean [95 % bootstrap interval over {' to '.join(map(str, [*seeds[:1], *seeds[1:][-1:]]))} seeds]"]
+    legend = [f"mean [95 % t interval over {' to '.join(map(str, [*seeds[:1], *seeds[1:][-1:]]))} seeds]"]
     legend += [protocols_in_words(board)]
     legend += [f"{metric.id}: {metric.meaning}" for metric in METRICS if metric.id in TABULATED]
     return "\n\n".join([*blocks, "\n".join(BULLETS.get(format, "") + line for line in legend)]) + "\n"

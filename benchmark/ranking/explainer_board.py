@@ -156,7 +156,7 @@ def _networks(runs: pd.DataFrame, names: Mapping[str, SweepName], format: Format
 def _caption(board: pd.DataFrame) -> list[str]:
     seeds = ", ".join(sorted({str(count) for count in board["seeds"]}))
     return [
-        f"cells: mean [95 % bootstrap interval over {seeds} seeds] of a measure of each seed's networks",
+        f"cells: mean [95 % t interval over {seeds} seeds] of a measure of each seed's networks",
         protocols_in_words(board),
         f"{MEASURES['rank_correlation']}: Spearman's, of the share of saliency in the mask ({SCORE[:-1]})",
         f"{MEASURES['untrained']}: rank correlation of attributions with those of an untrained network",

@@ -9,8 +9,8 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from ..store.frames import is_ranked
-from .selection import NoEligibleStrength, headline, rule_named, select
-from .statistics import interval
+from .selection import BASELINE, NoEligibleStrength, headline, rule_named, select
+from .statistics import holm, interval, paired_p
 from .sweeps import sweep_names
 
 _METHOD = ["sweep_key", "mitigation"]
@@ -36,9 +36,10 @@ def rank_mitigations(runs: pd.DataFrame, rule: str) -> pd.DataFrame:
         for every metric its mean over seeds `ID` and the ends of that mean's 95 % interval, `ID:low` and `ID:high`: the
         metrics of the runs, `regret` (headline accuracy lost to the oracle's choice, by seed), `mask_effect` (headline
         accuracy with true masks minus that with wrong masks at the same strength, by seed) where both were run, and
-        `seconds_over_erm` where the sweep has ERM. The note is `mask-independent` where the mask effect's interval
-        reaches 0, and `untrained` where the network of a seed is near chance on the data that it was trained on:
-        untrained rows stand below the other rows of their sweep, whatever their reliance.
+        where the sweep has ERM `gain` (headline accuracy over ERM's, by seed) and `seconds_over_erm`. `gain_p` is the p
+        value of the gain's paired t test, adjusted for all rows of the sweep (Holm). The note is `mask-independent`
+        where the mask effect's interval reaches 0, and `untrained` where the network of a seed is near chance on the
+        data that it was trained on: untrained rows stand below the other rows of their sweep, whatever their reliance.
 
     Raises:
         UnknownRule: no rule has this name.
@@ -55,14 +56,18 @@ def rank_mitigations(runs: pd.DataFrame, rule: str) -> pd.DataFrame:
     read = [column for column in runs if column in _RUN or column in measured]  # configurations are long texts
     runs = runs[read].assign(headline=headline(runs))
     wrong = dict(iter(runs[runs["masks"] == "wrong"].groupby(_METHOD)))
+    plain = runs[(runs["mitigation"] == BASELINE) & (runs["status"] == "finished")]
+    erm = {key: own.set_index("seed")["headline"] for key, own in plain.groupby("sweep_key")}
     rows = [
-        _row(own, wrong.get(tuple(own[_METHOD].iloc[0])), choice, rule, measured)
+        _row(own, wrong.get(tuple(own[_METHOD].iloc[0])), erm.get(own["sweep_key"].iat[0]), choice, rule, measured)
         for own, choice in _choices(runs, rule)
         if not isinstance(choice, NoEligibleStrength)
     ]
-    compared = ["regret", *(["mask_effect"] if wrong else [])]
+    compared = ["regret", *(["mask_effect"] if wrong else []), *(["gain"] if erm else [])]
     columns = [f"{metric}{end}" for metric in [*measured, *compared] for end in ("", ":low", ":high")]
-    board = pd.DataFrame(rows, columns=[*_ROW, *columns])
+    board = pd.DataFrame(rows, columns=[*_ROW, *columns, *(["gain_p"] if erm else [])])
+    if erm:
+        board["gain_p"] = board.groupby("sweep_key")["gain_p"].transform(holm)
     placed = board.assign(score=-headline(board), untrained=board["note"] == UNTRAINED)
     return _sorted(placed, ["untrained", "score", "mitigation", "masks"]).drop(columns=["score", "untrained"])
 
@@ -104,7 +109,7 @@ def _sorted(rows: pd.DataFrame, within: list[str]) -> pd.DataFrame:
 
 def _with_cost(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs with `seconds_over_erm`, their seconds over the mean seconds of their own sweep's ERM."""
-    erm = runs[(runs["mitigation"] == "erm") & (runs["status"] == "finished")]
+    erm = runs[(runs["mitigation"] == BASELINE) & (runs["status"] == "finished")]
     if erm.empty or "seconds" not in runs:
         return runs
     baseline = erm.groupby("sweep_key")["seconds"].mean()
@@ -112,14 +117,22 @@ def _with_cost(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row(
-    own: pd.DataFrame, wrong: pd.DataFrame | None, strength: float, rule: str, measured: list[str]
+    own: pd.DataFrame,
+    wrong: pd.DataFrame | None,
+    erm: pd.Series | None,
+    strength: float,
+    rule: str,
+    measured: list[str],
 ) -> dict[str, object]:
     chosen = own["strength"].to_numpy() == strength
-    compared = (_regret(own, strength), _mask_effect(own, wrong, strength))
+    gains = _gain(own, erm, chosen)
+    compared = (_regret(own, strength), _mask_effect(own, wrong, strength), gains)
     values = np.column_stack([own[measured].to_numpy(float)[chosen], *compared])
     row = {name: own[name].iat[0] for name in (*_NAMES, "needs", "sweep_key")}
     row |= {"rule": rule, "strength": strength, "seeds": len(values)}
-    for metric, mean, low, high in zip([*measured, "regret", "mask_effect"], *interval(values), strict=True):
+    names = [*measured, "regret", "mask_effect", "gain"]
+    row["gain_p"] = paired_p(gains)
+    for metric, mean, low, high in zip(names, *interval(values), strict=True):
         row |= {metric: mean, f"{metric}:low": low, f"{metric}:high": high}
     independent = INDEPENDENT if row["mask_effect:low"] <= 0 else ""
     return row | {"note": UNTRAINED if untrained(own[chosen]).any() else independent}
@@ -158,3 +171,11 @@ def _mask_effect(own: pd.DataFrame, wrong: pd.DataFrame | None, strength: float)
     same = finished[finished["strength"] == strength].set_index("seed")["headline"]
     headlines, seeds = (own[column].to_numpy()[chosen] for column in ("headline", "seed"))
     return headlines - same.reindex(seeds).to_numpy(float)
+
+
+def _gain(own: pd.DataFrame, erm: pd.Series | None, chosen: Bool[np.ndarray, "runs"]) -> Float[np.ndarray, "seeds"]:
+    """By seed; NaN for ERM itself, and where ERM has not finished every seed."""
+    if erm is None or own["mitigation"].iat[0] == BASELINE:
+        return np.full(chosen.sum(), np.nan)
+    headlines, seeds = (own[column].to_numpy()[chosen] for column in ("headline", "seed"))
+    return headlines - erm.reindex(seeds).to_numpy(float)

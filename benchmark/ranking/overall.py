@@ -10,11 +10,12 @@ import pandas as pd
 from jaxtyping import Float
 from scipy.stats import rankdata
 
-from .selection import NoEligibleStrength, headline, select
-from .statistics import interval
+from .mean_ranks import MeanRanks, mean_ranks
+from .selection import BASELINE, NoEligibleStrength, headline, select
+from .statistics import interval, mean_of_means
 
-BASELINE, BOUND = "erm", "twins"
-"""What mitigations are compared with; and what a network needs that is a bound and no mitigation."""
+BOUND = "twins"
+"""What a network needs that is a bound and no mitigation."""
 DRAWS = 1000
 COLUMNS = (
     *("mitigation", "needs", "sweeps", "of", "rank", "rank:low", "rank:high"),
@@ -41,20 +42,34 @@ def rank_overall(runs: pd.DataFrame, rule: str) -> pd.DataFrame:
     In every sweep, the mitigations that have all seeds are ranked by their mean headline accuracy, each at the strength
     that the rule chose for it. `rank` is the mean over sweeps; because sweeps have different numbers of methods, rows
     are ordered by `beaten`, the mean over sweeps of (n - rank) / (n - 1). Their intervals are of 1,000 bootstrap draws
-    of the seeds, in each sweep by itself: they say how sure the ranks are on these data sets, and nothing about others.
-    `gain` is the accuracy over ERM's by seed, averaged over sweeps; `better` counts the sweeps in which the 95 %
-    interval of the difference by seed lies above 0, `worse` below. Networks that were trained without the shortcut are
-    a bound, and left out. A run of two suites counts once.
+    of the seeds, in each sweep by itself: they say how sure the ranks are on these data sets, and nothing about others;
+    with few seeds they are too narrow. `gain` is the accuracy over ERM's by seed, averaged over sweeps, with its t
+    interval; `better` counts the sweeps in which the 95 % interval of the difference by seed lies above 0, `worse`
+    below. Networks that were trained without the shortcut are a bound, and left out. A run of two suites counts once.
 
     Args:
         runs: flat rows, of any number of suites.
     """
-    runs = runs[runs["masks"] == "true"].drop_duplicates("run_key")
+    runs = _counted(runs)
     needs = runs.drop_duplicates("mitigation").set_index("mitigation")["needs"]
-    sweeps = [scores for _, own in runs.groupby("sweep_key", sort=False) if (scores := _scores(own, rule)) is not None]
+    sweeps = _sweeps(runs, rule)
     rows = [_row(str(name), needs[name], sweeps) for name in needs.index]
     board = pd.DataFrame([row for row in rows if row], columns=list(COLUMNS))
     return board.sort_values(["beaten", "gain", "mitigation"], ascending=[False, False, True], ignore_index=True)
+
+
+def mean_ranks_overall(runs: pd.DataFrame, rule: str) -> MeanRanks | None:
+    """The mean ranks of the mitigations that many sweeps share, in the same sweeps as `rank_overall`."""
+    sweeps = _sweeps(_counted(runs), rule)
+    return mean_ranks([pd.Series(scores.values.mean(0), scores.mitigations) for scores in sweeps])
+
+
+def _counted(runs: pd.DataFrame) -> pd.DataFrame:
+    return runs[runs["masks"] == "true"].drop_duplicates("run_key")
+
+
+def _sweeps(runs: pd.DataFrame, rule: str) -> list[Scores]:
+    return [scores for _, own in runs.groupby("sweep_key", sort=False) if (scores := _scores(own, rule)) is not None]
 
 
 def _scores(runs: pd.DataFrame, rule: str) -> Scores | None:
@@ -97,7 +112,7 @@ def _row(name: str, needs: str, sweeps: list[Scores]) -> dict[str, object]:
         if BASELINE in scores.mitigations and name != BASELINE:
             difference = scores.values[:, column] - scores.values[:, scores.mitigations.index(BASELINE)]
             _, low, high = interval(difference)
-            gains.append((difference.mean(), (weights @ difference)))
+            gains.append(difference)
             better, worse = better + int(low > 0), worse + int(high < 0)
     if not ranks:
         return {}
@@ -106,8 +121,7 @@ def _row(name: str, needs: str, sweeps: list[Scores]) -> dict[str, object]:
     row: dict[str, object] = {"mitigation": name, "needs": needs, "sweeps": len(ranks), "of": float(np.mean(sizes))}
     row |= {"rank": float(np.mean(ranks)), "beaten": float(share[0]), "better": better, "worse": worse}
     if gains:
-        row["gain"] = float(np.mean([mean for mean, _ in gains]))
-        ends["gain"] = np.mean([drawn for _, drawn in gains], axis=0)
+        row |= dict(zip(("gain", "gain:low", "gain:high"), map(float, mean_of_means(gains)), strict=True))
     for column, values in ends.items():
         row[f"{column}:low"], row[f"{column}:high"] = np.quantile(values, [0.025, 0.975]).tolist()
     return row

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
+from textwrap import fill
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -21,6 +22,7 @@ from .sweeps import SWEEP, SweepName, sweep_names
 Format = Literal["table", "csv", "json", "md", "tex"]
 
 WIDTH = 150
+ALPHA = 0.05
 WORDS = re.compile(r"[^\s,=@_+/()\[\]-]+[\s,=@_+/()\[\]-]*|[\s,=@_+/()\[\]-]+")
 """A word with the punctuation after it."""
 STYLES = {"table": "simple", "md": "pipe", "tex": "latex_booktabs"}
@@ -54,7 +56,8 @@ def render_mitigations(board: pd.DataFrame, format: Format = "table", left_out: 
         begin = BULLETS["tex"] if format == "tex" else ""
         return "\n".join(begin + line for line in ("no sweep has an eligible strength", *reasons)) + "\n"
     blocks = [_block(str(dataset), rows, names, format) for dataset, rows in board.groupby("dataset")]
-    caption = "\n".join(BULLETS.get(format, "") + line for line in (*reasons, *_caption(board)))
+    lines = [BULLETS.get(format, "") + line for line in (*reasons, *_caption(board, names, format))]
+    caption = "\n".join(fill(line, WIDTH - 1, subsequent_indent="  ") if format == "table" else line for line in lines)
     return "\n\n".join([*blocks, caption]) + "\n"
 
 
@@ -142,9 +145,25 @@ def _present_columns(rows: pd.DataFrame) -> list[Column]:
     return [shown for shown in present if shown.id not in shifted[1:]]
 
 
-def _caption(board: pd.DataFrame) -> list[str]:
+def _caption(board: pd.DataFrame, names: Mapping[str, SweepName], format: Format) -> list[str]:
     fewest, most = board["seeds"].min(), board["seeds"].max()
     seeds = f"{most} seed{'s' if most > 1 else ''}" if fewest == most else f"{fewest} to {most} seeds"
     rules = [f"rule {name}: {rule_named(name).meaning}" for name in board["rule"].unique()]
     legends = [" ".join(f"{shown.title}: {shown.legend}".split()) for shown in _present_columns(board) if shown.legend]
-    return [f"cells: mean [95 % bootstrap interval over {seeds}]", protocols_in_words(board), *rules, *legends]
+    compared = [inert(_compared(rows, names[str(key)]), format) for key, rows in board.groupby("sweep_key", sort=False)]
+    intervals = f"cells: mean [95 % t interval over {seeds}]"
+    return [intervals, protocols_in_words(board), *rules, *legends, *filter(None, compared)]
+
+
+def _compared(rows: pd.DataFrame, name: SweepName) -> str:
+    """Which rows of a sweep have another headline accuracy than ERM; empty where nothing was compared with it."""
+    compared = rows[rows["gain_p"].notna()] if "gain_p" in rows else rows.head(0)
+    if compared.empty:
+        return ""
+    labels = compared["mitigation"] + compared["masks"].map(
+        lambda masks: "" if masks == "true" else f" ({masks} masks)"
+    )
+    sure = compared["gain_p"] < ALPHA
+    above, below = (", ".join(labels[sure & side]) or "none" for side in (compared["gain"] > 0, compared["gain"] < 0))
+    test = f"paired t test by seed, 5 %, Holm over {len(compared)}"
+    return f"accuracy against erm's on {name} ({test}): higher: {above}; lower: {below}"

@@ -24,6 +24,8 @@ SHIFTED = ("accuracy/random", "accuracy/conflict", "accuracy/clean", "accuracy/e
 The last two are of twins that are made up from masks, of data whose generator nobody knows.
 """
 
+BASELINE = "erm"
+"""The mitigation that the others are compared with."""
 _ONE_POINT = 0.01
 _DIGITS = 12  # of a mean: equal ones must tie, whatever the order of their sum
 

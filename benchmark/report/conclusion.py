@@ -20,7 +20,7 @@ from ..store.server import Away
 from ..suite.sweep import Suite
 from .curves import save, sweep_figure
 
-TITLE = "mean and 95 % bootstrap interval over seeds"
+TITLE = "mean and 95 % t interval over seeds"
 
 
 def conclude(suite: Suite, home: Path, uri: str, rule: str, away: str = "") -> tuple[str, str]:

@@ -8,7 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from ..ranking.overall import BASELINE, rank_overall
+from ..ranking.mean_ranks import MeanRanks
+from ..ranking.overall import mean_ranks_overall, rank_overall
+from ..ranking.selection import BASELINE
 from ..ranking.statistics import with_interval
 from .ranked_sweep import RULE, RankedSweep
 from .recorded import Recorded
@@ -21,10 +23,11 @@ SIDES = (
 
 @dataclass(frozen=True)
 class Overall:
-    """The names of the sweeps, and the tables: of each its title, a sentence, and its rows."""
+    """The names of the sweeps, the tables (of each its title, a sentence, and its rows), and mean ranks."""
 
     sweeps: list[str]
     sides: list[tuple[str, str, list[dict[str, Any]]]]
+    ranks: MeanRanks | None
 
     @property
     def rows(self) -> bool:
@@ -33,13 +36,14 @@ class Overall:
 
 def overall(recordings: Sequence[Recorded], sweeps: Sequence[RankedSweep]) -> Overall:
     """The mitigations of all recordings, ranked over their sweeps."""
-    board = rank_overall(pd.concat([recording.runs for recording in recordings], ignore_index=True), RULE)
+    runs = pd.concat([recording.runs for recording in recordings], ignore_index=True)
+    board = rank_overall(runs, RULE)
     board = board[board["mitigation"] != BASELINE]
     masks = board["needs"].str.contains("masks")
     names = dict.fromkeys(f"{own.name} ({own.runs['seed'].nunique()} seeds)" for own in sweeps)
     sides = [(title, text, [_cells(row) for row in board[masks == wanted].to_dict("records")])
              for title, text, wanted in SIDES]  # fmt: skip
-    return Overall(list(names), [side for side in sides if side[2]])
+    return Overall(list(names), [side for side in sides if side[2]], mean_ranks_overall(runs, RULE))
 
 
 def _cells(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def sweep_pictures(sweep: RankedSweep) -> list[tuple[str, str, str]]:
          "is better. ERM and the best five have names; point at a grey line to read its name.",
          interactive.trade_off(runs, board, address) if trade_offs(runs) else None),
         *((f"{DRAWN[metric]} over strength",
-           "Mean over seeds with its 95 % bootstrap interval. ERM and the best five have names; the others are grey.",
+           "Mean over seeds with its 95 % t interval. ERM and the best five have names; the others are grey.",
            interactive.sweep(runs, board, metric, address)) for metric in DRAWN if metric in measured),
         ("How many masks are needed",
          "Accuracy under shift where only some training inputs have a mask; each at the strength chosen for it.",

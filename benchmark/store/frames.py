@@ -21,7 +21,7 @@ compared where `sweep_key` is the same, and names are for display."""
 DETAILS = ("dataset_digest", "dirty", "versions", "flips")
 """What a run's page shows beside the flat row: where it came from, and the twins on which it flips."""
 
-RANKED = ("rule", "seeds", "note", "reason", "headline", "regret", "mask_effect", "seconds_over_erm")
+RANKED = ("rule", "seeds", "note", "reason", "headline", "regret", "mask_effect", "gain", "gain_p", "seconds_over_erm")
 ENDS = (":low", ":high", ":seeds")
 
 

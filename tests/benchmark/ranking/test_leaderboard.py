@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 from ranked_runs import METRICS, a_sweep, by_hand, records, with_controls
 from rrrbench.benchmark.ranking.leaderboard import UNTRAINED, rank_mitigations, unranked_mitigations, untrained
+from rrrbench.benchmark.ranking.rendering import render_mitigations
 from rrrbench.benchmark.ranking.selection import RULES
 from rrrbench.benchmark.ranking.statistics import interval
+from scipy.stats import ttest_rel
 
 
 def test_two_sweeps_worked_by_hand():
@@ -20,11 +22,28 @@ def test_two_sweeps_worked_by_hand():
     assert board.strength.tolist() == [0.00015, 0]
     rrr, erm = board.to_dict("records")
     assert rrr["accuracy/random"] == pytest.approx(0.75)
-    assert (rrr["accuracy/random:low"], rrr["accuracy/random:high"]) == pytest.approx((0.7, 0.8))
+    half = 12.70620474 * 0.05  # Student's t with one degree of freedom; 0.7 and 0.8 have the standard error 0.05
+    assert (rrr["accuracy/random:low"], rrr["accuracy/random:high"]) == pytest.approx((0.75 - half, 0.75 + half))
     assert rrr["regret"] == pytest.approx(0.1)  # the oracle takes 9: by seed 0.9 - 0.7 and 0.8 - 0.8
-    assert (rrr["regret:low"], rrr["regret:high"]) == pytest.approx((0, 0.2))
+    assert (rrr["regret:low"], rrr["regret:high"]) == pytest.approx((0.1 - 2 * half, 0.1 + 2 * half))
     assert rrr["seconds_over_erm"] == pytest.approx(2.5)  # (4 + 6) / 2 over (1 + 3) / 2
     assert (erm["regret"], erm["seconds_over_erm"]) == (0, 1)
+    assert rrr["gain"] == pytest.approx(0.25)
+    assert np.isnan([erm["gain"], erm["gain_p"]]).all()
+
+
+def test_gains_over_erm_are_by_seed_and_their_p_values_adjusted_within_a_sweep():
+    erm, rrr, l2 = ([0.5, 0.52, 0.54], [0.9, 0.93, 0.93], [0.52, 0.52, 0.57])
+    runs = pd.concat([a_sweep("erm", [0]), a_sweep("rrr", [1]), a_sweep("l2", [1])])
+    runs["accuracy/random"] = [*erm, *rrr, *l2]
+    board = rank_mitigations(runs, "knee").set_index("mitigation")
+    p = {name: ttest_rel(own, erm).pvalue for name, own in (("rrr", rrr), ("l2", l2))}
+    assert board.loc["rrr", "gain"] == pytest.approx(0.4)
+    assert board["gain_p"][["rrr", "l2"]].tolist() == pytest.approx([2 * p["rrr"], p["l2"]])
+    assert "higher: rrr; lower: none" in render_mitigations(rank_mitigations(runs, "knee"))
+    other = runs.assign(sweep_key="other", network="lenet")
+    alone = rank_mitigations(pd.concat([runs, other]), "knee")["gain_p"].dropna()
+    assert sorted(alone) == pytest.approx(sorted([*board["gain_p"].dropna()] * 2))
 
 
 def test_every_metric_has_the_mean_and_interval_of_the_selected_runs():
@@ -105,8 +124,9 @@ def test_every_sweep_is_either_ranked_or_unranked():
 def test_the_mask_effect_is_the_difference_by_seed_at_the_strength_of_the_true_masks():
     board = rank_mitigations(with_controls(0.2), "val_iid").set_index(["mitigation", "masks"])
     effect = board.loc[("rrr", "true"), ["mask_effect", "mask_effect:low", "mask_effect:high"]].tolist()
-    assert effect == pytest.approx([0.25, 0.2, 0.3])
-    assert board.loc[("rrr", "true"), "note"] == ""
+    half = 12.70620474 * 0.05  # of 0.2 and 0.3
+    assert effect == pytest.approx([0.25, 0.25 - half, 0.25 + half])
+    assert board.loc[("rrr", "true"), "note"] == "mask-independent"
     assert np.isnan(board.loc[("rrr", "wrong"), "mask_effect"])
     assert np.isnan(board.loc[("erm", "true"), "mask_effect"])
     assert board.loc[("rrr", "wrong"), "accuracy/random"] == pytest.approx(0.5)

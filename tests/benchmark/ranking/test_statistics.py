@@ -1,31 +1,34 @@
-from itertools import product
-
 import numpy as np
 import pandas as pd
 import pytest
-from rrrbench.benchmark.ranking.statistics import interval, paired_difference, with_interval
-
-
-def enumerated(values, confidence):
-    """Smallest resampled means that at least a tail's share, and all but a tail's, of all n**n do not exceed."""
-    means = sorted(np.mean(resample) for resample in product(values, repeat=len(values)))
-    tail = (1 - confidence) / 2
-    return tuple(means[int(np.ceil(len(means) * share)) - 1] for share in (tail, 1 - tail))
-
-
-@pytest.mark.parametrize("confidence", [0.95, 0.8, 0.5])
-@pytest.mark.parametrize("values", [[1.0, 2.0, 6.0], [0.1, 0.7, 0.2, 0.25], [0.91, 0.93, 0.88, 0.95, 0.90]])
-def test_the_interval_is_that_of_all_resamples_enumerated(values, confidence):
-    mean, low, high = interval(np.array(values), confidence)
-    assert (low, high) == pytest.approx(enumerated(values, confidence))
-    assert mean == pytest.approx(np.mean(values))
+from rrrbench.benchmark.ranking.statistics import (
+    holm,
+    interval,
+    mean_of_means,
+    paired_difference,
+    paired_p,
+    with_interval,
+)
+from scipy.stats import ttest_1samp, ttest_ind
 
 
 def test_three_seeds_by_hand():
-    # The 27 sums, and how often: 0 1x, 3 3x, 6 3x, 9 4x, 12 6x, 15 3x, 18 3x, 21 3x, 27 1x.
-    # At 90 % a tail is 1.35 of 27: low is the 2nd sum, 3, and high the 26th (25.65 rounded up), 21.
-    mean, low, high = interval(np.array([0.0, 3.0, 9.0]), 0.9)
-    assert (mean, low, high) == pytest.approx((4, 1, 7))
+    # mean 4, sd √21, and Student's t with 2 degrees of freedom is 2.920 at 95 %.
+    assert interval(np.array([0.0, 3.0, 9.0]), 0.9) == pytest.approx((4, 4 - 7.7256, 4 + 7.7256), abs=1e-3)
+
+
+@pytest.mark.parametrize("seeds", [2, 5, 10])
+def test_the_interval_is_that_of_scipy(seeds):
+    values = np.random.default_rng(seeds).normal(size=seeds)
+    expected = ttest_1samp(values, 0).confidence_interval(0.95)
+    assert interval(values) == pytest.approx((values.mean(), expected.low, expected.high))
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_the_interval_covers_the_true_mean_as_often_as_it_says(seeds):
+    _, low, high = interval(np.random.default_rng(0).normal(0.9, 0.02, (seeds, 20_000)))
+    covered = ((low <= 0.9) & (high >= 0.9)).mean()
+    assert covered == pytest.approx(0.95, abs=0.006)  # four standard errors of 20,000 draws
 
 
 def test_metrics_are_independent_and_keep_their_shape():
@@ -34,16 +37,6 @@ def test_metrics_are_independent_and_keep_their_shape():
     alone = np.stack([interval(values[:, i, j]) for i in range(2) for j in range(3)], -1).reshape(3, 2, 3)
     assert together.shape == (3, 2, 3)
     np.testing.assert_allclose(together, alone)
-
-
-def test_many_seeds_are_resampled_reproducibly_and_nearly_exactly():
-    values = np.random.default_rng(1).normal(size=100)
-    state = np.random.get_state()[1].copy()  # noqa: NPY002
-    mean, low, high = interval(values)
-    assert interval(values) == (mean, low, high)
-    assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
-    error = values.std() / 10  # of the bootstrap distribution, here close to normal
-    assert (low, high) == pytest.approx((mean - 1.96 * error, mean + 1.96 * error), abs=0.1 * error)
 
 
 @pytest.mark.parametrize("seeds", [2, 5, 12])
@@ -61,7 +54,7 @@ def test_one_seed_has_a_mean_and_no_interval():
 def test_a_metric_that_one_seed_lacks_is_nan_and_the_others_are_not():
     mean, low, high = interval(np.array([[0.1, 0.5], [0.2, np.nan], [0.3, 0.7]]))
     assert np.isnan([mean[1], low[1], high[1]]).all()
-    assert (mean[0], low[0], high[0]) == pytest.approx((0.2, *enumerated([0.1, 0.2, 0.3], 0.95)))
+    assert (mean[0], low[0], high[0]) == pytest.approx(interval(np.array([0.1, 0.2, 0.3])))
 
 
 @pytest.mark.parametrize("confidence", [0, 1, 95])
@@ -98,3 +91,42 @@ def test_a_paired_difference_of_other_seeds_is_refused(seeds):
 )
 def test_a_mean_is_shown_with_its_interval_if_it_has_one(numbers, text):
     assert with_interval(*numbers) == text
+
+
+def test_the_p_value_is_that_of_the_paired_t_test():
+    differences = np.random.default_rng(0).normal(0.3, 1, 6)
+    assert paired_p(differences) == pytest.approx(ttest_1samp(differences, 0).pvalue)
+
+
+@pytest.mark.parametrize(("differences", "p"), [([0.0, 0.0], 1), ([0.1, 0.1, 0.1], 0), ([0.1], np.nan)])
+def test_the_p_value_of_equal_differences(differences, p):
+    assert paired_p(np.array(differences)) == pytest.approx(p, nan_ok=True)
+
+
+def test_the_p_value_is_below_a_twentieth_where_the_interval_excludes_0():
+    draws = np.random.default_rng(1).normal(0.8, 1, (200, 5))
+    excluded = [not low <= 0 <= high for _, low, high in map(interval, draws)]
+    assert 20 < sum(excluded) < 180
+    assert [paired_p(own) < 0.05 for own in draws] == excluded
+
+
+def test_holms_correction_by_hand():
+    # 4 · 0.01; 3 · 0.02; then 2 · 0.03 = 0.06 stays; 1 · 0.9.
+    p = pd.Series([0.03, 0.01, np.nan, 0.9, 0.02], index=list("abcde"))
+    pd.testing.assert_series_equal(holm(p), pd.Series([0.06, 0.04, np.nan, 0.9, 0.06], index=list("abcde")))
+    assert holm(pd.Series([0.6, 0.7])).tolist() == [1, 1]
+
+
+def test_two_samples_means_have_the_interval_of_welchs_test():
+    random = np.random.default_rng(2)
+    one, other = random.normal(1, 1, 5), random.normal(2, 3, 7)
+    expected = ttest_ind(one, -other, equal_var=False).confidence_interval(0.95)  # of the means' sum
+    assert mean_of_means([one, other]) == pytest.approx(
+        ((one.mean() + other.mean()) / 2, expected.low / 2, expected.high / 2)
+    )
+
+
+def test_samples_without_spread_have_an_interval_of_no_width_and_single_values_none():
+    assert mean_of_means([np.array([0.5, 0.5]), np.array([0.7, 0.7])]) == pytest.approx((0.6, 0.6, 0.6))
+    mean, low, high = mean_of_means([np.array([0.5]), np.array([0.7, 0.7])])
+    assert (mean, np.isnan([low, high]).all()) == (pytest.approx(0.6), True)
