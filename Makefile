@@ -40,10 +40,8 @@ test: .venv/ready ## the fast tests, in two processes
 test-slow: .venv/with-ray ## the tests that take minutes: killed processes, a cluster, servers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow and not gpu' -rs
 
-FAULTS := $(addprefix running/test_,kills.py faults.py executors.py session.py slurm.py) store cli/test_cli.py conformance/test_checking.py
-test-faults: .venv/with-ray ## of the slow ones those with killed processes, lost servers, and drivers that meet
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow and not gpu' -k 'not same_records and not thousand and not third_party' -rs \
-		$(FAULTS:%=tests/benchmark/%)
+test-faults: .venv/ready ## of the slow tests a score: killed processes, lost servers, drivers that meet
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m faults -rs
 
 test-gpu: .venv/ready ## what is marked gpu: wants a CUDA device
 	$(BIN)/python -m pytest -m gpu -rs

@@ -8,6 +8,9 @@ import jaxtyping
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+import shapes
+
+jaxtyping.jaxtyped = shapes.jaxtyped  # which the hook adds to every function of the package
 jaxtyping.install_import_hook("rrrbench", "shapes.check")
 
 

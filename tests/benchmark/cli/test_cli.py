@@ -244,6 +244,7 @@ def test_records_are_found_from_a_folder_below_and_where_was_looked_is_said(invo
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_log_delivers_what_a_server_lacks(invoke, tmp_path, monkeypatch):
     assert "no run of suite 'own' is in" in invoke("log", "own.toml").output
     with monkeypatch.context() as away:
@@ -350,6 +351,7 @@ def test_version_and_completion(invoke):
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_a_second_ctrl_c_ends_at_once_without_a_traceback(invoke, tmp_path):
     command = [Path(sys.executable).parent / "rrrbench", "run", "own.toml", "--device", "cpu"]
     (tmp_path / "own.toml").write_text(SUITE.replace("epochs = 1", "epochs = 10000"))

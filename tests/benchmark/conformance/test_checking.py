@@ -77,6 +77,7 @@ def test_a_file_that_hangs_is_refused_after_the_limit(check, content):
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_a_check_that_is_killed_leaves_no_process(tmp_path):
     file, told = tmp_path / "own.py", tmp_path / "pid"
     file.write_text(f"import os, pathlib\npathlib.Path({str(told)!r}).write_text(str(os.getpid()))\nwhile True: pass")

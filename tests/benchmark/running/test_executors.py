@@ -134,6 +134,7 @@ def test_processes_give_the_same_records():
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_a_worker_killed_at_work_costs_nothing_but_time():
     suite, killer = tiny_suite(epochs=150), KillsAWorker()
     found = measured(Processes(workers=1).results(tasks(suite), STACKED, killer))
@@ -376,6 +377,7 @@ def assert_recorded_as_undisturbed(uri: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_a_killed_driver_takes_its_workers_with_it_and_the_next_one_goes_on(start, uri, tmp_path):
     options = ("--executor", "processes", "--workers", "1")
     driver = start(*options)
@@ -392,6 +394,7 @@ def test_a_killed_driver_takes_its_workers_with_it_and_the_next_one_goes_on(star
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_ctrl_c_ends_the_workers_quietly_and_says_how_to_go_on(start, tmp_path):
     driver = start("--executor", "processes", "--workers", "1")
     wait_for_a_run(tmp_path, driver)
@@ -406,6 +409,7 @@ def test_ctrl_c_ends_the_workers_quietly_and_says_how_to_go_on(start, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_two_drivers_on_one_suite_do_no_run_twice(start, uri, tmp_path):
     for driver in [start(), start("--executor", "processes", "--workers", "1")]:
         _, errors = driver.communicate(timeout=400)

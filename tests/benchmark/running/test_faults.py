@@ -31,6 +31,7 @@ def server(uri, tmp_path):
     server.stop()
 
 
+@pytest.mark.faults
 def test_a_server_that_goes_away_for_20_seconds_loses_nothing(server, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     suite = tiny_suite(
@@ -131,6 +132,7 @@ strengths = [0.1, 1.0]
 MEGABYTE = 2**20
 
 
+@pytest.mark.faults
 def test_a_full_disk_for_artifacts_stops_with_a_reason_and_the_next_command_goes_on(uri, tmp_path):
     """No file may grow beyond 6 MiB: the state dict of a small network does not, that of RRR's large network does."""
     path = tmp_path / "large.toml"

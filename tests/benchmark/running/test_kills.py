@@ -103,7 +103,13 @@ def assert_whole(folder: Path, undisturbed: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize(
-    ("moment", "seed"), [(at_any_moment, 0), (at_any_moment, 1), (while_the_database_is_made, 2), (in_a_commit, 3)]
+    ("moment", "seed"),
+    [
+        pytest.param(at_any_moment, 0, marks=pytest.mark.faults),
+        (at_any_moment, 1),
+        (while_the_database_is_made, 2),
+        pytest.param(in_a_commit, 3, marks=pytest.mark.faults),
+    ],
 )
 def test_kill_9_and_the_same_command_again(tmp_path, monkeypatch, undisturbed, moment, seed):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

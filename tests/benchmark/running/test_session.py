@@ -261,6 +261,7 @@ SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize("after", [pytest.param(after, marks=SLOW) for after in range(7)])
+@pytest.mark.faults
 def test_a_kill_between_two_record_files_trains_what_is_left(session, monkeypatch, after):
     put, kept = RecordStore.put, []
 
@@ -300,6 +301,7 @@ def test_data_that_cannot_be_had_is_one_error_and_no_failed_runs(session, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_a_locked_database_loses_nothing(session, monkeypatch):
     session().run()
     wider = tiny_suite(mitigations=[{"mitigation": "rrr", "strengths": [0.1, 5.0]}])

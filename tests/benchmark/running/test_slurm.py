@@ -74,6 +74,7 @@ def test_jobs_give_the_same_records_and_leave_no_file(settings):
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_a_killed_job_is_submitted_again(settings, monkeypatch):
     monkeypatch.setattr(slurm, "LATE_SECONDS", 1.0)
     monkeypatch.setattr(slurm, "TELL_SECONDS", 0.0)

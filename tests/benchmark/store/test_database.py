@@ -37,6 +37,7 @@ def test_an_empty_file_is_no_database(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_a_kill_while_it_is_made_leaves_none_that_is_half(tmp_path):
     path = tmp_path / "mlflow.db"
     code = "import sys, pathlib as p, rrrbench.benchmark.store.database as d; d.create_database(p.Path(sys.argv[1]))"

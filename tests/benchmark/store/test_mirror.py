@@ -79,6 +79,7 @@ def deliver(uri: str, home, barrier) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_four_processes_at_once_leave_each_run_once(mirror, uri, tmp_path):
     spawn = multiprocessing.get_context("spawn")
     barrier = spawn.Barrier(4)
