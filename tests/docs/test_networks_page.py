@@ -41,6 +41,7 @@ def test_torchvisions_weights_by_name(spec):
     assert networks.resolve(spec["named weights"]).normalized
 
 
+@pytest.mark.slow
 def test_a_file_of_weights(spec):
     from torchvision.models import resnet18
 

@@ -34,7 +34,7 @@ FAMILIES = {
     mitigations.resolve(name)
     for name in (
         *("actdiff", "adversarial_debiasing", "cdep", "dfr", "erm", "group_dro", "gradmask", "jtt", "r4"),
-        *("rbr", "rrr", "rrr_gradcam", "shortcut_masking"),
+        *("rrr", "rrr_gradcam", "shortcut_masking"),
     )
 }
 """At least a method of each kind of term and of training, for the laws that take the longest."""

@@ -26,7 +26,9 @@ def ran(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="torch brings libgomp on Linux")
-@pytest.mark.parametrize(("variables", "spins"), [({}, "1000"), ({"GOMP_SPINCOUNT": "77"}, "77")])
+@pytest.mark.parametrize(
+    ("variables", "spins"), [({}, "1000"), pytest.param({"GOMP_SPINCOUNT": "77"}, "77", marks=pytest.mark.slow)]
+)
 def test_torchs_openmp_has_the_bound_or_the_users(variables, spins):
     told = ran("-c", "import rrrbench, torch", OMP_DISPLAY_ENV="VERBOSE", **variables).stderr
     assert set(re.findall(r"GOMP_SPINCOUNT = '(\d+)'", told)) == {spins}

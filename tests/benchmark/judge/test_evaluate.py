@@ -102,7 +102,7 @@ def resnet18():
     return network
 
 
-@pytest.mark.parametrize("build", [Attention, resnet18])
+@pytest.mark.parametrize("build", [Attention, pytest.param(resnet18, marks=pytest.mark.slow)])
 def test_batchnorm_dropout_and_attention_are_evaluated_as_they_are(build):
     torch.manual_seed(0)
     network = build()

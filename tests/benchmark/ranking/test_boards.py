@@ -16,10 +16,19 @@ from rrrbench.benchmark.ranking.rendering import Format
 from rrrbench.benchmark.ranking.selection import RULES
 from rrrbench.benchmark.suite.loading import load_suite
 
+OF_EVERY_KIND = {"mitigations-quick", "explainers", "counterfactuals", "reproduce/friedrich2023", "smoke"}
+"""Suites that are tried at every change."""
+
+
+def each(names):
+    """The suites, those that resemble another one marked slow."""
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name not in OF_EVERY_KIND)) for name in names]
+
+
 SEVERAL_TRAININGS = ["reproduce/friedrich2023", "reproduce/ghitu2025"]
 
 
-@pytest.mark.parametrize("name", suites.names())
+@pytest.mark.parametrize("name", each(suites.names()))
 def test_the_board_of_a_suite_prints_in_every_format(name):
     suite = load_suite(name).with_seeds(2)
     render = board_of(suite, made_up_rows(suite), "knee")
@@ -29,7 +38,7 @@ def test_the_board_of_a_suite_prints_in_every_format(name):
     assert "protocol 2.0" in render("table")
 
 
-@pytest.mark.parametrize("name", [name for name in suites.names() if load_suite(name).sweeps])
+@pytest.mark.parametrize("name", each(name for name in suites.names() if load_suite(name).sweeps))
 @pytest.mark.parametrize(
     "rule", ["knee", *(pytest.param(rule, marks=pytest.mark.slow) for rule in RULES if rule != "knee")]
 )
