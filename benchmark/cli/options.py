@@ -49,6 +49,9 @@ With = Annotated[
         "--with", help="A Python file whose datasets, networks, mitigations the suite names; it is run. Repeatable."
     ),
 ]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be run, how long it takes and what is missing; no more.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors: no forecast, no bar.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 RuleOption = Annotated[Rule, typer.Option(help="How a strength is chosen from a sweep; oracle is a bound.")]

@@ -19,6 +19,7 @@ from .options import (
     DataRoot,
     Device,
     DeviceOption,
+    DryRun,
     Engine,
     EngineOption,
     ExecutorName,
@@ -49,9 +50,7 @@ def run(
     workers: Workers = None,
     address: Address = None,
     rule: RuleOption = "knee",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be run, how long it takes and what is missing; no more.")
-    ] = False,
+    dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
     """Runs a suite: trains what is not finished, keeps it, shows it in MLflow, and prints the leaderboard.
@@ -104,6 +103,7 @@ def reproduce(
     executor: ExecutorName = "processes",
     workers: Workers = None,
     address: Address = None,
+    dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
     """Runs a paper's own protocol and prints published beside measured, with a verdict (RULES.md).
@@ -134,7 +134,13 @@ def reproduce(
         if there is not None:
             where = executor_of(executor, workers, address)
             settings = settings_of(device, where, engine)
-            outcome = _trained(_session(there, folder, settings, where, max_minutes, quiet))
+            session = _session(there, folder, settings, where, max_minutes, quiet)
+            if dry_run:
+                typer.echo("\n".join(session.forecast().lines()))
+            else:
+                outcome = _trained(session)
+        if dry_run:
+            return
         runs = flat(list(RecordStore(folder).finished(suite.keys()).values()))
         table = join_runs(published, suite, runs)
         written = None if only else write_reproduction(paper, table, suite, runs, results() / "reproduced")

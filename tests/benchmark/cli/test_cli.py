@@ -407,6 +407,9 @@ def test_reproduce_does_what_it_can_says_what_is_left_and_goes_on(invoke, tmp_pa
     monkeypatch.setattr(suites, "FOLDER", tmp_path)
     monkeypatch.setattr(published, "PUBLISHED", tmp_path)
 
+    dry = invoke("reproduce", "own", "--device", "cpu", "--dry-run")
+    assert re.search(r"^own: \d+ runs: 0 finished, \d+ to train$", dry.stdout, re.MULTILINE)
+    assert not (tmp_path / "results").exists()
     none = invoke("reproduce", "own", "--device", "cpu", "--max-minutes", "0")
     assert none.exit_code == 0, none.output
     assert "not run: elsewhere: npz:none.npz is missing" in none.output
