@@ -35,8 +35,8 @@ class MeanRanks:
 def mean_ranks(scores: Sequence[pd.Series]) -> MeanRanks | None:
     """The mean ranks over the largest block of sweeps and methods in which every sweep has every method.
 
-    Sweeps come in the order of their number of methods, and the block is of as many of the first as make methods times
-    sweeps largest. Two sweeps of one data set count as two, although they are not independent.
+    Sweeps come in the order of their number of methods, and the block is of as many of the first, three at least, as make
+    methods times sweeps largest. Two sweeps of one data set count as two, although they are not independent.
 
     Args:
         scores: of every sweep, the headline accuracy of each method, by its name.
@@ -46,7 +46,7 @@ def mean_ranks(scores: Sequence[pd.Series]) -> MeanRanks | None:
     """
     block = _block(scores)
     sweeps, methods = block.shape
-    if sweeps < LEAST or methods < LEAST:
+    if methods < LEAST:
         return None
     ranks = rankdata(-block.to_numpy().round(12), axis=1)
     # Friedman's χ² with ties: methods' sum of squared rank sums about their mean, over the ranks' variance.
@@ -58,7 +58,7 @@ def mean_ranks(scores: Sequence[pd.Series]) -> MeanRanks | None:
 
 
 def _block(scores: Sequence[pd.Series]) -> pd.DataFrame:
-    """A row a sweep, a column a method."""
+    """A row a sweep, a column a method; empty where there are too few sweeps."""
     ordered = sorted(scores, key=len, reverse=True)
-    blocks = [pd.concat(ordered[:count], axis=1, join="inner").T for count in range(1, len(ordered) + 1)]
+    blocks = [pd.concat(ordered[:count], axis=1, join="inner").T for count in range(LEAST, len(ordered) + 1)]
     return max(blocks, key=lambda block: block.size, default=pd.DataFrame())

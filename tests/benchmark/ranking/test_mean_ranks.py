@@ -46,6 +46,11 @@ def test_a_sweep_of_few_methods_does_not_reduce_the_many_of_the_others():
     assert (found.sweeps, len(found.ranks)) == (5, 8)
 
 
+def test_two_sweeps_of_many_methods_do_not_hide_three_of_fewer():
+    found = mean_ranks([*sweeps(2, 20), *sweeps(2, 4)])
+    assert (found.sweeps, len(found.ranks)) == (4, 4)
+
+
 @pytest.mark.parametrize("scores", [[], sweeps(2, 5), sweeps(5, 2), [pd.Series({"a": 1.0}), pd.Series({"b": 1.0})]])
 def test_too_little_is_not_ranked(scores):
     assert mean_ranks(scores) is None
