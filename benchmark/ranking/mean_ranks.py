@@ -35,8 +35,8 @@ class MeanRanks:
 def mean_ranks(scores: Sequence[pd.Series]) -> MeanRanks | None:
     """The mean ranks over the largest block of sweeps and methods in which every sweep has every method.
 
-    Sweeps come in the order of their number of methods, and the block is of as many of the first, three at least, as make
-    methods times sweeps largest. Two sweeps of one data set count as two, although they are not independent.
+    Sweeps come in the order of their number of methods, and the block is of as many of the first, three at least, as
+    make methods times sweeps largest. Two sweeps of one data set count as two, although they are not independent.
 
     Args:
         scores: of every sweep, the headline accuracy of each method, by its name.
