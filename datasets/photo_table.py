@@ -21,7 +21,7 @@ from .registry import nearest
 
 NUMBERED: dict[float, Part] = {0: "train", 1: "validation", 2: "test"}
 """Parts as WILDS, Waterbirds and CelebA number them."""
-MISSING = ("nan", "<na>", "null")
+MISSING = ("nan", "na", "n/a", "#n/a", "<na>", "null")
 """What programs write for a value that is not there, in lower case."""
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
 

@@ -29,11 +29,11 @@ from ..metrics.made_up import FEW_TWINS, cautions, reliance_on_twins, require_tw
 from ..ranking.leaderboard import untrained
 from ..ranking.statistics import share_interval
 from .identity import identity_of
-from .network import Judged, Normalization, NotJudged, judged
+from .network import Judged, Normalization, NotJudged, judged, require_finite
 from .report import Report
 from .twins import Twins, counted_twins
 
-PROBED, PICTURED = 4, 5
+PROBED, PICTURED = 16, 5
 """Inputs on which a network shows that it gives logits, and inputs of a figure."""
 DRAWN = ("input_gradient", "integrated_gradients", "gradcam")
 """Explainers of a figure, as far as they can look into the network."""
@@ -93,6 +93,8 @@ def evaluate(
         bar.total = _predictions(found) + sum(costs.values())
         found = _shown_while_explained(found, costs, bar)
         measured = {name: float(value) for name, value in metrics.measure(found).items()}
+        for split in found.logits:
+            require_finite(found.logits[split][0], split)
         twins, counted = Twins.of(found), _counted(draw, found.splits)
         wider = _with_wider_masks(found, seen)
         return Report(

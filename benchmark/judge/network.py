@@ -175,6 +175,18 @@ def _require_logits(network: ForwardFunction, inputs: Tensor, classes: int, name
             )
 
 
+def require_finite(logits: Float[Tensor, "n classes"], split: str) -> None:
+    """Refuses logits of a split that are NaN or infinite: they have no largest one, and no prediction."""
+    wrong = ~logits.isfinite().all(1)
+    if bool(wrong.any()):
+        first = int(wrong.to(torch.uint8).argmax())
+        raise NotJudged(
+            f"the logits of {int(wrong.sum())} of {len(logits)} inputs of {split!r} are not finite, input {first} the "
+            "first: give finite logits for every image, black ones too (a division by an image's own maximum or "
+            "deviation is not finite there)"
+        )
+
+
 def _of_shape(name: str, shape: tuple[int, ...], inputs: int, classes: int) -> str:
     if len(shape) == 1 or shape[1:] == (1,):
         way_out = "of two classes give two logits, e.g. torch.cat([-z, z], 1) / 2 of a single logit z"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import EntryPoint
-from typing import Literal, TypeVar, get_args
+from typing import ClassVar, Literal, TypeVar, get_args
 
 from jaxtyping import Float
 from torch import Tensor
@@ -74,12 +75,19 @@ class Metric:
 
     def names(self, id: str) -> bool:
         """Whether `id` is this metric, measured somewhere."""
-        pattern = re.sub(r"\{(\w+)\}", lambda place: f"(?:{_PLACES[place[1]]})", self.id)
-        return re.fullmatch(pattern, id) is not None
+        return _pattern(self.id).fullmatch(id) is not None
+
+
+@cache
+def _pattern(id: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\{(\w+)\}", lambda place: f"(?:{_PLACES[place[1]]})", id))
 
 
 class Metrics(Discovered[Metric]):
     """Every metric that a record or a table can have."""
+
+    _found: ClassVar[dict[str, Metric]] = {}
+    """What was named before, which is looked for among all metrics but once."""
 
     def measured_by(self, *described: Metric) -> Callable[[F], F]:
         """Decorator of the function that measures the metrics `described`.
@@ -117,8 +125,11 @@ class Metrics(Discovered[Metric]):
         Raises:
             UnknownName: no metric has such an id.
         """
+        if (before := self._found.get(id)) is not None and self._entries.get(before.id) is before:
+            return before
         for known in self:
             if known.names(id):
+                self._found[id] = known
                 return known
         raise UnknownName(f"no metric is called {id!r}; {nearest(id, self.names())}")
 

@@ -118,7 +118,9 @@ class Session:
         stacks, keys = self.suite.stacks(), self.suite.keys()
         self.records = self.store.finished(keys)
         if is_shared() and (missing := set(keys) - self.records.keys()):
-            if reason := bring(self.mirror, missing, {stack.sweep_key for stack in stacks})[1]:
+            wanted = {key: Record.known_of(stack, *place) for stack in stacks for key, place in stack.places().items()
+                      if key in missing}  # fmt: skip
+            if reason := bring(self.mirror, wanted, {stack.sweep_key for stack in stacks})[1]:
                 self._undelivered, self._away_since = Undelivered(reason=reason), time.monotonic()
             self.records = self.store.finished(keys)
         self.data_files = DataFiles(self.store, stacks)

@@ -11,19 +11,14 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 import pandas as pd
 
-from ...datasets.registry import UnknownName
-from ..metrics.base import metrics
-from ..suite.protocol import PROTOCOL_VERSION
+from ..suite.protocol import PROTOCOL_VERSION, PROTOCOLS
 from .frames import DETAILS, IDENTITY, is_ranked
-from .record import Status
+from .record import ROUNDING, Status, range_of
 
 BESIDE = (*DETAILS, "curves", "configuration")
 """The columns that a record's own page shows beside its metrics."""
-PROTOCOLS = ("1.0", PROTOCOL_VERSION)
 MOST_ROWS, MOST_COLUMNS, MOST_BYTES = 1_000_000, 5_000, 2**31
 LONGEST_NAME, LONGEST_TEXT = 500, 100_000
-ROUNDING = 1e-4
-"""By how much a metric may lie outside its range: it is a mean of float32."""
 
 
 class BadRecords(ValueError):
@@ -139,11 +134,7 @@ def _range(name: str) -> tuple[float, float]:
         return 0.0, np.finfo(np.float64).max
     if name == "seed":
         return 0.0, 2.0**63
-    try:
-        known = metrics.named(name)
-    except UnknownName:
-        return -np.inf, np.inf
-    return known.low, known.high
+    return range_of(name)
 
 
 def _check_together(rows: pd.DataFrame, origin: str) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any, Literal
+from math import inf
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, field_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, Strict, field_validator, model_validator
 
+from ...datasets.registry import UnknownName
+from ..suite.protocol import PROTOCOLS
 from ..suite.stack import Stack
 from .provenance import provenance
 
@@ -18,6 +21,20 @@ Key = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Digest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 FORMAT: Literal[2] = 2
 """Of a record's file. Version 0.1 had none: its records were in MLflow alone."""
+
+ROUNDING = 1e-4
+"""By how much a metric may lie outside its range: it is a mean of float32."""
+
+
+def range_of(metric: str) -> tuple[float, float]:
+    """A metric's least and largest value; any number where no metric has this name: a mitigation may report its own."""
+    from ..metrics.base import metrics  # and all metrics, which the names of runs do without
+
+    try:
+        known = metrics.named(metric)
+    except UnknownName:
+        return -inf, inf
+    return known.low, known.high
 
 
 class Record(BaseModel):
@@ -48,8 +65,8 @@ class Record(BaseModel):
     network: str
     training: str
     mitigation: str
-    strength: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    seed: NonNegativeInt
+    strength: Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
+    seed: Annotated[NonNegativeInt, Strict()]
     needs: str
     degenerate: bool
     status: Status
@@ -57,7 +74,7 @@ class Record(BaseModel):
     dataset_key: Key
     masks: str = "true"
     digest: Digest = ""
-    metrics: dict[str, float] = {}
+    metrics: dict[str, Annotated[float, Strict()]] = {}
     curves: dict[str, list[float]] = {}
     flips: list[tuple[int, int, int]] = []
     error: str = ""
@@ -72,6 +89,26 @@ class Record(BaseModel):
             raise ValueError(f"has no {', '.join(wrong)} as a run's configuration has")
         return configuration
 
+    @field_validator("metrics")
+    @classmethod
+    def _in_range(cls, measured: dict[str, float]) -> dict[str, float]:
+        for name, value in measured.items():
+            low, high = range_of(name)
+            if value < low - ROUNDING or value > high + ROUNDING:
+                raise ValueError(f"{name} is {value:g}, expected a number from {low:g} to {high:g}")
+        return measured
+
+    @model_validator(mode="after")
+    def _as_configured(self) -> Self:
+        """What is shown of a run is what its configuration says."""
+        for name, value in (("strength", self.strength), ("seed", self.seed)):
+            own = self.configuration.get(name, value)
+            if not isinstance(own, str) and own != value:  # "auto:1" is the strength 1 of a sweep by itself
+                raise ValueError(f"{name} is {value:g}, and {own!r} in the configuration")
+        if self.protocol not in PROTOCOLS:
+            raise ValueError(f"protocol is {self.protocol!r}; this version knows {', '.join(PROTOCOLS)}")
+        return self
+
     @property
     def stack_key(self) -> str:
         """Shared by the runs of one mitigation in one sweep, whatever its masks."""
@@ -82,17 +119,20 @@ class Record(BaseModel):
         """The version of the protocol under which the run was trained."""
         return str(self.configuration["protocol"])
 
+    @staticmethod
+    def known_of(stack: Stack, strength: float, seed: int) -> dict[str, Any]:
+        """The fields of a run's record that its stack knows before it is trained."""
+        return {
+            "run_key": stack.key(strength, seed),
+            "sweep_key": stack.sweep_key,
+            "strength": strength,
+            "seed": seed,
+            "configuration": stack.configuration(strength, seed),
+            "dataset_key": stack.dataset_key(seed),
+            **stack.names,
+        }
+
     @classmethod
     def for_run(cls, stack: Stack, strength: float, seed: int, status: Status, **measured: Any) -> Record:
         """The record of one run of a stack."""
-        return cls(
-            run_key=stack.key(strength, seed),
-            sweep_key=stack.sweep_key,
-            strength=strength,
-            seed=seed,
-            status=status,
-            configuration=stack.configuration(strength, seed),
-            dataset_key=stack.dataset_key(seed),
-            **stack.names,
-            **measured,
-        )
+        return cls(status=status, **cls.known_of(stack, strength, seed), **measured)

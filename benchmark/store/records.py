@@ -137,7 +137,7 @@ class RecordStore:
         except IsADirectoryError:
             reason = "it is a folder"
         except ValidationError as error:
-            reason = _reason(error)
+            reason = reason_of(error)
         self._set_aside(path, reason)
         return None
 
@@ -242,7 +242,7 @@ def _content(record: Record) -> bytes:
     return record.model_dump_json().encode()
 
 
-def _reason(error: ValidationError) -> str:
+def reason_of(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(str(part) for part in first["loc"])
     return f"{place}: {first['msg']}" if place else str(first["msg"])

@@ -206,13 +206,13 @@ REFUSED = {
     "probabilities": (nn.Sequential(linear(), nn.Softmax(1)), "gives probabilities: give logits"),
     "a dict": (lambda images: {"logits": linear()(images)}, r"gives a dict.*lambda images: model\(images\).logits"),
     "a tuple": (lambda images: (linear()(images), None), "gives a tuple, not a tensor"),
-    "one logit": (linear(1), r"gives \(4, 1\).*two logits"),
-    "a flat logit": (lambda images: linear(1)(images)[:, 0], r"gives \(4,\).*two logits"),
-    "other classes": (linear(1000), r"gives \(4, 1000\).*10 classes.*picks their logits"),
+    "one logit": (linear(1), r"gives \(16, 1\).*two logits"),
+    "a flat logit": (lambda images: linear(1)(images)[:, 0], r"gives \(16,\).*two logits"),
+    "other classes": (linear(1000), r"gives \(16, 1000\).*10 classes.*picks their logits"),
     "NaN": (lambda images: linear()(images) * torch.nan, "not finite for inputs.*give finite logits"),
-    "classes": (lambda images: linear()(images).argmax(1), r"gives \(4,\)"),
+    "classes": (lambda images: linear()(images).argmax(1), r"gives \(16,\)"),
     "integers": (lambda images: linear()(images).long(), "gives torch.int64"),
-    "colours": (nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten()), r"fails on inputs \(4, 1, 28, 28\)"),
+    "colours": (nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten()), r"fails on inputs \(16, 1, 28, 28\)"),
     "the batch": (lambda images: linear()(images - images.mean(0)), "other logits beside other inputs"),
     "draws": (lambda images: LINEAR(torch.rand_like(images)), "for the same inputs again"),
     "state": (Counting(), "for the same inputs again"),
@@ -227,6 +227,16 @@ REFUSED = {
 def test_what_is_no_network_to_logits_is_refused(model, said):
     with pytest.raises(NotJudged, match=said):
         evaluate(model, "decoy-digits")
+
+
+def test_logits_that_are_not_finite_for_a_few_images_are_refused():
+    """A function of the ink that is NaN beyond a bound, which the first images stay below."""
+    data, network = datasets.resolve({"name": "decoy", "base": "digits"}).make(0), linear()
+    ink = data.test("random").batch().inputs.flatten(1).sum(1)
+    bound = max(float(ink.quantile(0.95)), float(ink[:16].max()))
+    assert (ink > bound).any()
+    with pytest.raises(NotJudged, match=r"logits of \d+ of \d+ inputs of '\w+' are not finite, input \d+ the first"):
+        evaluate(lambda images: network(images) + 0 * (bound - images.flatten(1).sum(1)).log()[:, None], data)
 
 
 @pytest.mark.parametrize("model", ["resnet18", None, 3])

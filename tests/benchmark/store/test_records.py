@@ -63,6 +63,13 @@ DAMAGE = {
     "with another's training": lambda whole: changed(whole, configuration={"protocol": "2.0", "training": 3}),
     "without numbers": lambda whole: changed(whole, metrics=None),
     "with words for numbers": lambda whole: changed(whole, metrics={"accuracy/random": "much"}),
+    "with a number as text": lambda whole: changed(whole, metrics={"accuracy/random": "0.9"}),
+    "with true for a number": lambda whole: changed(whole, metrics={"accuracy/random": True}),
+    "with an accuracy of 2": lambda whole: changed(whole, metrics={"accuracy/random": 2.0}),
+    "with a negative flip rate": lambda whole: changed(whole, metrics={"flip_rate": -3.0}),
+    "with another strength": lambda whole: changed(whole, strength=7.0),
+    "with another seed": lambda whole: changed(whole, seed=5),
+    "of a protocol that nobody knows": lambda whole: whole.replace(b'"protocol":"2.0"', b'"protocol":"9.9"'),
     "a failure": lambda whole: whole.replace(b'"status":"finished"', b'"status":"failed"'),
 }
 
