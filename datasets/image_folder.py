@@ -139,6 +139,12 @@ class ImageFolder(Recipe):
         """
         if len(classes) < 2:
             raise ValueError(f"{self.root}: every photo is of class {classes[0]!r}: expected two classes or more")
+        if len(classes) > len(labels) / 2:
+            raise ValueError(
+                f"{self.root}: {len(labels)} photos are of {len(classes)} classes, such as {', '.join(classes[:3])}: a "
+                "class needs several photos. If the labels are a quantity, divide it into classes; if they are names "
+                "of photos, another column has the label (columns = { label = ... })"
+            )
         parts = np.array([part or "train" for part in given], dtype=object)
         rng = generator(seed, "photos/parts")
         drawn: tuple[tuple[Part, float], ...] = (("test", self.test), ("validation", self.validation))

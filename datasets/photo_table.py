@@ -88,6 +88,7 @@ class PhotoTable:
             found.append(photo)
         for field in ("label", "shortcut"):
             self._require_one_spelling(field, [getattr(photo, field) for photo in found])
+        self._require_known([photo.shortcut for photo in found])
         if {box for photo in found for box in photo.boxes or ()} == {(0, 0, 1, 1)}:  # no pixel of every corner
             at = next(at for at, photo in zip(self.rows, found, strict=True) if photo.boxes)
             raise ValueError(f"{self._at(at, 'boxes')} and all others are 0 0 1 1, {OF_SHARES}")
@@ -105,6 +106,19 @@ class PhotoTable:
                     f"{self._at(at, field)} is {value!r}, and {spelling!r} in row {earlier}: write one of them in both "
                     f"rows, or, if these are two, give them names that differ in more than their spelling"
                 )
+
+    def _require_known(self, shortcuts: list[str | None]) -> None:
+        """Raises ValueError for -1 beside the numbers 0, 1, ...: it may be a value, or stand for none.
+
+        Beside 1 alone it is a value, as in the attributes of CelebA.
+        """
+        said = {value for value in shortcuts if value is not None}
+        if "-1" in said and "0" in said and all(re.fullmatch(r"-1|\d+", value) for value in said):
+            at = next(at for at, value in zip(self.rows, shortcuts, strict=True) if value == "-1")
+            raise ValueError(
+                f"{self._at(at, 'shortcut')} is '-1', beside 0 in other rows: leave the cell empty where the value is "
+                "not known, or, if it is a value of its own, write it as a word"
+            )
 
     def _photo(self, at: int, row: Mapping[str, str]) -> Photo:
         label = row[self.columns.label].strip()
@@ -177,7 +191,9 @@ class PhotoTable:
         if not path.is_file():
             path = self._completed(path) or path
         if not path.is_file():
-            raise ValueError(f"{self._at(at, field)} is {written!r}, but there is no file {path}")
+            raise ValueError(
+                f"{self._at(at, field)} is {written!r}, but there is no file {path}{_similar(path, written)}"
+            )
         for place in (path, *path.parents):
             if place == folder:
                 break
@@ -203,6 +219,15 @@ class PhotoTable:
     def _at(self, at: int, field: str) -> str:
         name = getattr(self.columns, field)
         return f"{self.table}, row {at}: {name if isinstance(name, str) else ', '.join(name)}"
+
+
+def _similar(path: Path, written: str) -> str:
+    """Where the file may be meant that a table names as another system would."""
+    if "\\" in written:
+        return ": write / in place of \\ between folders"
+    there = sorted(file.name for file in path.parent.iterdir()) if path.parent.is_dir() else []
+    same = [name for name in there if name.casefold() == path.name.casefold()]
+    return f": {same[0]} is there, and upper and lower case are two names" if same else ""
 
 
 def in_order(names: set[str]) -> list[str]:

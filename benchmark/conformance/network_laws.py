@@ -19,6 +19,7 @@ from ..engine.plan import Engine
 from ..engine.trainer import Trainer
 from ..networks import NetworkRecipe
 from ..networks.check import check
+from ..networks.rebuilding import kept_between_seeds
 from ..suite.training import Training
 from .small import small_dataset, trained_part
 from .violation import Violation, require, same_numbers
@@ -103,6 +104,7 @@ def dataset_for(recipe: NetworkRecipe, seed: int = 0) -> ShortcutDataset:
     """
     for dataset in (small_dataset(seed), make("decoy", seed, base="digits")):
         try:
+            kept_between_seeds(recipe, dataset)  # before anything is built, because a cache shows only once
             recipe.build(dataset, seed)
         except (ValueError, RuntimeError, TypeError) as error:
             reason = error

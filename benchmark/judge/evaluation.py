@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 from tqdm import tqdm
 
@@ -39,6 +40,8 @@ DRAWN = ("input_gradient", "integrated_gradients", "gradcam")
 """Explainers of a figure, as far as they can look into the network."""
 WIDER = 2
 """Pixels by which masks are made wider, to see whether they are too small."""
+UNATTRIBUTED = 0.1
+"""Share of the inputs with a mask from which a warning says that they have no attribution."""
 BAR = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
 CONTROLLED: tuple[Environment, ...] = ("exchanged", "elsewhere")
 
@@ -189,6 +192,8 @@ def _warnings(
             "no gradient reaches the inputs (NumPy on the way, torch.no_grad, or inference mode): saliency is not "
             "measured"
         )
+    elif found.explained is not None:
+        said += _without_attributions(found.explained.masks, measured)
     if bool(untrained(pd.DataFrame([measured]))[0]):
         said.append(
             "untrained: the network is near chance, or predicts one class, on data like its training data; a network "
@@ -207,6 +212,20 @@ def _warnings(
     elif count < FEW_TWINS:
         said.append(f"{count} twins: a rate of so few is uncertain; see its interval")
     return said
+
+
+def _without_attributions(masks: Bool[Tensor, "n *features"], measured: Mapping[str, float]) -> list[str]:
+    """A warning where the saliency scores are of few of the inputs that have a mask, or of none."""
+    masked = int(masks.flatten(1).any(1).sum())
+    none = {name.partition("/")[2]: int(n) for name, n in measured.items() if name.startswith("unattributed/")}
+    if not none and masked:
+        return ["attributions are not finite: saliency is not measured"]
+    return [
+        f"{name} attributes nothing to any pixel of {count} of {masked} inputs with a mask (the network rounds, or is "
+        f"flat there): saliency by it is {'not measured' if count == masked else 'of the others alone'}"
+        for name, count in none.items()
+        if count > UNATTRIBUTED * masked
+    ]
 
 
 def _with_wider_masks(found: Evaluated, seen: Callable[..., Evaluated]) -> dict[str, float]:

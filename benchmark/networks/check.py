@@ -26,17 +26,25 @@ from .gradients import (
     require_used_by_every_input,
 )
 from .not_trainable import NotTrainable, differ, refuse
+from .rebuilding import kept_between_seeds
 from .structure import attributes, changed, structure
 
 INPUTS, MANY, NUMBERS = 3, 16, 2**18
 """Inputs of a question, further inputs of another, and numbers that the inputs of a large batch have at most."""
 WAYS_OUT = {
+    "requires_grad_": "Leave `requires_grad_` out of `forward`: the engine asks for the gradients that it needs",
     "saved tensor hooks": "Leave torch.utils.checkpoint out: a stack is divided where memory is short",
+    "use_reentrant": "Leave torch.utils.checkpoint out: a stack is divided where memory is short",
+    "DataParallel": "Give the module inside nn.DataParallel (its `.module`): the engine places runs itself",
     "batch_sizes": "Leave packed sequences out: give whole sequences, padded",
     "numpy": "Compute with tensors: `.numpy()` leaves the graph",
     "data_ptr": "Compute with tensors: `.numpy()`, `.data_ptr()` and pointers leave the graph",
 }
 """By a word in torch's error."""
+OF_LAYERS = "Do its layers fit? Mend `layers`, or take a network for such inputs, e.g. mlp"
+OF_GRADIENTS = (
+    "Its `forward` asks for a gradient, where none is recorded when metrics are measured: take torch.func.grad"
+)
 _PASSED: set[tuple[NetworkRecipe, tuple[int, ...], int, int, str]] = set()
 
 
@@ -59,13 +67,17 @@ def check(recipe: NetworkRecipe, dataset: ShortcutDataset, batch_size: int = MAN
 
 
 def _built(recipe: NetworkRecipe, dataset: ShortcutDataset) -> Network:
+    """The network of the dataset's seed, once its weights are known to be drawn by a seed alone."""
     try:
-        return recipe.build(dataset, dataset.seed)
+        kept, module = kept_between_seeds(recipe, dataset), recipe.build(dataset, dataset.seed)
     except Exception as error:  # of a recipe that anybody may have written
         raise NotTrainable(
             f"network {recipe.id} cannot be built for {dataset.id}, whose inputs are {dataset.features}, of "
             f"{dataset.classes} classes: {_words(error)}"
         ) from error
+    if kept:
+        refuse(recipe, kept)
+    return module
 
 
 def _ask(recipe: NetworkRecipe, module: Network, dataset: ShortcutDataset, batch_size: int) -> None:
@@ -79,8 +91,8 @@ def _ask(recipe: NetworkRecipe, module: Network, dataset: ShortcutDataset, batch
             raise
         except Exception as error:
             raise NotTrainable(
-                f"network {recipe.id} fails on inputs {(INPUTS, *features)} of {dataset.id}: {_words(error)}. Do its "
-                "layers fit? Mend `layers`, or take a network for such inputs, e.g. mlp"
+                f"network {recipe.id} fails on inputs {(INPUTS, *features)} of {dataset.id}: {_words(error)}. "
+                + (OF_GRADIENTS if "does not require grad" in str(error) else OF_LAYERS)
             ) from error
         if not isinstance(logits, Tensor) or logits.shape != (INPUTS, classes):
             shape = f"of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"

@@ -172,6 +172,12 @@ def require_differentiated_twice(recipe: NetworkRecipe, module: Network, inputs:
             if "once_differentiable" in str(error):
                 refuse(recipe, "a function of it is `once_differentiable`, and RRR asks for its second derivative: "
                                "write its `backward` in operations that PyTorch differentiates")  # fmt: skip
+            if "been used in the graph" in str(error) or "does not require grad" in str(error):
+                refuse(recipe, "no gradient of its logits reaches its inputs, and RRR and every saliency map need "
+                               "it: leave `.detach()` and torch.no_grad out of `forward`")  # fmt: skip
+            if "is not implemented" in str(error):
+                refuse(recipe, f"RRR asks for its second derivative, and PyTorch has none ({error}): compute the same "
+                               "by operations that have it, such as F.relu6(x + 3) / 6 for hardsigmoid")  # fmt: skip
             return  # by no plain loop either
         finally:
             module.zero_grad()

@@ -306,6 +306,15 @@ def test_what_does_not_fit_is_an_error_with_its_name_and_a_way_out(photos, break
         image_folder(photos, size=16).make(0).train.in_memory()
 
 
+def test_labels_that_are_a_quantity_are_refused(photos):
+    files = sorted((photos / "images").rglob("*.png"))
+    rows = [f"{file.relative_to(photos)},{0.37 * i:.2f}" for i, file in enumerate(files)]
+    (photos / "all.csv").write_text("\n".join(["path,label", *rows]))
+    says = r"60 photos are of 60 classes, such as 0\.00, 0\.37, 0\.74: .* a quantity, divide it into classes"
+    with pytest.raises(ValueError, match=says):
+        image_folder(photos, table="all.csv", size=16).make(0)
+
+
 def test_what_is_no_photo_is_left_out(photos):
     (photos / "images/cat/.DS_Store").write_bytes(b"\0")
     (photos / "images/cat/Thumbs.db").write_bytes(b"\0")

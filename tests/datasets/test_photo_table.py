@@ -168,6 +168,12 @@ def test_names_that_are_different_stay_different(table, values):
     assert [photo.label for photo in table(f"path,label\n{rows}")] == list(values)
 
 
+def test_minus_one_beside_one_alone_is_a_value(table):
+    """As in the attributes of CelebA."""
+    photos = table("path,label,shortcut\nimages/a.png,cat,1\nimages/b.png,dog,-1\n")
+    assert [photo.shortcut for photo in photos] == ["1", "-1"]
+
+
 HEADER = "path,label,split,mask,boxes\n"
 
 
@@ -189,6 +195,12 @@ HEADER = "path,label,split,mask,boxes\n"
         ("path,label,shortcut\nimages/a.png,cat,N/A\n", r"row 2: shortcut is 'N/A': leave the cell empty where"),
         ("path,label,shortcut\nimages/a.png,cat,nan\n", r"row 2: shortcut is 'nan': leave the cell empty where"),
         ("path,label\nimages/z.png,cat\n", r"row 2: path is 'images/z\.png', but there is no file"),
+        ("path,label\nimages\\a.png,cat\n", r"there is no file .*: write / in place of \\ between folders"),
+        ("path,label\nimages/A.PNG,cat\n", r"there is no file .*: a\.png is there, and upper and lower case are two"),
+        (
+            "path,label,shortcut\nimages/a.png,cat,0\nimages/b.png,cat,1\nimages/c.png,cat,-1\n",
+            r"row 4: shortcut is '-1', beside 0 in other rows: leave the cell empty where the value is not known",
+        ),
         ("path,label\n../secret.png,cat\n", r"row 2: path is '\.\./secret\.png', expected a file in .*nothing outside"),
         ("path,label\n/etc/passwd,cat\n", r"row 2: path is '/etc/passwd', expected a file in"),
         ("path,label\n,cat\n", r"row 2: path is '', expected a file in"),

@@ -3,6 +3,7 @@
 import copy
 import importlib
 import json
+import re
 import tomllib
 
 import numpy as np
@@ -283,6 +284,14 @@ def test_an_untrained_network_is_warned_of():
     assert report.metrics["flip_rate"] == 0
     assert any("untrained" in warning for warning in report.warnings)
     assert "warning: untrained" in str(report)
+
+
+def test_a_network_that_rounds_is_said_to_have_no_saliency():
+    network = linear()
+    report = evaluate(lambda images: network((images * 8).round() / 8), small_draw())
+    assert not any(name.startswith("mass_abs") for name in report.metrics)
+    said = r"input_gradient attributes nothing to any pixel of \d+ of \d+ inputs with a mask .*: .* not measured"
+    assert any(re.match(said, warning) for warning in report.warnings)
 
 
 def test_a_report_in_a_notebook_shows_table_and_figure():

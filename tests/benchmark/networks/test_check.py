@@ -18,8 +18,36 @@ from small import small_dataset, small_trainer
 from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.utils.checkpoint import checkpoint
 
 FEATURES, WIDTH = 36, 6
+
+
+class Detached(nn.Module):
+    def forward(self, hidden):
+        return hidden.detach()
+
+
+class SwitchedOff(nn.Linear):
+    def forward(self, hidden):
+        with torch.no_grad():
+            return super().forward(hidden)
+
+
+class HardSigmoid(nn.Module):
+    def forward(self, hidden):
+        return nn.functional.hardsigmoid(hidden)
+
+
+class Recomputed(nn.Linear):
+    def forward(self, hidden):
+        return checkpoint(super().forward, hidden, use_reentrant=True)
+
+
+class OfAGradient(nn.Module):
+    def forward(self, hidden):
+        leaf = hidden.clone().requires_grad_()
+        return hidden + torch.autograd.grad(leaf.square().sum(), leaf)[0]
 
 
 class Noise(nn.Module):
@@ -385,6 +413,12 @@ REFUSED = {
         lambda: dense(with_a_hook("register_post_accumulate_grad_hook")), r"layer3\.weight has a hook",
     ),
     "no second derivative": (lambda: dense(Squared(WIDTH, WIDTH)), "`once_differentiable`.*write its `backward`"),
+    "detached features": (lambda: dense(Detached()), r"no gradient of its logits reaches its inputs.*`\.detach\(\)`"),
+    "features without gradients": (lambda: dense(SwitchedOff(WIDTH, WIDTH)), r"features\.\S+|no gradient.*no_grad"),
+    "hard sigmoid": (lambda: dense(HardSigmoid()), r"PyTorch has none .*hardsigmoid.*: .* such as F\.relu6"),
+    "a layer of hard sigmoids": (lambda: dense(nn.Hardsigmoid()), r"second derivative.*such as F\.relu6"),
+    "a checkpoint": (lambda: dense(Recomputed(WIDTH, WIDTH)), "Leave torch.utils.checkpoint out"),
+    "a gradient in the forward pass": (lambda: dense(OfAGradient()), r"asks for a gradient.*torch\.func\.grad"),
     "a softmax": (lambda: dense(head=nn.Sequential(nn.Linear(WIDTH, 3), nn.Softmax(1))), "gives probabilities"),
     "NaN at the start": (lambda: dense(undefined()), r"layer3\.weight is not finite as it is initialised"),
     "a counter": (lambda: dense(Remembering()), "two forward passes of the same inputs differ"),
@@ -412,6 +446,7 @@ def recipe(made) -> NetworkRecipe:
 
 
 @pytest.mark.filterwarnings("ignore:Lazy modules are a new feature", "ignore:`torch.jit.script` is deprecated")
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
 @pytest.mark.parametrize(("made", "message"), REFUSED.values(), ids=REFUSED)
 def test_a_network_that_is_not_what_it_seems_is_refused_before_training(made, message, shapes_unchecked):
     state, own = torch.get_rng_state(), random.getstate()
@@ -445,5 +480,9 @@ def test_every_network_of_ours_passes(name):
 
 def test_a_bias_that_a_normalisation_takes_away_is_no_reason_to_refuse():
     """Its gradient is 0 but for rounding, which differs from one way of computing it to another."""
-    layers = OrderedDict(conv=nn.Conv2d(1, 16, 3), norm=nn.GroupNorm(16, 16), relu=nn.ReLU(), flatten=nn.Flatten())
-    check(recipe(lambda: (layers, nn.Linear(256, 3))), small_dataset())
+
+    def made():
+        layers = OrderedDict(conv=nn.Conv2d(1, 16, 3), norm=nn.GroupNorm(16, 16), relu=nn.ReLU(), flatten=nn.Flatten())
+        return layers, nn.Linear(256, 3)
+
+    check(recipe(made), small_dataset())
