@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from .ranked_sweep import RULE, RankedSweep
 from .submissions import LIKE, submitted_rows
 
 TABLES = ("leaderboard/explainers*.csv", "leaderboard/counterfactuals*.csv")
-"""Committed results beside the leaderboard, each shown as a table as it is."""
+"""Committed results beside the leaderboard, each shown as a table."""
+LONG = re.compile(r"-?\d+\.\d{4,}|-?\d+(\.\d+)?e[-+]?\d+")
 HEADLINE = Column(
     "headline",
     "accuracy\nunder shift",
@@ -65,11 +67,30 @@ def submitted_board_rows(results: Path, sweeps: Sequence[RankedSweep]) -> list[d
 
 
 def committed_tables(results: Path) -> Iterator[Table]:
-    """Every csv among the committed results."""
+    """Every csv among the committed results, rounded, its intervals beside their numbers."""
     for pattern in TABLES:
         for path in sorted(results.glob(pattern)):
-            table = pd.read_csv(path, dtype=str, keep_default_na=False)
+            table = _readable(pd.read_csv(path, dtype=str, keep_default_na=False))
             yield path.relative_to(results).as_posix(), list(table.columns), table.to_numpy().tolist()
+
+
+def _readable(table: pd.DataFrame) -> pd.DataFrame:
+    """Numbers with three decimals, and `0.910 [0.902, 0.918]` of three columns of a number, its low and its high."""
+    shown = table.map(_rounded)
+    for name in [own for own in table if {f"{own}:low", f"{own}:high"} <= {*table}]:
+        low, high = (shown.pop(f"{name}:{end}") for end in ("low", "high"))
+        shown[name] = [
+            f"{mean} [{a}, {b}]" if a and b else mean for mean, a, b in zip(shown[name], low, high, strict=True)
+        ]
+    return shown
+
+
+def _rounded(text: str) -> str:
+    """A long number with three decimals, a small number with two digits; any other text as it is."""
+    if not LONG.fullmatch(text):
+        return text
+    number = float(text)
+    return f"{number:.3f}" if abs(number) >= 0.0005 or number == 0 else f"{number:.1e}"
 
 
 def _rows(sweep: RankedSweep, rule: str, board: pd.DataFrame) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,8 +31,8 @@ from .executors.base import draw
 
 TIMING_SECONDS = 30.0
 """Seconds after which no further stack is timed."""
-SAMPLE, FEW = 1024, 32
-"""Training inputs that are timed: of networks that are quick, and in a batch of those that are slow."""
+SAMPLE, FEW, FEWER = 1024, 32, 4
+"""Training inputs that are timed: of networks that are quick; in a batch of slow networks; and to measure these."""
 SLOW_STEP = 0.5
 """Seconds of a step of a single run from which its network is slow."""
 SECONDS_A_RECORD, SECONDS_A_PICTURE = 0.05, 0.7
@@ -46,6 +47,14 @@ class Inapplicable(NamedTuple):
     mitigation: str
     runs: int
     reason: str
+
+
+class Size(NamedTuple):
+    """Of a dataset: the shape of an input, and inputs to train on and in each environment."""
+
+    features: tuple[int, ...]
+    train: int
+    tests: tuple[int, ...]
 
 
 class Missing(NamedTuple):
@@ -154,7 +163,8 @@ def courses(
     timing = _Timing(settings, patience)
     known: dict[Stack, Course | None] = {}
     inapplicable: list[Inapplicable] = []
-    for stack in sorted(stacks, key=lambda stack: -stack.epochs):  # the greatest first: the rest matters less
+    sizes: dict[MitigationStack, Size] = {}
+    for stack in (asked := list(stacks)):
         if not isinstance(stack, MitigationStack) or stack.dataset.with_masks().id in absent:
             known[stack] = None
             continue
@@ -163,24 +173,31 @@ def courses(
             inapplicable.append(Inapplicable(stack.dataset.id, stack.network.id, stack.label, len(stack), reason))
             known[stack] = Course()
         else:
-            known[stack] = timing.course(stack, drawn)
+            sizes[stack] = Size(drawn.features, len(drawn.train), tuple(map(len, drawn.environments.values())))
+    work = {stack: float(stack.epochs * size.train) for stack, size in sizes.items()}
+    for stack in sorted(sizes, key=lambda stack: -work[stack]):  # the greatest first: the rest matters less
+        known[stack] = timing.course(stack, sizes[stack])
     timed = {stack: course for stack, course in known.items() if course is not None and course.stages}
     unknown = [stack for stack, course in known.items() if course is None]
     if not timed and unknown:
         return {}, tuple(inapplicable), 0
-    guesses = {stack: _guess(stack, timed) for stack in unknown}
-    return {stack: known[stack] or guesses[stack] for stack in stacks}, tuple(inapplicable), len(unknown)
+    usual = statistics.mean(size.train for size in sizes.values()) if sizes else 1.0
+    guesses = {
+        stack: _guess(stack, timed, {own: work.get(own, own.epochs * usual) for own in known}) for stack in unknown
+    }
+    return {stack: known[stack] or guesses[stack] for stack in asked}, tuple(inapplicable), len(unknown)
 
 
-def _guess(stack: Stack, timed: Mapping[Stack, Course]) -> Course:
-    """As long an epoch as a mean epoch of the stacks that have the same network and training, else of all."""
+def _guess(stack: Stack, timed: Mapping[Stack, Course], work: Mapping[Stack, float]) -> Course:
+    """As long for an input as the stacks that have the same network and training, else the same network, else all.
 
-    def setting(other: Stack) -> object:
-        return (getattr(other, "network", None), getattr(other, "training", None))
-
-    like = {own: course for own, course in timed.items() if setting(own) == setting(stack)} or timed
-    share = stack.epochs / sum(own.epochs for own in like)
-    seconds = share * sum(course.seconds for course in like.values())
+    Args:
+        work: inputs that a stack trains on, in all epochs of all runs.
+    """
+    network, training = getattr(stack, "network", None), getattr(stack, "training", None)
+    same = [own for own in timed if getattr(own, "network", None) == network]
+    like = [own for own in same if getattr(own, "training", None) == training] or same or [*timed]
+    seconds = sum(timed[own].seconds for own in like) * work[stack] / sum(work[own] for own in like)
     return Course((Stage(stack.epochs, seconds),))
 
 
@@ -194,15 +211,15 @@ class _Timing:
         self._slow: dict[object, bool] = {}
         self._evaluation: dict[object, float] = {}
 
-    def course(self, stack: MitigationStack, drawn: ShortcutDataset) -> Course | None:
+    def course(self, stack: MitigationStack, of_data: Size) -> Course | None:
         """None where there is no time left, or where the rehearsal raises: the run will say why."""
-        size = (stack.network, stack.training, drawn.features, len(drawn.train), *map(len, drawn.environments.values()))
+        size = (stack.network, stack.training, *of_data)
         shape = (stack.mitigation, len(stack.strengths), len(stack.seeds), stack.auto, stack.explainers, *size)
         if shape not in self._known:
             if time.monotonic() > self.deadline:
                 return None
             try:
-                self._known[shape] = self._timed(stack, drawn, size)
+                self._known[shape] = self._timed(stack, draw(stack.dataset, stack.seeds[0]), size)
             except Exception:  # of a file that anybody may have written; training it records the error
                 self._known[shape] = None
         return self._known[shape]
@@ -227,7 +244,7 @@ class _Timing:
         stages = tuple(Stage(runs * stage.epochs, runs * stage.seconds) for stage in rehearsal.stages)
         key = (size, stack.explainers)
         if key not in self._evaluation:
-            self._evaluation[key] = self._evaluated(stack, drawn, small, training)
+            self._evaluation[key] = self._evaluated(stack, drawn, small, training, slow)
         after = len(stack) * (self._evaluation[key] + SECONDS_A_RECORD)
         return Course(stages, after + (SECONDS_A_PICTURE if stack.mitigation.has_strength else 0.0))
 
@@ -244,14 +261,19 @@ class _Timing:
         return self._slow[size]
 
     def _evaluated(
-        self, stack: MitigationStack, drawn: ShortcutDataset, small: ShortcutDataset, training: Training
+        self, stack: MitigationStack, drawn: ShortcutDataset, small: ShortcutDataset, training: Training, slow: bool
     ) -> float:
         """Seconds of a run's metrics: measured on a few inputs, and the rest by the inputs that are looked at."""
+        if slow:
+            training = training.model_copy(update={"batch_size": FEWER})
+            small, _ = sample(drawn, FEWER)
         run = stack.of(stack.strengths[:1], (drawn.seed,))
         device = torch.device(self.settings.device)
         rehearsal = Rehearsal(run.network, small, training, run.strengths, device=device, stack_below=0.0)
         fitted = mitigations.resolve("erm").fit(rehearsal)
-        took = min(seconds_of(lambda: list(evaluations(run, rehearsal, fitted, 0.0)), device) for _ in range(2))
+        took = min(
+            seconds_of(lambda: list(evaluations(run, rehearsal, fitted, 0.0)), device) for _ in range(1 if slow else 2)
+        )
         inputs = small.train.batch(slice(0, FEW * 4)).inputs.to(device)
         with torch.no_grad():
             each = min(seconds_of(lambda: rehearsal.modules[0](inputs), device) for _ in range(2)) / len(inputs)

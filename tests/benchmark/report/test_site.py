@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from made_up_rows import made_up_recording
+from rrrbench.benchmark.report.index import committed_tables
 from rrrbench.benchmark.report.recorded import Recorded, recorded
 from rrrbench.benchmark.report.site import write_site
 from rrrbench.benchmark.store.records import picture_name
@@ -151,3 +152,15 @@ def test_pictures_are_copied_from_the_folder_and_shown(tmp_path):
     write_site([replace(made_up, pictures=tmp_path / "pictures")], out, tmp_path / "no results")
     assert (out / "pictures" / run["sweep_key"] / "rrr.png").read_bytes() == b"png"
     assert f"pictures/{run['sweep_key']}/rrr.png" in (out / f"runs/{run['run_key'][:16]}.html").read_text()
+
+
+def test_tables_beside_the_leaderboard_are_rounded_with_intervals_in_their_cells(tmp_path):
+    (tmp_path / "leaderboard").mkdir()
+    text = (
+        "explainer,seeds,auroc,auroc:low,auroc:high,p\nlime,5,0.99512345,0.98,0.9991649232838621,1.5e-07\nlrp,5,,,,\n"
+    )
+    (tmp_path / "leaderboard/explainers.csv").write_text(text)
+    ((name, header, rows),) = committed_tables(tmp_path)
+    assert name == "leaderboard/explainers.csv"
+    assert header == ["explainer", "seeds", "auroc", "p"]
+    assert rows == [["lime", "5", "0.995 [0.98, 0.999]", "1.5e-07"], ["lrp", "5", "", ""]]

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from rrrbench.benchmark.engine.rehearsal import Stage
+from rrrbench.benchmark.running import forecast as forecasting
 from rrrbench.benchmark.running.course import Course
+from rrrbench.benchmark.running.executors import Settings
 from rrrbench.benchmark.running.executors.processes import Processes
 from rrrbench.benchmark.running.forecast import in_words
+from rrrbench.datasets.recipe import datasets
 from tiny import tiny_suite
 
 MITIGATIONS = [
@@ -78,3 +82,21 @@ def test_processes_side_by_side_divide_the_seconds(session):
 )
 def test_seconds_in_words(seconds, words):
     assert in_words(seconds) == words
+
+
+def test_what_is_guessed_takes_as_long_for_an_input_as_what_was_timed(monkeypatch):
+    """Of two sweeps of one network and training, the sweep on fewer inputs takes less time."""
+    kinds = [{"name": "decoy", "base": "digits", "validation": 1000}, {"name": "decoy", "base": "digits"}]
+    few, many = (tiny_suite(dataset=kind).stacks() for kind in kinds)
+    small, large = (len(datasets.resolve(kind).make(0).train) for kind in kinds)
+    assert small < large / 2
+
+    def only_the_large(timing, stack, size):
+        return Course((Stage(stack.epochs, 100.0),)) if size.train == large else None
+
+    monkeypatch.setattr(forecasting._Timing, "course", only_the_large)
+    known, _, guessed = forecasting.courses([*few, *many], Settings())
+    assert guessed == len(few)
+    an_epoch = sum(known[stack].seconds for stack in many) / sum(stack.epochs for stack in many)
+    for stack in few:
+        assert known[stack].seconds == pytest.approx(stack.epochs * an_epoch * small / large)
