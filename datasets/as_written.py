@@ -19,6 +19,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 LARGEST = 2**63 - 1
 """Of the whole numbers that seeds, shapes and files can hold."""
+SMALLEST_FLOAT, LARGEST_FLOAT = 1.1754944e-38, 3.4028234e38
+"""Sizes of the numbers that float32 computes with: a smaller number is 0 there, and a larger infinite."""
 
 
 class Fault(NamedTuple):
@@ -82,6 +84,8 @@ def _reason(given: Any, taken: Any) -> str:
             return f"expected a whole number: write {taken}"
         case _, "float" if not math.isfinite(taken):
             return "expected a finite number"
+        case _, "float" if taken and not SMALLEST_FLOAT <= abs(taken) <= LARGEST_FLOAT:
+            return f"expected 0 or a number of {SMALLEST_FLOAT:g} to {LARGEST_FLOAT:g}, which float32 can hold"
         case _, "float" if taken == 0 and math.copysign(1, taken) < 0:
             return "minus zero would be another run than zero: write 0.0"
         case _, "int" if abs(taken) > LARGEST:

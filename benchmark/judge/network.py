@@ -168,10 +168,14 @@ def _require_logits(network: ForwardFunction, inputs: Tensor, classes: int, name
                 f"{name} gives other logits for the same inputs again: let it draw no random numbers (dropout in a "
                 "function's network: call its eval() first) and keep nothing from pass to pass"
             )
-        if not torch.allclose(network(inputs[:2]), logits[:2], rtol=0, atol=TOLERANCE * scale + 1e-8):
+        few, last = network(inputs[:2]), network(inputs[-2:].flip(0)).flip(0)
+        if not torch.allclose(
+            torch.cat([few, last]), torch.cat([logits[:2], logits[-2:]]), rtol=0, atol=TOLERANCE * scale + 1e-8
+        ):
             raise NotJudged(
-                f"{name} gives an input other logits beside other inputs: BatchNorm with statistics of the batch, or a "
-                "normalisation over the batch. Call eval() first, or give it running statistics"
+                f"{name} gives an input other logits beside other inputs: BatchNorm with statistics of the batch (call "
+                "eval() first, or give it running statistics), or a recurrent layer or attention that takes the first "
+                "axis for time (batch_first=True)"
             )
 
 

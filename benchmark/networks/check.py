@@ -23,6 +23,7 @@ from .gradients import (
     perturbed,
     require_bound_as_changed,
     require_differentiated_twice,
+    require_registered,
     require_used_by_every_input,
 )
 from .not_trainable import NotTrainable, differ, refuse
@@ -104,6 +105,7 @@ def _ask(recipe: NetworkRecipe, module: Network, dataset: ShortcutDataset, batch
         with holding(module, perturbed(module)):  # zeros at the beginning, as of a last layer, hide all before them
             _require_one_function(recipe, module, dataset, inputs, batch_size)
     try:
+        require_registered(recipe, module, inputs)
         require_bound_as_changed(recipe, module, inputs)
         require_used_by_every_input(recipe, module, torch.cat([inputs, _of(dataset, MANY)]),
                                     dataset.train.batch(slice(0, first_inputs(dataset.train))).inputs)  # fmt: skip
@@ -164,10 +166,11 @@ def _require_one_function(
 def _each_input_alone(recipe: NetworkRecipe, module: Network, inputs: Tensor, further: Tensor) -> None:
     """Refuses logits of an input that depend on the other inputs of a small or a large batch."""
     logits, words = module(inputs), f"its logits of an input depend on the other inputs of the batch{_because(module)}"
-    if differ(module(torch.cat([inputs, further]))[:1], logits[:1]):
+    before, after = module(torch.cat([inputs, further])), module(torch.cat([further, inputs.flip(0)]))
+    if differ(before[: len(inputs)], logits) or differ(after[-len(inputs) :].flip(0), logits):
         refuse(recipe, words)
     try:
-        alone = module(inputs[:1])
+        alone = torch.cat([module(one) for one in inputs.split(1)])
     except Exception as error:
         coupled = any(isinstance(layer, (_BatchNorm, _InstanceNorm)) for layer in module.modules())
         way_out = (
@@ -177,7 +180,7 @@ def _each_input_alone(recipe: NetworkRecipe, module: Network, inputs: Tensor, fu
             f"network {recipe.id} fails on a batch of one input, as the last batch of a data set may be: "
             f"{_words(error)}{way_out}"
         ) from error
-    if differ(logits[:1], alone):
+    if differ(alone, logits):
         refuse(recipe, words)
 
 
@@ -252,12 +255,20 @@ def _because(module: nn.Module) -> str:
     if parametrized := [name for name, _ in module.named_modules() if "parametrizations" in name]:
         owner = parametrized[0].partition(".parametrizations")[0]
         return f": {owner} is parametrised (spectral norm writes its estimates in training mode). Call its `.eval()`"
+    recurrent = (nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoderLayer)
+    first = [name for name, layer in module.named_modules() if isinstance(layer, recurrent) and not _batch_first(layer)]
+    if not named and first:
+        return f": {', '.join(first)} takes the first axis for time: give it batch_first=True, or transpose its inputs"
     if not named:
         return ": make each input's logits from this input alone, and keep nothing between passes"
     return (
         f": {', '.join(named)}. Take GroupNorm in its place, or freeze its statistics: give it running statistics, "
         "and call its `.eval()` in `layers`"
     )
+
+
+def _batch_first(layer: nn.Module) -> bool:
+    return bool(getattr(getattr(layer, "self_attn", layer), "batch_first", True))
 
 
 def _words(error: Exception) -> str:

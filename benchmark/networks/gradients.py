@@ -62,6 +62,24 @@ def require_bound_as_changed(recipe: NetworkRecipe, module: Network, inputs: Ten
                            "or parameters that share memory")  # fmt: skip
 
 
+def require_registered(recipe: NetworkRecipe, module: Network, inputs: Tensor) -> None:
+    """Refuses a network that computes with a trainable tensor that is none of its parameters: nothing trains it."""
+    own = {id(value) for value in module.parameters()}
+    with sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
+        left, seen = [module(inputs).grad_fn], set[object]()
+    while left:
+        node = left.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        left += [before for before, _ in node.next_functions]
+        leaf = getattr(node, "variable", None)
+        if leaf is not None and id(leaf) not in own:
+            refuse(recipe, f"its forward uses a tensor {tuple(leaf.shape)} that requires a gradient and is none of its "
+                           "parameters, so that nothing trains it: keep layers as attributes or in nn.ModuleList, not "
+                           "in a list or a function; make the tensor an nn.Parameter, or a buffer")  # fmt: skip
+
+
 class HooksOnTensors(TorchFunctionMode):
     """Notices `tensor.register_hook`."""
 

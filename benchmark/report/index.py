@@ -77,7 +77,7 @@ def committed_tables(results: Path) -> Iterator[Table]:
 def _readable(table: pd.DataFrame) -> pd.DataFrame:
     """Numbers with three decimals, and `0.910 [0.902, 0.918]` of three columns of a number, its low and its high."""
     shown = table.map(_rounded)
-    for name in [own for own in table if {f"{own}:low", f"{own}:high"} <= {*table}]:
+    for name in [str(own) for own in table if {f"{own}:low", f"{own}:high"} <= {*table}]:
         low, high = (shown.pop(f"{name}:{end}") for end in ("low", "high"))
         shown[name] = [
             f"{mean} [{a}, {b}]" if a and b else mean for mean, a, b in zip(shown[name], low, high, strict=True)

@@ -174,7 +174,7 @@ def courses(
             known[stack] = Course()
         else:
             sizes[stack] = Size(drawn.features, len(drawn.train), tuple(map(len, drawn.environments.values())))
-    work = {stack: float(stack.epochs * size.train) for stack, size in sizes.items()}
+    work: dict[Stack, float] = {stack: float(stack.epochs * size.train) for stack, size in sizes.items()}
     for stack in sorted(sizes, key=lambda stack: -work[stack]):  # the greatest first: the rest matters less
         known[stack] = timing.course(stack, sizes[stack])
     timed = {stack: course for stack, course in known.items() if course is not None and course.stages}
@@ -182,9 +182,8 @@ def courses(
     if not timed and unknown:
         return {}, tuple(inapplicable), 0
     usual = statistics.mean(size.train for size in sizes.values()) if sizes else 1.0
-    guesses = {
-        stack: _guess(stack, timed, {own: work.get(own, own.epochs * usual) for own in known}) for stack in unknown
-    }
+    every: dict[Stack, float] = {stack: stack.epochs * usual for stack in asked} | work
+    guesses = {stack: _guess(stack, timed, every) for stack in unknown}
     return {stack: known[stack] or guesses[stack] for stack in asked}, tuple(inapplicable), len(unknown)
 
 

@@ -48,8 +48,10 @@ def load_suite(name_or_path: str) -> Suite:
         wanted = f"there is no suite {name!r}" + (" at that path" if name_or_path.endswith(".toml") else "")
         raise UnknownName(f"{wanted}: give the path of a TOML file, or a name; {nearest(name, suites.names())}")
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of a number with thousands of digits
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise BadSuite(f"{path}: not UTF-8 ({error}): save it in UTF-8, as TOML is written") from error
+    except (ValueError, RecursionError) as error:  # of TOML, of a number with thousands of digits
         raise BadSuite(f"{path}: not TOML: {error}") from error
     return parse_suite({"name": path.stem, **content}, str(path))
 

@@ -215,6 +215,7 @@ REFUSED = {
     "integers": (lambda images: linear()(images).long(), "gives torch.int64"),
     "colours": (nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten()), r"fails on inputs \(16, 1, 28, 28\)"),
     "the batch": (lambda images: linear()(images - images.mean(0)), "other logits beside other inputs"),
+    "the inputs before": (lambda images: linear()(images + images.cumsum(0)), "beside other inputs.*batch_first=True"),
     "draws": (lambda images: LINEAR(torch.rand_like(images)), "for the same inputs again"),
     "state": (Counting(), "for the same inputs again"),
     "BatchNorm of a function": (

@@ -28,6 +28,50 @@ class Detached(nn.Module):
         return hidden.detach()
 
 
+class OverTime(nn.Module):
+    """Takes inputs for times: each state is of the inputs before it."""
+
+    def __init__(self, make, **options):
+        super().__init__()
+        self.cell = make(WIDTH, WIDTH, **options)
+
+    def forward(self, hidden):
+        return self.cell(hidden[:, None])[0][:, -1]
+
+
+class OfInputsBefore(nn.Module):
+    def forward(self, hidden):
+        return hidden + 0.1 * hidden.cumsum(0)
+
+
+class InAList(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = [nn.Linear(WIDTH, WIDTH)]
+
+    def forward(self, hidden):
+        return self.layers[0](hidden)
+
+
+class InAFunction(nn.Module):
+    def __init__(self):
+        super().__init__()
+        layer = nn.Linear(WIDTH, WIDTH)
+        self.apply_layer = lambda hidden: layer(hidden)
+
+    def forward(self, hidden):
+        return self.apply_layer(hidden)
+
+
+class OfAPlainTensor(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.randn(WIDTH, WIDTH).requires_grad_()
+
+    def forward(self, hidden):
+        return hidden @ self.weight
+
+
 class SwitchedOff(nn.Linear):
     def forward(self, hidden):
         with torch.no_grad():
@@ -419,6 +463,12 @@ REFUSED = {
     "a layer of hard sigmoids": (lambda: dense(nn.Hardsigmoid()), r"second derivative.*such as F\.relu6"),
     "a checkpoint": (lambda: dense(Recomputed(WIDTH, WIDTH)), "Leave torch.utils.checkpoint out"),
     "a gradient in the forward pass": (lambda: dense(OfAGradient()), r"asks for a gradient.*torch\.func\.grad"),
+    "an LSTM over the batch": (lambda: dense(OverTime(nn.LSTM)), r"features\.layer3\.cell takes .*batch_first=True"),
+    "a GRU over the batch": (lambda: dense(OverTime(nn.GRU)), r"features\.layer3\.cell takes the first axis for time"),
+    "a sum of the inputs before": (lambda: dense(OfInputsBefore()), "depend on the other inputs of the batch"),
+    "a layer in a list": (lambda: dense(InAList()), r"tensor \(6, 6\) that requires .* none of its.*nn\.ModuleList"),
+    "a layer in a function": (lambda: dense(InAFunction()), r"none of its parameters, so that nothing trains it"),
+    "a tensor that is no parameter": (lambda: dense(OfAPlainTensor()), r"make the tensor an nn\.Parameter"),
     "a softmax": (lambda: dense(head=nn.Sequential(nn.Linear(WIDTH, 3), nn.Softmax(1))), "gives probabilities"),
     "NaN at the start": (lambda: dense(undefined()), r"layer3\.weight is not finite as it is initialised"),
     "a counter": (lambda: dense(Remembering()), "two forward passes of the same inputs differ"),

@@ -177,6 +177,8 @@ HUGE = 10**400
         ({"mitigations": [{**RRR, "strengths": ["3"]}]}, r"strengths\.0.*'3'"),
         ({"mitigations": [{**RRR, "strengths": [True]}]}, r"strengths\.0: expected a number: write 1"),
         ({"mitigations": [{**RRR, "strengths": [1.0, float("inf")]}]}, r"strengths\.1"),
+        ({"mitigations": [{**RRR, "strengths": [1e39]}]}, r"strengths\.0.* to 3\.40282e\+38, which float32 can hold"),
+        ({"mitigations": [{**RRR, "strengths": [1e-46]}]}, r"strengths\.0.*expected 0 or a number of 1\.17549e-38"),
         ({"mitigations": [{**RRR, "strengths": [HUGE]}]}, r"strengths\.0"),
         ({"mitigations": [{**RRR, "strengths": 1.0}]}, "strengths"),
         ({"mitigations": [{**RRR, "strengths": [[1.0]]}]}, "strengths"),
@@ -299,6 +301,16 @@ def test_files_that_do_not_read_as_suites_are_named(tmp_path, text):
     (tmp_path / "own.toml").write_bytes(text)
     with pytest.raises(BadSuite, match=r"own\.toml: "):
         load_suite(str(tmp_path / "own.toml"))
+
+
+def test_a_suite_may_begin_with_a_byte_order_mark_and_has_to_be_utf_8(tmp_path):
+    own, text = tmp_path / "own.toml", 'description = "Käfer"\nseeds = []'
+    own.write_text(text, encoding="utf-8-sig")
+    with pytest.raises(BadSuite, match="seeds"):
+        load_suite(str(own))
+    own.write_text(text, encoding="latin-1")
+    with pytest.raises(BadSuite, match=r"not UTF-8.*save it in UTF-8"):
+        load_suite(str(own))
 
 
 def test_files_that_are_not_suites(tmp_path):
