@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Int, Shaped
@@ -16,6 +16,7 @@ class OnDisk:
         shape: of the whole, with its first size the number of rows.
         read: gives the rows at these indices, which are within 0..n-1, in any order.
         digest: of what `read` gives, SHA-256: two tensors with the same digest have the same rows.
+        sources: the file of each row, where each row has a file.
     """
 
     def __init__(
@@ -24,8 +25,9 @@ class OnDisk:
         dtype: torch.dtype,
         read: Callable[[Int[Tensor, "rows"]], Shaped[Tensor, "rows *features"]],
         digest: str,
+        sources: Sequence[str] = (),
     ) -> None:
-        self.shape, self.dtype, self.digest = torch.Size(shape), dtype, digest
+        self.shape, self.dtype, self.digest, self.sources = torch.Size(shape), dtype, digest, sources
         self._read = read
 
     def __getitem__(self, index: slice | Int[Tensor, "rows"]) -> Shaped[Tensor, "rows *features"]:

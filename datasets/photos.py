@@ -51,6 +51,7 @@ class Photos:
             torch.uint8,
             lambda asked: torch.stack([self._image(int(row)) for row in rows[asked.numpy()]]),
             _digest("images", self.size, contents),
+            [str(self.photos[row].file) for row in rows],
         )
 
     def masks(self, rows: Int[np.ndarray, "n"]) -> OnDisk:

@@ -45,6 +45,9 @@ def evaluate(
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images in a forward pass.")] = None,
     device: Annotated[str, typer.Option(help=DEVICES)] = "cpu",
     figure: Annotated[Path | None, typer.Option(help="Write the picture to this PNG, SVG or PDF.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Write a row a test input to this CSV: photo, label, predictions.")
+    ] = None,
     log: Annotated[bool, typer.Option(help="Keep the record for leaderboards, and log it to MLflow.")] = True,
     data_root: DataRoot = None,
 ) -> None:
@@ -67,13 +70,15 @@ def evaluate(
         )
         if figure is not None:
             report.figure().savefig(figure, dpi=110)
+        if predictions is not None:
+            report.predictions.to_csv(predictions)
         if log:
             report.log()
     typer.echo(str(report))
     if log:
         typer.echo(f"kept in {home()}: the leaderboard of every suite on {report.identity.dataset_id} shows it")
-    if figure is not None:
-        typer.echo(f"wrote {figure}")
+    for written in filter(None, (figure, predictions)):
+        typer.echo(f"wrote {written}")
 
 
 def _available(device: str) -> str:

@@ -32,7 +32,7 @@ from ..ranking.statistics import share_interval
 from .identity import identity_of
 from .network import Judged, Normalization, NotJudged, judged, require_finite
 from .report import Report
-from .twins import Twins, counted_twins
+from .twins import Twins, counted_twins, predictions_of
 
 PROBED, PICTURED = 16, 5
 """Inputs on which a network shows that it gives logits, and inputs of a figure."""
@@ -107,6 +107,7 @@ def evaluate(
             {name: share_interval(known[name], counted[name]) for name in known if name in counted and _is_share(name)},
             tuple(_warnings(found, known, wider, taken.differentiable)),
             twins.flips if twins else [],
+            predictions_of(found, twins),
             _pictured(found, taken, twins),
         )
 

@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
 from tabulate import tabulate
 
 from ..figures.evaluation import Pictured, evaluation_figure
@@ -46,6 +47,7 @@ class Report:
         intervals: by metric id, the 95 % interval (Wilson) of a share, over the inputs that are counted.
         warnings: reasons to doubt a number.
         flips: the test inputs whose prediction changes with the shortcut.
+        predictions: a row a test input that was judged; see `twins.predictions_of`.
         pictured: the inputs, twins and attributions of the figure.
     """
 
@@ -55,6 +57,7 @@ class Report:
     intervals: Mapping[str, tuple[float, float]]
     warnings: tuple[str, ...]
     flips: list[Flip]
+    predictions: pd.DataFrame
     pictured: Pictured
 
     @property

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import pandas as pd
 from jaxtyping import Bool, Int
 from torch import Tensor
 
 from ...datasets.base import Environment, ShortcutDataset
+from ...datasets.on_disk import OnDisk
 from ..metrics.evaluated import Evaluated
 from ..metrics.reliance import redrawn
 
@@ -33,6 +35,22 @@ def counted_twins(draw: ShortcutDataset, before: Environment, after: Environment
     if after in ("removed", "added", "elsewhere"):
         return draw.test(after).shown
     return redrawn(draw.test(before), draw.test(after))
+
+
+def predictions_of(evaluated: Evaluated, twins: Twins | None) -> pd.DataFrame:
+    """A row a test input: `photo` (its file, of a folder), `label`, `predicted`, and of twins `twin` and `flips`.
+
+    `twin` is the prediction for the twin; `flips` says whether it is another, and is empty where the twin shows no
+    other shortcut value.
+    """
+    shown = twins.before if twins else next(iter(evaluated.draw.environments))
+    split = evaluated.draw.test(shown)
+    files = {"photo": list(split.inputs.sources)} if isinstance(split.inputs, OnDisk) and split.inputs.sources else {}
+    told = {"label": split.labels.tolist(), "predicted": evaluated.predictions[shown][0].tolist()}
+    if twins:
+        flips = pd.Series((twins.predicted_before != twins.predicted_after).tolist(), dtype="boolean")
+        told |= {"twin": twins.predicted_after.tolist(), "flips": flips.where(twins.counted.numpy())}
+    return pd.DataFrame(files | told).rename_axis("input")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import tomllib
 
+import pandas as pd
 import pytest
 import torch
 from rrrbench.benchmark.cli import app
@@ -93,8 +94,11 @@ def test_weights_of_the_module_itself_are_read_too(nets, tmp_path):
     torch.manual_seed(0)
     (module,) = (own_code.function(f"{nets}:alone")(),)
     torch.save(module.state_dict(), tmp_path / "w.pt")
-    told = evaluate(f"{nets}:alone", "--weights", tmp_path / "w.pt", "--dataset", "decoy-digits", "--no-log")
+    told = evaluate(f"{nets}:alone", "--weights", tmp_path / "w.pt", "--dataset", "decoy-digits", "--no-log",
+                    "--predictions", tmp_path / "said.csv")  # fmt: skip
     assert told.exit_code == 0, told.output
+    said = pd.read_csv(tmp_path / "said.csv")
+    assert list(said) == ["input", "label", "predicted", "twin", "flips"]
     draw = datasets.resolve("decoy").make(0).test("random")
     with torch.no_grad():
         right = (module.eval()(draw.batch().inputs).argmax(1) == draw.labels).double().mean().item()

@@ -1,5 +1,7 @@
 """Networks as people have them, on photos as people have them: evaluated, and trained in a suite."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import rrrbench as rb
@@ -60,6 +62,11 @@ def test_a_network_that_looks_at_the_patch_flips_on_made_up_twins_and_a_blind_ne
     assert any("made up" in warning for warning in report.warnings)
     assert len(report.flips) == 128 * flips
     assert report.figure().axes
+    said = report.predictions
+    assert len(said) == 128
+    assert (said["photo"].map(lambda file: CLASSES.index(Path(file).parent.name)) == said["label"]).all()
+    assert (said["predicted"] == said["label"]).all()
+    assert said["flips"].sum() == 128 * flips
 
 
 def test_masks_that_are_too_small_are_warned_of(photos, tmp_path):
