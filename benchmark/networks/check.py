@@ -46,7 +46,8 @@ OF_LAYERS = "Do its layers fit? Mend `layers`, or take a network for such inputs
 OF_GRADIENTS = (
     "Its `forward` asks for a gradient, where none is recorded when metrics are measured: take torch.func.grad"
 )
-_PASSED: set[tuple[NetworkRecipe, tuple[int, ...], int, int, str]] = set()
+_PASSED: set[tuple[NetworkRecipe, tuple[int, ...], int, str, int]] = set()
+"""What was asked, with the batch size, or with 0 for all that does not depend on it."""
 
 
 def check(recipe: NetworkRecipe, dataset: ShortcutDataset, batch_size: int = MANY) -> None:
@@ -61,10 +62,16 @@ def check(recipe: NetworkRecipe, dataset: ShortcutDataset, batch_size: int = MAN
         NotTrainable: it cannot; names the layer, the reason, and the way out.
     """
     module = _built(recipe, dataset)
-    asked = recipe, dataset.features, dataset.classes, batch_size, structure(module)
-    if asked not in _PASSED:
-        _ask(recipe, module, dataset, batch_size)
-        _PASSED.add(asked)
+    asked = recipe, dataset.features, dataset.classes, structure(module)
+    if (*asked, 0) not in _PASSED:
+        _ask(recipe, module, dataset)
+        _PASSED.add((*asked, 0))
+    if (*asked, batch_size) not in _PASSED:
+        with torch.no_grad():
+            _without_side_effects(recipe, module, _of(dataset, batch_size))
+            with holding(module, perturbed(module)):
+                _without_side_effects(recipe, module, _of(dataset, batch_size))
+        _PASSED.add((*asked, batch_size))
 
 
 def _built(recipe: NetworkRecipe, dataset: ShortcutDataset) -> Network:
@@ -81,7 +88,7 @@ def _built(recipe: NetworkRecipe, dataset: ShortcutDataset) -> Network:
     return module
 
 
-def _ask(recipe: NetworkRecipe, module: Network, dataset: ShortcutDataset, batch_size: int) -> None:
+def _ask(recipe: NetworkRecipe, module: Network, dataset: ShortcutDataset) -> None:
     features, classes = dataset.features, dataset.classes
     _require_parameters(recipe, module)
     inputs = torch.rand(INPUTS, *features, generator=torch.Generator().manual_seed(0))
@@ -101,9 +108,9 @@ def _ask(recipe: NetworkRecipe, module: Network, dataset: ShortcutDataset, batch
         if not recipe.gives_probabilities() and _are_probabilities(logits):
             refuse(recipe, "gives probabilities, and the loss takes another softmax: leave its softmax out")
         kept = attributes(module)
-        _require_one_function(recipe, module, dataset, inputs, batch_size)
+        _require_one_function(recipe, module, dataset, inputs)
         with holding(module, perturbed(module)):  # zeros at the beginning, as of a last layer, hide all before them
-            _require_one_function(recipe, module, dataset, inputs, batch_size)
+            _require_one_function(recipe, module, dataset, inputs)
     try:
         require_registered(recipe, module, inputs)
         require_bound_as_changed(recipe, module, inputs)
@@ -150,12 +157,10 @@ def _require_parameters(recipe: NetworkRecipe, module: Network) -> None:
             refuse(recipe, f"{name} is not finite as it is initialised: initialise it")
 
 
-def _require_one_function(
-    recipe: NetworkRecipe, module: Network, dataset: ShortcutDataset, inputs: Tensor, batch_size: int
-) -> None:
+def _require_one_function(recipe: NetworkRecipe, module: Network, dataset: ShortcutDataset, inputs: Tensor) -> None:
     """Refuses a network that is not one function of each input, in both modes and from pass to pass."""
     logits = _without_side_effects(recipe, module, inputs)
-    _without_side_effects(recipe, module, _of(dataset, batch_size))
+    _without_side_effects(recipe, module, _of(dataset, MANY))
     _each_input_alone(recipe, module, inputs, _of(dataset, MANY))
     with evaluating(module):
         if differ(module(inputs), logits):
