@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
 from jaxtyping import Int
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from .base import ShortcutDataset, Split, generator
 from .files import Stamp
@@ -46,7 +46,7 @@ class ImageFolder(Recipe):
     table: Annotated[str, Field(description="CSV with a row for each photo, in the root or beside it")] = ""
     columns: Annotated[Columns, Field(description="what the table's columns are called; see `Columns`")] = Columns()
     size: Annotated[
-        int, Field(ge=1, description="height and width of inputs: shorter side resized, centre cropped")
+        int, Field(ge=1, le=4096, description="height and width of inputs: shorter side resized, centre cropped")
     ] = 224
     mask_threshold: Annotated[
         int | None, Field(ge=1, le=255, description="grey level from which a mask's pixel counts; None: two values")
@@ -56,6 +56,15 @@ class ImageFolder(Recipe):
     ] = "shortcut"
     validation: Annotated[float, Field(gt=0, lt=1, description="share to validate on, if not given")] = 0.1
     test: Annotated[float, Field(gt=0, lt=1, description="share to test on, if not given")] = 0.2
+
+    @model_validator(mode="after")
+    def _leave_some_to_train_on(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise ValueError(
+                f"validation = {self.validation:g} and test = {self.test:g} leave nothing to train on: give "
+                "shares whose sum is below 1"
+            )
+        return self
 
     @property
     def id(self) -> str:

@@ -27,8 +27,8 @@ class MaskFiles:
         root: the folder of the photos.
 
     Raises:
-        ValueError: masks of which none belongs to a photo, or some, while photos have none: a misnamed mask is used by
-            nobody. Masks of more photos than are there are welcome where every photo has its own.
+        ValueError: no mask at all; masks of which none belongs to a photo, or some, while photos have none: a misnamed
+            mask is used by nobody. Masks of more photos than are there are welcome where every photo has its own.
     """
 
     def __init__(self, folder: Path, files: Sequence[Path], photos: Sequence[Path], root: Path) -> None:
@@ -45,8 +45,12 @@ class MaskFiles:
             self.photos[self._place(photo, root), photo.stem].append(photo)
         used = {photo: mask for photo in photos if (mask := self.mask_of(photo)) is not None}
         bare = [photo for photo in photos if photo not in used]
-        if not files or not bare:
+        if not bare:
             return
+        if not files:
+            raise ValueError(
+                f"{folder} has no image, so no photo of {root} has a mask: put the masks there, or name no such folder"
+            )
         expected = f"for {bare[0]} it would be {folder / self._place(bare[0], root) / bare[0].stem}.png"
         if not used:
             raise ValueError(f"{folder} has {len(files)} masks, none of them of a photo in {root}: {expected}")

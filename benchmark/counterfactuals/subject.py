@@ -78,7 +78,13 @@ def trained(glyphs: Glyphs, network: NetworkRecipe, training: Training, folder: 
     device = glyphs.renderer.mean.device
     classifier = _built(network, glyphs.seed).to(device)
     if path is not None and path.is_file():
-        classifier.load_state_dict(torch.load(path, weights_only=True, map_location=device))
+        try:
+            classifier.load_state_dict(torch.load(path, weights_only=True, map_location=device))
+        except Exception as error:  # of a damaged file, and of another network's
+            raise ValueError(
+                f"{path} does not read as the classifier that was kept there ({type(error).__name__}): delete it, and "
+                "it is trained again"
+            ) from error
         return classifier.eval()
     _fit(classifier, glyphs.images(glyphs.train), glyphs.train.labels, training, glyphs.seed)
     if path is not None:

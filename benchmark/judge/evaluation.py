@@ -195,6 +195,11 @@ def _warnings(
         )
     elif found.explained is not None:
         said += _without_attributions(found.explained.masks, measured)
+    if all(0 <= float(logits.min()) and float(logits.max()) <= 1 for logits in found.logits.values()):
+        said.append(
+            "all logits lie in [0, 1], as a sigmoid's outputs do: probability_shift and graded_reliance are of their "
+            "softmax; give logits, by leaving the sigmoid out"
+        )
     if bool(untrained(pd.DataFrame([measured]))[0]):
         said.append(
             "untrained: the network is near chance, or predicts one class, on data like its training data; a network "

@@ -18,7 +18,7 @@ from .rendering import BULLETS, HEADINGS, Format, inert, protocols_in_words, tab
 from .statistics import interval, with_interval
 from .sweeps import SweepName, sweep_names
 
-RELIANCE, SCORE, UNTRAINED = "flip_rate", "mass_abs/", "untrained_rank_correlation/"
+RELIANCE, SCORE, UNTRAINED, SUBJECT = "flip_rate", "mass_abs/", "untrained_rank_correlation/", "faithful/"
 USES = 0.05
 """A network uses the shortcut if more of its predictions flip."""
 SAME = 0.9
@@ -103,7 +103,8 @@ def render_explainers(board: pd.DataFrame, runs: pd.DataFrame, format: Format = 
     for (dataset, protocol), rows in board.groupby(TOGETHER):
         networks = finished[(finished["dataset"] == dataset) & (finished["protocol"] == protocol)]
         heading = f"{dataset}, protocol {protocol}" if board["protocol"].nunique() > 1 else str(dataset)
-        tables = tabulated(_explainers(rows), format, names=2), _networks(networks, names, format)
+        tables = [tabulated(_explainers(rows), format, names=2), _networks(networks, names, format)]
+        tables += [tabulated(subjects, format, names=1)] if len(subjects := _subjects(networks)) else []
         blocks += [HEADINGS.get(format, "") + inert(heading, format), *tables]
     caption = "\n".join(BULLETS.get(format, "") + line for line in _caption(board))
     return "\n\n".join([*blocks, caption]) + "\n"
@@ -153,6 +154,21 @@ def _networks(runs: pd.DataFrame, names: Mapping[str, SweepName], format: Format
     return tabulated(cells.drop(columns=usual), format, names=4 - len(usual))
 
 
+def _subjects(networks: pd.DataFrame) -> pd.DataFrame:
+    """The cells of a table: of each measure of faithfulness the share of inputs on which it is right.
+
+    By seed the mean over networks, those that use the shortcut (flip rate above `USES`) apart.
+    """
+    uses, rows = networks[RELIANCE] > USES, []
+    for name in sorted(column for column in map(str, networks) if column.startswith(SUBJECT)):
+        row = {"measure of faithfulness": name.removeprefix(SUBJECT)}
+        for title, own in (("right, where used", networks[uses]), ("right, where not", networks[~uses])):
+            values = own.groupby("seed")[name].mean().dropna().to_numpy(float)
+            row[title] = with_interval(*map(float, interval(values)), decimals=2) if len(values) else "-"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def _caption(board: pd.DataFrame) -> list[str]:
     seeds = ", ".join(sorted({str(count) for count in board["seeds"]}))
     return [
@@ -160,5 +176,7 @@ def _caption(board: pd.DataFrame) -> list[str]:
         protocols_in_words(board),
         f"{MEASURES['rank_correlation']}: Spearman's, of the share of saliency in the mask ({SCORE[:-1]})",
         f"{MEASURES['untrained']}: rank correlation of attributions with those of an untrained network",
+        "right: share of inputs on which a measure of faithfulness prefers the region that the network uses to the "
+        f"other and to random pixels; 1/3 by chance; used: by networks of flip rate above {USES:g}",
         f"note: chance: the AUROC's interval reaches 0.5; same untrained: that correlation is above {SAME:g}",
     ]

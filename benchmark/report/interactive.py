@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from html import escape
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -174,8 +175,8 @@ def mask_corruption(board: pd.DataFrame, address: Address) -> Picture | None:
 def curves(by_metric: dict[str, list[float]]) -> Picture:
     """One run's curves over its epochs; losses on the left axis, accuracy on the right."""
     traces = [
-        {"x": list(range(1, len(values) + 1)), "y": [float(f"{value:.4g}") for value in values], "name": _plain(name),
-         "mode": "lines+markers", "yaxis": "y2" if name.startswith("accuracy") else "y",
+        {"x": list(range(1, len(values) + 1)), "y": [float(f"{y:.4g}") if isfinite(y) else None for y in values],
+         "name": _plain(name), "mode": "lines+markers", "yaxis": "y2" if name.startswith("accuracy") else "y",
          "line": {"color": COLOURS[which % len(COLOURS)]}, "marker": {"size": 4}}
         for which, (name, values) in enumerate(by_metric.items())
     ]  # fmt: skip

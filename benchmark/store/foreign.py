@@ -147,6 +147,14 @@ def _check_together(rows: pd.DataFrame, origin: str) -> None:
             f"{origin}: column 'run_key', row {row} is {_short(rows['run_key'].iat[row])}, the key of row {first}: "
             "expected a key a run"
         )
+    again = rows.duplicated(ONE_RUN)
+    if again.any():
+        row = int(again.to_numpy().argmax())
+        first = int((rows[ONE_RUN] == rows[ONE_RUN].iloc[row]).all(axis=1).to_numpy().argmax())
+        raise BadRecords(
+            f"{origin}: row {row} is the run of row {first} (sweep, mitigation, masks, strength, seed): expected a row "
+            "a run"
+        )
     for name in ("dataset", "network", "training", "protocol"):
         of_sweep = rows.groupby("sweep_key")[name].transform("first")
         of_today = rows["protocol"] == PROTOCOL_VERSION  # version 0.1 recorded no training: it was made from two others
@@ -157,15 +165,24 @@ def _check_together(rows: pd.DataFrame, origin: str) -> None:
                 f"{origin}: column {name!r}, row {row} is {_short(rows[name].iat[row])}, and "
                 f"{_short(of_sweep.iat[row])} in another row of the same sweep_key: expected runs of one sweep to agree"
             )
-    said = zip(rows["configuration"], rows["protocol"], rows["seed"], strict=True)
-    for row, (configuration, protocol, seed) in enumerate(said):
-        own = json.loads(configuration)
-        for name, value in (("protocol", protocol), ("seed", seed)):
+    for row, cells in enumerate(rows[["configuration", *CONFIGURED]].to_dict("records")):
+        own = json.loads(cells["configuration"])
+        if isinstance(own.get("mitigation"), dict):  # a row's name has parameters too, such as rrr[target=logit]
+            own["mitigation"] = str(own["mitigation"].get("name", "")) + _parameters(cells["mitigation"])
+        for name in CONFIGURED:
+            value = cells[name]
+            if name == "strength" and isinstance(own.get(name), str):
+                continue  # "auto:1" is the strength 1 of a sweep by itself
             if name in own and (isinstance(own[name], bool) or own[name] != value):
                 raise BadRecords(
                     f"{origin}: column 'configuration', row {row} has {name} {_short(own[name])}, and column {name!r} "
                     f"{_short(value)}: expected the same"
                 )
+
+
+def _parameters(name: str) -> str:
+    """`[target=logit]` of `rrr[target=logit]`."""
+    return name[name.index("[") :] if "[" in name else ""
 
 
 def _is_name(text: str) -> bool:
@@ -229,6 +246,10 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
+ONE_RUN = ["sweep_key", "mitigation", "masks", "strength", "seed"]
+"""Columns that two runs never have alike."""
+CONFIGURED = ("protocol", "mitigation", "strength", "seed")
+"""Columns that say what the configuration says."""
 PARTS = ("dataset", "network", "training")
 _NAME = Column(_is_name, f"a name of 1 to {LONGEST_NAME} printable characters")
 _WORDS = Column(lambda text: not text or _is_name(text), f"up to {LONGEST_NAME} printable characters")

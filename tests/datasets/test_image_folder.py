@@ -240,6 +240,11 @@ def break_mask_names(photos):
         file.rename(file.with_name(f"other{i}.png"))
 
 
+def break_all_masks(photos):
+    for file in (photos / "masks").rglob("*.png"):
+        file.unlink()
+
+
 def break_image(photos):
     for file in (photos / "images/cat").iterdir():
         file.write_bytes(file.read_bytes()[:60])
@@ -293,6 +298,7 @@ def break_mask_colours(photos):
         (break_stems, r"masks/cat/00\.png could be the mask of .*00\.jpg and of .*00\.png.*00\.jpg\.png"),
         (break_two_masks, r"cat/00\.png has two masks, .*00\.png and .*00_mask\.png"),
         (break_mask_names, r"masks has 60 masks, none of them of a photo in .*images: for .* it would be"),
+        (break_all_masks, r"masks has no image, so no photo of .* has a mask: put the masks there"),
         (break_image, r"cat/\d\d\.png is no image or a damaged one \(.*\): copy it again, or remove it"),
         (break_not_an_image, r"cat/\d\d\.png is no image or a damaged one"),
         (break_empty_file, r"cat/\d\d\.png is empty"),
@@ -348,6 +354,8 @@ def test_what_is_named_and_is_not_there_is_missing(photos, parameters, says):
         ({"test": 1.0}, "test = 1.0"),
         ({"columns": {"paht": "x"}}, "columns.paht"),
         ({"mask_threshold": 0}, "mask_threshold = 0"),
+        ({"size": 1_000_000}, "size = 1000000"),
+        ({"validation": 0.5, "test": 0.6}, r"validation = 0\.5 and test = 0\.6 leave nothing to train on"),
     ],
 )
 def test_parameters_are_checked(photos, parameters, says):

@@ -48,3 +48,12 @@ def test_a_classifier_is_trained_as_its_suite_says():
     assert torch.equal(found[0], head(optimizer="adam", weight_decay=0.0))
     for i, one in enumerate(found):
         assert not any(torch.equal(one, other) for other in found[:i]), i
+
+
+def test_a_damaged_file_of_a_classifier_is_named(tmp_path):
+    glyphs, training = draw_glyphs(0, train=200, validation=20), Training(epochs=1)
+    trained(glyphs, LENET, training, tmp_path)
+    (kept,) = tmp_path.iterdir()
+    kept.write_bytes(b"garbage")
+    with pytest.raises(ValueError, match=rf"{kept.name} does not read as the classifier .*: delete it"):
+        trained(glyphs, LENET, training, tmp_path)

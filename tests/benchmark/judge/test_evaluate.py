@@ -295,6 +295,12 @@ def test_a_network_that_rounds_is_said_to_have_no_saliency():
     assert any(re.match(said, warning) for warning in report.warnings)
 
 
+def test_outputs_of_a_sigmoid_are_warned_of():
+    report = evaluate(nn.Sequential(linear(), nn.Sigmoid()), small_draw())
+    assert any("all logits lie in [0, 1], as a sigmoid's" in warning for warning in report.warnings)
+    assert not any("sigmoid" in warning for warning in evaluate(linear(), small_draw()).warnings)
+
+
 def test_a_report_in_a_notebook_shows_table_and_figure():
     text = evaluate(linear(), small_draw(), name="<b>mine</b>")._repr_html_()
     assert "<table>" in text

@@ -30,3 +30,8 @@ def test_pictures_are_json_without_nan():
     picture = interactive.curves({"right_answer": [2.0, 1.0], "accuracy/validation": [0.5, 0.75]})
     assert [trace["y"] for trace in picture["data"]] == [[2.0, 1.0], [0.5, 0.75]]
     assert json.loads(json.dumps(picture, allow_nan=False)) == picture
+
+
+def test_a_curve_that_diverged_has_gaps():
+    picture = interactive.curves({"loss": [1.0, float("nan"), float("inf")]})
+    assert picture["data"][0]["y"] == [1.0, None, None]

@@ -135,7 +135,14 @@ HOSTILE = (
 )
 def test_pages_of_hostile_names_are_inert(tmp_path, name):
     rows = made_up_recording(tiny_suite()).runs.drop(columns="degenerate")
-    told = {"mitigation": rows["mitigation"].replace({"rrr": name}), "dataset": name, "error": name, "versions": name}
+    told = {
+        "mitigation": rows["mitigation"].replace({"rrr": name}),
+        **dict.fromkeys(("dataset", "error", "versions"), name),
+    }
+    told["configuration"] = [
+        json.dumps(json.loads(text) | {"mitigation": {"name": called.partition("[")[0]}})
+        for text, called in zip(rows["configuration"], told["mitigation"], strict=True)
+    ]
     rows.assign(network=name, training=name, needs=name, **told).to_parquet(tmp_path / "s.parquet")
     write_site([recorded(str(tmp_path / "s.parquet"))], tmp_path / "site", tmp_path / "no results")
     raw = name if set(name) & set('<"') else None

@@ -84,6 +84,18 @@ def test_rows_that_contradict_each_other_are_refused(good):
         check_rows(good.head(0), "own.parquet")
 
 
+def test_a_row_says_what_its_configuration_says(good):
+    for column, value in (("strength", 7.5), ("mitigation", "r4"), ("seed", 9)):
+        with pytest.raises(BadRecords, match=f"'configuration', row 3 has {column} .*, and column '{column}'"):
+            check_rows(spoilt(good, column, value), "own.parquet")
+
+
+def test_a_run_has_one_row(good):
+    again = pd.concat([good, good.iloc[[2]].assign(run_key="f" * 64)], ignore_index=True)
+    with pytest.raises(BadRecords, match=rf"row {len(good)} is the run of row 2 .*: expected a row a run"):
+        check_rows(again, "own.parquet")
+
+
 @pytest.mark.parametrize("name", ["a\nb", "", " x", "x" * 501, "a\0b"])
 def test_a_column_of_no_name_is_refused(good, name):
     with pytest.raises(BadRecords, match="no name of a column"):

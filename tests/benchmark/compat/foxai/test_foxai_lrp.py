@@ -195,13 +195,36 @@ class Bent(nn.Module):
 
 @pytest.mark.parametrize(
     ("function", "name"),
-    [(F.gelu, "gelu"), (F.silu, "silu"), (torch.tanh, "tanh"), (F.leaky_relu, "leaky_relu"), (F.elu, "elu")],
+    [
+        *((F.gelu, "gelu"), (F.silu, "silu"), (torch.tanh, "tanh"), (F.leaky_relu, "leaky_relu"), (F.elu, "elu")),
+        *((torch.abs, "abs"), (torch.square, "pow"), (lambda h: h * 2, "mul"), (lambda h: h / 2, "div")),
+        *((lambda h: h + 1, "add"), (lambda h: h.clamp(0, 1), "clamp"), (lambda h: h @ torch.eye(6).to(h), "mm")),
+        *((lambda h: F.linear(h, torch.eye(6).to(h)), "mm"), (lambda h: F.layer_norm(h, (6,)), "native_layer_norm")),
+        (lambda h: F.avg_pool1d(h[:, None], 3, 1, 1)[:, 0], "avg_pool2d"),
+        (lambda h: h.mean(1, keepdim=True).expand(-1, 6), "mean"),
+    ],
 )
-def test_nonlinearities_outside_of_modules_are_warned_of(function, name):
-    with pytest.warns(UserWarning, match=f"computes {name} outside of modules.* slope .* use modules, such as nn.GELU"):
+def test_operations_outside_of_modules_are_warned_of(function, name):
+    with pytest.warns(
+        UserWarning,
+        match=rf"computes (\w+, )*{name}(, \w+)* outside of modules.* gradient .* use modules, such as nn.GELU",
+    ):
         EXPLAIN(Bent(function).double(), INPUTS[:, 0, 0], TARGET)
 
 
-@pytest.mark.parametrize("nonlinearity", [nn.GELU(), nn.Tanh(), nn.LeakyReLU(), nn.ReLU(), F.relu])
+@pytest.mark.parametrize(
+    "nonlinearity",
+    [
+        *(
+            nn.GELU(),
+            nn.Tanh(),
+            nn.LeakyReLU(),
+            nn.ReLU(),
+            F.relu,
+            lambda h: h.view(-1, 2, 3).transpose(1, 2).flatten(1),
+        ),
+        *(lambda h: F.dropout(h, 0.5, training=False), lambda h: torch.cat([h[:, 3:], h[:, :3]], 1)),
+    ],
+)
 def test_modules_and_rectifiers_need_no_warning(nonlinearity):
     EXPLAIN(Bent(nonlinearity).double(), INPUTS[:, 0, 0], TARGET)  # any warning is an error

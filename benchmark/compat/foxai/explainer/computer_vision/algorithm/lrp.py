@@ -39,12 +39,16 @@ NONLINEAR = (
     *(nn.Sigmoid, nn.Tanh, nn.LogSigmoid, nn.Softplus, nn.Softsign, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish),
     *(nn.Hardshrink, nn.Softshrink, nn.Tanhshrink, nn.Threshold),
 )
-FUNCTIONAL = frozenset((
-    *("gelu", "silu", "mish", "elu", "celu", "selu", "leaky_relu", "prelu", "rrelu_with_noise", "sigmoid", "tanh"),
-    *("log_sigmoid_forward", "softplus", "hardtanh", "hardsigmoid", "hardswish", "hardshrink", "softshrink"),
-    *("_softmax", "sin", "cos", "exp", "erf"),
+HARMLESS = frozenset((
+    *("view", "_unsafe_view", "reshape", "_reshape_alias", "t", "transpose", "permute", "movedim", "squeeze"),
+    *("unsqueeze", "expand", "clone", "contiguous", "_to_copy", "detach", "alias", "lift_fresh", "cat", "stack"),
+    *("slice", "select", "index", "index_select", "split", "split_with_sizes", "chunk", "unbind", "narrow", "flip"),
+    *("roll", "unfold", "constant_pad_nd", "relu", "max_pool2d_with_indices", "max_pool3d_with_indices"),
+    *("empty", "zeros", "ones", "full", "arange", "zeros_like", "ones_like", "full_like", "new_zeros", "scalar_tensor"),
 ))  # fmt: skip
-"""Nonlinearities by the names of their operations; a ReLU passes relevance on by its gradient too."""
+"""Operations, by name, whose gradient passes relevance on as a rule would: reshapes, ReLU, the largest of a window."""
+JOINS = frozenset(("add", "sub", "mul", "bmm"))
+"""Operations that join activations, or add and multiply by a constant."""
 
 
 class BaseLRPCVExplainer(CVExplainer):
@@ -93,7 +97,7 @@ class BaseLRPCVExplainer(CVExplainer):
     def _caution(self, copied: nn.Module, inputs: Float[Tensor, "1 *features"]) -> None:
         """Warns of operations outside of modules that captum's rules do not see.
 
-        Sums and products of activations hand all relevance to each branch; nonlinearities multiply it by their slope.
+        Sums and products of activations hand all relevance to each branch; anything else multiplies it by its gradient.
         """
         from captum.attr._utils.custom_modules import Addition_Module
 
@@ -102,11 +106,12 @@ class BaseLRPCVExplainer(CVExplainer):
         functions: list[str] = []
         with torch.enable_grad(), Functions(leaves, lambda name, *_: functions.append(name.removesuffix("_"))):
             joined = _joined(copied(inputs))
-        if bent := sorted(FUNCTIONAL & set(functions)):
+        of_constants = sum(name in JOINS for name in functions) > joined - modules
+        if bent := sorted(set(functions) - HARMLESS - (frozenset() if of_constants else JOINS)):
             warnings.warn(
                 f"{self.algorithm_name}: the network computes {', '.join(bent)} outside of modules, where relevance is "
-                "multiplied by the slope and no rule is applied: use modules, such as nn.GELU, or take another "
-                "explainer, such as IntegratedGradientsCVExplainer",
+                "multiplied by the gradient and no rule is applied: use modules, such as nn.GELU, nn.AvgPool2d, "
+                "nn.AdaptiveAvgPool2d or nn.Linear, or take another explainer, such as IntegratedGradientsCVExplainer",
                 stacklevel=2,
             )
         if joined > modules:
