@@ -6,6 +6,7 @@ import pytest
 import torch
 from rrrbench.benchmark.metrics.base import Metric, metric, metrics
 from rrrbench.benchmark.metrics.evaluated import Evaluated
+from rrrbench.benchmark.metrics.faithfulness import SUBJECTS
 from rrrbench.datasets.base import ENVIRONMENTS, MADE_UP, ShortcutDataset, Split
 from rrrbench.datasets.registry import UnknownName
 from rrrbench.methods.explainers.base import explainers
@@ -13,6 +14,7 @@ from rrrbench.methods.explainers.base import explainers
 ELSEWHERE = [
     *("seconds_over_erm", "regret", "right_answer", "right_reason", "mask_effect", "strength", "adversary_accuracy"),
     "accuracy/validation_swap",
+    *(f"faithful/{name}" for name in SUBJECTS),  # of images with core masks: test_faithfulness.py
 ]
 
 
