@@ -195,7 +195,7 @@ def _warnings(
         )
     elif found.explained is not None:
         said += _without_attributions(found.explained.masks, measured)
-    if all(0 <= float(logits.min()) and float(logits.max()) <= 1 for logits in found.logits.values()):
+    if all(float(logits.min()) >= 0 and float(logits.max()) <= 1 for logits in found.logits.values()):
         said.append(
             "all logits lie in [0, 1], as a sigmoid's outputs do: probability_shift and graded_reliance are of their "
             "softmax; give logits, by leaving the sigmoid out"
