@@ -36,7 +36,9 @@ FIRST = ("docs/tutorial.md", "docs/design.md")
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Puts the repository's files and the reference in place of those in `docs/`, and says how they are ordered."""
     theme = [file for file in files if file.src_dir != config.docs_dir]
-    shown = [path.relative_to(ROOT).as_posix() for pattern in SHOWN for path in sorted(ROOT.glob(pattern))]
+    shown = [
+        path.relative_to(ROOT).as_posix() for pattern in SHOWN for path in sorted(ROOT.glob(pattern)) if path.is_file()
+    ]
     own = [File(path, str(ROOT), config.site_dir, config.use_directory_urls) for path in shown]
     reference = Reference(ROOT).pages()
     written = [File.generated(config, path, content=text) for path, text in reference.items()]
