@@ -22,6 +22,8 @@ def read_idx(path: Path, rank: int) -> UInt8[np.ndarray, "*shape"]:
     Raises:
         ValueError: a file that is damaged, or holds another type, rank or number of bytes.
     """
+    if not path.is_file():
+        raise ValueError(f"{path} is no regular file: put the idx file there")
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             shape = _shape(file, rank)

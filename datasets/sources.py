@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -17,8 +17,15 @@ from jaxtyping import Bool, Int, UInt8
 from .base import generator
 from .files import Stamp, stamp_of
 from .idx import read_idx
-from .labels import require_known
+from .labels import require_classes, require_known
 from .npz import Shortcuts, read_npz, read_observed
+from .pixels import (
+    require_bright,
+    require_different_images,
+    require_more_than_black_and_white,
+    require_one_range,
+    warn_of_images_in_both,
+)
 from .registry import BadParameters, UnknownName, nearest
 from .shortcuts import class_shortcuts
 
@@ -218,8 +225,28 @@ def _idx(files: tuple[Path, ...], stamps: tuple[Stamp, ...]) -> Base:
             f"{train_images} and {test_images} differ in shape: {inputs[0].shape[1:]} and {inputs[1].shape[1:]}; "
             "delete the file that is of another data set, and the next run downloads it again"
         )
-    require_known(dict(zip(map(str, (train_labels, test_labels)), labels, strict=True)), 10)
+    by_file = dict(zip(map(str, (train_labels, test_labels)), labels, strict=True))
+    require_known(by_file, 10)
+    if (classes := require_classes(str(train_labels.parent), by_file)) != 10:
+        raise ValueError(f"{train_labels} has {classes} classes, expected 10: are images of a class left out?")
+    _require_images({str(file): images for file, images in zip((train_images, test_images), inputs, strict=True)})
     return Base(inputs[0][:, None], labels[0], inputs[1][:, None], labels[1], 10)
+
+
+def _require_images(parts: Mapping[str, UInt8[np.ndarray, "_ height width"]]) -> None:
+    """Refuses images that are black, all the same, or on other scales, and a training part that is the smaller one."""
+    for name, images in parts.items():
+        require_more_than_black_and_white(name, images)
+        require_different_images(name, images)
+    train, test = parts
+    require_one_range(str(Path(train).parent), parts)
+    require_bright(str(Path(train).parent), parts)
+    if len(parts[train]) < len(parts[test]):
+        raise ValueError(
+            f"{train} has {len(parts[train])} images, and {test} {len(parts[test])}: the training part is the smaller "
+            "one; are the files swapped? Give each its name"
+        )
+    warn_of_images_in_both(train, parts[train], parts[test])
 
 
 def _fashion_mnist(root: Path) -> Base:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -44,6 +44,18 @@ class Mitigation(Named):
     needs_minority: ClassVar[bool] = False
     has_strength: ClassVar[bool] = True
     carries: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if isinstance(cls.needs, property):  # it depends on a parameter
+            return
+        known = get_args(Supervision)
+        if not isinstance(cls.needs, frozenset) or not cls.needs <= set(known):
+            raise TypeError(
+                f"{cls.__name__}.needs = {cls.needs!r}: expected a frozenset of {', '.join(known)}, e.g. "
+                'frozenset({"masks"})'
+            )
 
     @property
     def degenerate(self) -> bool:

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -175,10 +176,14 @@ def load(path: Path) -> Submission:
         named = ", ".join(mitigation.id for mitigation in found) or "none"
         raise Refused(f"{path} registers {len(found)} mitigations ({named}), expected a single mitigation")
     mitigation = found[0]
-    try:
-        strengths = tuple(float(strength) for strength in getattr(file.module, "STRENGTHS", ()))
-    except (TypeError, ValueError) as error:
-        raise Refused(f"{path} has STRENGTHS that are no numbers ({error}): write STRENGTHS = (0.1, 1.0)") from error
+    given = getattr(file.module, "STRENGTHS", ())
+    if not isinstance(given, list | tuple) or not all(
+        isinstance(strength, Real) and not isinstance(strength, bool) for strength in given
+    ):
+        raise Refused(f"{path} has STRENGTHS = {given!r:.80}, no tuple of numbers: write STRENGTHS = (0.1, 1.0)")
+    strengths = tuple(map(float, given))
+    if len(set(strengths)) < len(strengths):
+        raise Refused(f"{path} has STRENGTHS = {given!r}, a number of them twice: write each once")
     if bad := [strength for strength in strengths if not 0 <= strength < math.inf]:
         raise Refused(f"{path} has {bad[0]} among its STRENGTHS: expected finite numbers, 0 or more")
     if mitigation.has_strength and not 1 <= len(strengths) <= MOST_STRENGTHS:

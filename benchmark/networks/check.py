@@ -103,8 +103,13 @@ def _ask(recipe: NetworkRecipe, module: Network, dataset: ShortcutDataset) -> No
                 + (OF_GRADIENTS if "does not require grad" in str(error) else OF_LAYERS)
             ) from error
         if not isinstance(logits, Tensor) or logits.shape != (INPUTS, classes):
-            shape = f"of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
-            refuse(recipe, f"gives {shape} for {INPUTS} inputs: `head` must give logits ({INPUTS}, {classes})")
+            shape = (
+                f"an output of shape {tuple(logits.shape)}"
+                if isinstance(logits, Tensor)
+                else f"a {type(logits).__name__}"
+            )
+            hint = f"; {first} takes the first axis for time: batch_first=True" if (first := _over_time(module)) else ""
+            refuse(recipe, f"gives {shape} for {INPUTS} inputs: `head` must give logits ({INPUTS}, {classes}){hint}")
         if not recipe.gives_probabilities() and _are_probabilities(logits):
             refuse(recipe, "gives probabilities, and the loss takes another softmax: leave its softmax out")
         kept = attributes(module)
@@ -260,10 +265,8 @@ def _because(module: nn.Module) -> str:
     if parametrized := [name for name, _ in module.named_modules() if "parametrizations" in name]:
         owner = parametrized[0].partition(".parametrizations")[0]
         return f": {owner} is parametrised (spectral norm writes its estimates in training mode). Call its `.eval()`"
-    recurrent = (nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoderLayer)
-    first = [name for name, layer in module.named_modules() if isinstance(layer, recurrent) and not _batch_first(layer)]
-    if not named and first:
-        return f": {', '.join(first)} takes the first axis for time: give it batch_first=True, or transpose its inputs"
+    if not named and (first := _over_time(module)):
+        return f": {first} takes the first axis for time: give it batch_first=True, or transpose its inputs"
     if not named:
         return ": make each input's logits from this input alone, and keep nothing between passes"
     return (
@@ -272,8 +275,13 @@ def _because(module: nn.Module) -> str:
     )
 
 
-def _batch_first(layer: nn.Module) -> bool:
-    return bool(getattr(getattr(layer, "self_attn", layer), "batch_first", True))
+def _over_time(module: nn.Module) -> str:
+    """The layers whose first axis is time, by name."""
+    kinds = (nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoderLayer)
+    layers = {
+        name: getattr(layer, "self_attn", layer) for name, layer in module.named_modules() if isinstance(layer, kinds)
+    }
+    return ", ".join(name for name, layer in layers.items() if not getattr(layer, "batch_first", True))
 
 
 def _words(error: Exception) -> str:

@@ -86,7 +86,7 @@ def test_missing_data_names_the_files_and_both_ways_out(monkeypatch, tmp_path):
 def test_compressed_or_extracted_idx_files_are_read_in_place(monkeypatch, tmp_path):
     monkeypatch.setenv("RRRBENCH_DATA", str(tmp_path))
     folder = tmp_path / "FashionMNIST" / "raw"
-    images, labels = np.arange(2 * 28 * 28, dtype=np.uint8).reshape(2, 28, 28), np.array([3, 9], dtype=np.uint8)
+    images, labels = noise(10, 28, 28), np.arange(10, dtype=np.uint8)
     for part, ending in (("train", ".gz"), ("t10k", "")):
         write_idx(folder / f"{part}-images-idx3-ubyte{ending}", images)
         write_idx(folder / f"{part}-labels-idx1-ubyte{ending}", labels)
@@ -94,7 +94,7 @@ def test_compressed_or_extracted_idx_files_are_read_in_place(monkeypatch, tmp_pa
     base = load("fashion-mnist")
     np.testing.assert_array_equal(base.train_inputs[:, 0], images)
     np.testing.assert_array_equal(base.test_inputs[:, 0], images)
-    assert base.test_labels.tolist() == [3, 9]
+    assert base.test_labels.tolist() == list(range(10))
     assert sorted(folder.iterdir()) == before
 
 
@@ -118,6 +118,13 @@ def test_a_damaged_file_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:-12])
     with pytest.raises(ValueError, match=r"labels\.gz is damaged"):
         read_idx(path, rank=1)
+
+
+def test_what_is_no_file_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", tmp_path):
+        with pytest.raises(ValueError, match="is no regular file: put the idx file there"):
+            read_idx(path, rank=1)
 
 
 def write_idx(path, array):
@@ -535,6 +542,10 @@ BAD_IDX = {
     "a web page": ({"train-labels-idx1": b"<!DOCTYPE html>"}, "it begins with b'<!DO'"),
     "labels of 200": ({"train-labels-idx1": idx_bytes(LABELS + 195)}, r"has a label 195, expected 0\.\.9"),
     "labels from 1": ({"t10k-labels-idx1": idx_bytes(LABELS + 1)}, r"has a label 10, expected 0\.\.9"),
+    "a class left out": ({"train-labels-idx1": idx_bytes(np.where(LABELS == 3, 4, LABELS))}, "has the label 3, which"),
+    "pixels of 0 and 1": ({"train-images-idx3": idx_bytes(IMAGES // 128)}, "largest value is 1, nearly black"),
+    "black images": ({"t10k-images-idx3": idx_bytes(IMAGES * 0)}, "every pixel is 0"),
+    "images of another scale": ({"t10k-images-idx3": idx_bytes(IMAGES // 16)}, "trained on one scale and tested on"),
     "one class": ({"train-labels-idx1": idx_bytes(LABELS * 0 + 3)}, "every label is 3"),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from rrrbench.methods.base import mitigations
+from rrrbench.methods.base import Mitigation, mitigations
 from small import small_dataset, small_trainer
 
 
@@ -22,3 +22,9 @@ def test_without_a_minority_there_is_nothing_to_learn_from(name):
 def test_a_published_strength_is_the_strength_of_a_method_that_has_any(name):
     published = mitigations[name].published_strength
     assert published is None or (mitigations[name].has_strength and published > 0)
+
+
+@pytest.mark.parametrize("needs", ["masks", {"masks"}, frozenset({"maskz"})])
+def test_needs_are_known_supervision(needs):
+    with pytest.raises(TypeError, match=r"Own\.needs = .*: expected a frozenset of masks, core, groups, twins"):
+        type("Own", (Mitigation,), {"__module__": __name__, "needs": needs, "name": "own"})

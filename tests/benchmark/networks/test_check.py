@@ -475,7 +475,7 @@ REFUSED = {
     "a parameter's second name": (lambda: dense(Keeping()), "do not follow from its parameters alone.*in `forward`"),
     "two outputs": (lambda: dense(head=Two(WIDTH, 3)), r"gives a tuple for 3 inputs: `head` must give logits \(3, 3\)"),
     "a dictionary": (lambda: dense(head=Dictionary(WIDTH, 3)), "gives a dict"),
-    "too many classes": (lambda: dense(classes=7), r"gives of shape \(3, 7\)"),
+    "too many classes": (lambda: dense(classes=7), r"gives an output of shape \(3, 7\)"),
     "a number an input": (lambda: dense(head=nn.Sequential(nn.Linear(WIDTH, 1), nn.Flatten(0))), r"of shape \(3,\)"),
     "maps of logits": (lambda: (OrderedDict(conv=nn.Conv2d(1, 4, 3)), nn.Conv2d(4, 3, 1)), r"of shape \(3, 3, 4, 4\)"),
     "a lazy layer": (lambda: dense(nn.LazyLinear(WIDTH)), r"features\.layer3\.weight has no shape"),
