@@ -269,7 +269,7 @@ def test_a_suite_that_says_what_cannot_be(refused, changes, said):
 
 
 TEXTS = {
-    b"": "own.toml: seeds: Field required", b"\xff\xfe": "own.toml: not TOML", b"seeds = [0": "own.toml: not TOML",
+    b"": "own.toml: seeds: Field required", b"\xff\xfe": "own.toml: not UTF-8", b"seeds = [0": "own.toml: not TOML",
     b"seeds = [0]\nseeds = [1]": "not TOML: .*overwrite", b"[a]\n[a]": "not TOML", b"= 3": "not TOML: .*line 1",
     b"seeds = 0x": "not TOML", b"a = " + b"9" * 5000: "not TOML", b"a = " + b"[" * 5000: "not TOML", b"\0": "not TOML",
     b"PK\x03\x04": "not TOML", b"seeds = [0]": r"needs \[\[sweeps\]\]", b"<html>": "not TOML", b"{}": "not TOML",
