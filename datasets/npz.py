@@ -15,13 +15,7 @@ import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
 from .labels import require_classes, require_label_type
-from .pixels import (
-    require_bright,
-    require_different_images,
-    require_more_than_black_and_white,
-    require_one_range,
-    warn_of_images_in_both,
-)
+from .pixels import require_more_than_black_and_white, require_pixels
 from .shortcuts import Masks, Values, as_masks, require_mask_type, require_shortcut_type, require_shortcuts
 
 PARTS = ("train", "test")
@@ -104,12 +98,7 @@ def _arrays(path: Path, values: dict[str, Shaped[np.ndarray, "n *shape"]]) -> Ar
     for part in PARTS:
         require_more_than_black_and_white(f"{path}: x_{part}", values[f"x_{part}"])
     classes = require_classes(str(path), {f"y_{part}": values[f"y_{part}"] for part in PARTS})
-    for part, of_part in zip(PARTS, images, strict=True):
-        require_different_images(f"{path}: x_{part}", of_part)
-    by_name = {f"x_{part}": of_part for part, of_part in zip(PARTS, images, strict=True)}
-    require_one_range(str(path), by_name)
-    require_bright(str(path), by_name)
-    warn_of_images_in_both(str(path), *images)
+    require_pixels(str(path), {f"x_{part}": of_part for part, of_part in zip(PARTS, images, strict=True)})
     labels = [values[f"y_{part}"].astype(np.int64) for part in PARTS]
     return Arrays(images[0], labels[0], images[1], labels[1], classes)
 

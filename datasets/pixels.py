@@ -17,6 +17,22 @@ DARK = 31
 """The largest of 255 levels at which a person sees nothing; images of 16 shades reach 15 or 16."""
 
 
+def require_pixels(file: str, parts: Mapping[str, UInt8[np.ndarray, "_ *shape"]]) -> None:
+    """Refuses parts that are one image, nearly black, or scaled differently; warns of tests among training images.
+
+    Args:
+        parts: the training part, then the test part, by names for errors.
+
+    Raises:
+        ValueError: as the checks below say.
+    """
+    for name, images in parts.items():
+        require_different_images(f"{file}: {name}", images)
+    require_one_range(file, parts)
+    require_bright(file, parts)
+    warn_of_images_in_both(file, *parts.values())
+
+
 def require_more_than_black_and_white(name: str, images: Shaped[np.ndarray, "n *shape"]) -> None:
     """Raises ValueError for uint8 images whose pixels are all 0 or 1: of 255 levels, these are both black."""
     if images.dtype == np.uint8 and images.max() == 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -19,13 +19,7 @@ from .files import Stamp, stamp_of
 from .idx import read_idx
 from .labels import require_classes, require_known
 from .npz import Shortcuts, read_npz, read_observed
-from .pixels import (
-    require_bright,
-    require_different_images,
-    require_more_than_black_and_white,
-    require_one_range,
-    warn_of_images_in_both,
-)
+from .pixels import require_more_than_black_and_white, require_pixels
 from .registry import BadParameters, UnknownName, nearest
 from .shortcuts import class_shortcuts
 
@@ -229,24 +223,15 @@ def _idx(files: tuple[Path, ...], stamps: tuple[Stamp, ...]) -> Base:
     require_known(by_file, 10)
     if (classes := require_classes(str(train_labels.parent), by_file)) != 10:
         raise ValueError(f"{train_labels} has {classes} classes, expected 10: are images of a class left out?")
-    _require_images({str(file): images for file, images in zip((train_images, test_images), inputs, strict=True)})
-    return Base(inputs[0][:, None], labels[0], inputs[1][:, None], labels[1], 10)
-
-
-def _require_images(parts: Mapping[str, UInt8[np.ndarray, "_ height width"]]) -> None:
-    """Refuses images that are black, all the same, or on other scales, and a training part that is the smaller one."""
-    for name, images in parts.items():
-        require_more_than_black_and_white(name, images)
-        require_different_images(name, images)
-    train, test = parts
-    require_one_range(str(Path(train).parent), parts)
-    require_bright(str(Path(train).parent), parts)
-    if len(parts[train]) < len(parts[test]):
+    for images, x in zip(files[::2], inputs, strict=True):
+        require_more_than_black_and_white(str(images), x)
+    require_pixels(str(train_images.parent), {train_images.name: inputs[0], test_images.name: inputs[1]})
+    if len(inputs[0]) < len(inputs[1]):
         raise ValueError(
-            f"{train} has {len(parts[train])} images, and {test} {len(parts[test])}: the training part is the smaller "
-            "one; are the files swapped? Give each its name"
+            f"{train_images} has {len(inputs[0])} images, and {test_images} {len(inputs[1])}: the training part is the "
+            "smaller part; are the files swapped? Give each its name"
         )
-    warn_of_images_in_both(train, parts[train], parts[test])
+    return Base(inputs[0][:, None], labels[0], inputs[1][:, None], labels[1], 10)
 
 
 def _fashion_mnist(root: Path) -> Base:

@@ -1,4 +1,4 @@
-"""Whether measures of faithfulness are right: each is given maps of which the true one is known, and ranks them.
+"""Whether measures of faithfulness are right: each measure ranks three maps, of which the true map is known.
 
 Insertion, deletion, ROAD and infidelity say of a saliency map how well it tells which pixels a network uses. Here the
 answer is known: an input is rendered with every shortcut value, and the mean change of its label's probability says
@@ -20,6 +20,7 @@ from ...datasets.base import ShortcutDataset, generator
 from ...methods.explainers.base import ForwardFunction
 from .base import Metric, Values, metrics
 from .evaluated import Evaluated
+from .reliance import label_changes
 
 Images = Float[Tensor, "n channels rows columns"]
 Maps = Float[Tensor, "n rows columns"]
@@ -171,11 +172,8 @@ def _changes(evaluated: Evaluated) -> Float[Tensor, "strengths n"]:
     draw = evaluated.draw
     assert draw.with_value is not None
     labels = draw.with_value(0).labels
-    p = torch.stack([logits.cpu() for logits in evaluated.valued.values()]).softmax(-1)
-    p = p.gather(-1, labels.expand(p.shape[:-1])[..., None])[..., 0]
-    own = draw.class_shortcuts[labels]
-    before = p.gather(0, own.expand(p.shape[1:])[None])
-    return (p - before).abs().sum(0) / (len(p) - 1)
+    valued = torch.stack([logits.cpu() for logits in evaluated.valued.values()])
+    return label_changes(valued, labels, draw.class_shortcuts[labels]).sum(0) / (len(valued) - 1)
 
 
 def _first(maps: Maps, share: float) -> Pixels:

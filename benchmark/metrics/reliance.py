@@ -161,11 +161,16 @@ def graded_reliance(
         valued: logits of the same inputs with each shortcut value.
         own: the value that each input's class carries.
     """
+    change = label_changes(valued, labels, own)
+    return (change.sum(0) / (len(valued) - 1)).mean(-1), change.amax(0).mean(-1)
+
+
+def label_changes(
+    valued: Float[Tensor, "values *stack n classes"], labels: Int[Tensor, "n"], own: Int[Tensor, "n"]
+) -> Float[Tensor, "values *stack n"]:
+    """|p_y(x with v) - p_y(x with its own value)| by value and input; 0 for an input's own value."""
     p = _of_label(valued, labels)
-    others = torch.arange(len(valued), device=own.device)[:, None] != own
-    before = p.gather(0, own.expand(p.shape[1:])[None])
-    change = (p - before).abs() * others.view(len(valued), *[1] * (p.dim() - 2), -1)
-    return (change.sum(0) / others.sum(0)).mean(-1), change.amax(0).mean(-1)
+    return (p - p.gather(0, own.expand(p.shape[1:])[None])).abs()
 
 
 @metrics.measured_by(

@@ -34,7 +34,7 @@ class Draws(TorchDispatchMode):
 
 
 def kept_between_seeds(recipe: NetworkRecipe, dataset: ShortcutDataset) -> str:
-    """Why a seed's network is another one after another seed's was built, such as a cached layer; empty if it is not.
+    """Why building one seed's network changes another seed's network, such as a cached layer; empty if it does not.
 
     Asked once in a process, before the recipe is built for anything else.
 
@@ -75,4 +75,4 @@ def _difference(build: Callable[[int], nn.Module]) -> str:
 
 def _same(one: Tensor, other: Tensor) -> bool:
     """Equal numbers, or NaN in both."""
-    return one.shape == other.shape and bool(((one == other) | (one.isnan() & other.isnan())).all())
+    return torch.equal(one.nan_to_num(), other.nan_to_num()) and torch.equal(one.isnan(), other.isnan())

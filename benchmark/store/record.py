@@ -100,7 +100,7 @@ class Record(BaseModel):
 
     @model_validator(mode="after")
     def _as_configured(self) -> Self:
-        """What is shown of a run is what its configuration says."""
+        """The strength, seed and protocol of a run are those of its configuration."""
         for name, value in (("strength", self.strength), ("seed", self.seed)):
             own = self.configuration.get(name, value)
             if not isinstance(own, str) and own != value:  # "auto:1" is the strength 1 of a sweep by itself

@@ -59,6 +59,15 @@ def test_every_measure_is_judged_by_a_share_of_the_inputs():
     assert all(0 <= share <= 1 for share in shares.values())
 
 
+@pytest.mark.parametrize(("sign", "share"), [(1.0, 1.0), (-1.0, 0.0)])
+def test_a_measure_is_right_where_it_prefers_the_object_of_a_network_that_sees_the_object(monkeypatch, sign, share):
+    middle = torch.zeros(28, 28, dtype=torch.bool)
+    middle[8:20, 8:20] = True
+    for name in SUBJECTS:
+        monkeypatch.setitem(SUBJECTS, name, lambda network, inputs, maps, *_: sign * maps[:, middle].sum(1))
+    assert judged(middle) == {f"faithful/{name}": share for name in SUBJECTS}
+
+
 def test_where_no_explainers_are_ranked_no_measure_is_judged():
     draw = make("decoy", 0, base="digits")
     found = evaluated([Seeing(torch.ones(28, 28, dtype=torch.bool), 10)], draw, torch.device("cpu"), torch.float32)
