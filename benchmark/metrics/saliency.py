@@ -84,7 +84,7 @@ def mass_abs(attributions: Float[Tensor, "n *features"], masks: Bool[Tensor, "n 
         Column(
             "mass_abs_over_chance/integrated_gradients",
             "the same,\nheld out",
-            "held out: mass_abs_over_chance/integrated_gradients, at which no loss looks but those of "
+            "mass_abs_over_chance/integrated_gradients, at which no loss looks but those of "
             "integrated_gradients_penalty and expected_gradients",
             decimals=2,
             order=31,
