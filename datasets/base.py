@@ -70,7 +70,7 @@ class Split:
             known says nothing. None where all are known.
         core: True where the object is that the label names; all False for an input whose object nobody has outlined.
             None where the data set has no core masks.
-        planted: where a recipe plants several shortcuts, the value of each by its planter's name; else empty.
+        planted: by planter, the value of each shortcut that is planted; empty where no planter is at work.
 
     Raises:
         ValueError: shapes, types, or values that do not fit; the message says which.
@@ -157,7 +157,7 @@ class ShortcutDataset:
     train: Split
     validation: Split
     environments: Mapping[str, Split]
-    native_range: tuple[float, float | Float[Tensor, "*features"]] = (0.0, 1.0)
+    native_range: tuple[float | Float[Tensor, "*features"], float | Float[Tensor, "*features"]] = (0.0, 1.0)
     clean_train: Callable[[], Split] | None = field(default=None, repr=False, compare=False)
     with_value: Callable[[int], Split] | None = field(default=None, repr=False, compare=False)
 

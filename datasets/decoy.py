@@ -6,16 +6,16 @@ from itertools import product
 from typing import Annotated, Literal
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import UInt8
 from pydantic import Field
 
-from .base import Environment
 from .planted import Planted
-from .planter import Images, Masks
+from .planter import Canvas, Correlation, Images, Masks, Planter
 from .recipe import datasets
 from .registry import BadParameters
-from .stamping import places, squares, squeezed
+from .stamping import places, squeezed, stamped
 
+Variant = Annotated[Literal["ross", "faint", "cdep", "half"], Field(description="recipe of a paper; see `Decoy`")]
 FAINTNESS = 0.25
 """Shades of `faint`, as a share of the shades of `ross`."""
 
@@ -44,9 +44,8 @@ class Decoy(Planted):
 
     name = "decoy"
 
-    variant: Annotated[
-        Literal["ross", "faint", "cdep", "half"], Field(description="recipe of a paper; see `Decoy`")
-    ] = "ross"
+    variant: Variant = "ross"
+    correlation: Correlation = 1.0
 
     @property
     def native_range(self) -> tuple[float, float]:
@@ -56,45 +55,55 @@ class Decoy(Planted):
         """
         return {"ross": (0.0, 255.0), "faint": (0.0, 1.0), "cdep": (-1.0, 1.0), "half": (0.0, 1.0)}[self.variant]
 
-    def looks(self, classes: int, environment: Environment) -> UInt8[np.ndarray, "classes 1"]:
-        if classes > 10:
-            raise BadParameters(f"{self.id}: {classes} classes, but there are shades for 10: use colored-patch")
-        values = np.arange(classes)
-        match self.variant, environment:
-            case "half", _:
-                shades = 25 * values
-            case "cdep", "reversed":
-                shades = 25 * (classes - 1 - values)  # class k has shade 25 k and value K-1-k
-            case "faint", _:
-                shades = FAINTNESS * (255 - 25 * values)
-            case _:
-                shades = 255 - 25 * values
-        return shades.astype(np.uint8)[:, None]
+    def painters(self) -> tuple[Planter, ...]:
+        planter = GreyHalf if self.variant == "half" else GreySquare
+        return (planter(variant=self.variant, correlation=self.correlation),)
 
-    def plant(
-        self,
-        images: Images,
-        colors: UInt8[np.ndarray, "n 1"],
-        present: Bool[np.ndarray, "n"],
-        rng: np.random.Generator,
-    ) -> tuple[Images, Masks]:
-        if self.variant == "half":
-            return self._fill_half(images, colors, present, rng)
+
+class Grey(Planter):
+    """What the two planters of `Decoy` share: shades, at most ten."""
+
+    variant: Variant = "ross"
+
+    def count(self, classes: int) -> int:
+        if classes > 10:
+            raise BadParameters(f"{self.name}: {classes} classes, but there are shades for 10: use colored-patch")
+        return classes
+
+
+class GreySquare(Grey):
+    """Decoy's square in a corner."""
+
+    name = "square"
+
+    def paint(self, canvas: Canvas) -> tuple[Images, Masks]:
         size = 5 if self.variant == "cdep" else 4
-        rows, columns = places("corners", images, (size, size), rng, self.id)
-        inputs, masks = squares(images, size, colors, present, rows, columns)
+        rows, columns = places("corners", canvas.images, (size, size), canvas.rng, self.name)
+        stamps = np.ones((canvas.count, size, size), dtype=bool)
+        images, masks = stamped(canvas.images, stamps, self._shades(canvas), canvas.values, rows, columns)
         if self.variant == "cdep":
             for row, column in product(*((0, side - size) for side in images.shape[2:])):
-                masks[present, :, row : row + size, column : column + size] = True
-        return inputs, masks
+                masks[canvas.values >= 0, :, row : row + size, column : column + size] = True
+        return images, masks
 
-    def _fill_half(
-        self,
-        images: Images,
-        colors: UInt8[np.ndarray, "n 1"],
-        present: Bool[np.ndarray, "n"],
-        rng: np.random.Generator,
-    ) -> tuple[Images, Masks]:
-        halves, other = squeezed(images, rng, self.id)
-        masks = other & present[:, None, None, None]
-        return np.where(masks, colors[:, :, None, None], halves), masks
+    def _shades(self, canvas: Canvas) -> UInt8[np.ndarray, "values 1"]:
+        shades = 255 - 25 * np.arange(canvas.count)
+        if self.variant == "faint":
+            shades = FAINTNESS * shades
+        elif self.variant == "cdep" and canvas.environment == "reversed":
+            shades = 25 * np.arange(canvas.count)[::-1]  # class k has shade 25 k and value K-1-k
+        return shades.astype(np.uint8)[:, None]
+
+
+class GreyHalf(Grey):
+    """Decoy's half of the image, beside the squeezed digit."""
+
+    name = "half"
+
+    def ground(self, images: Images, rng: np.random.Generator) -> Images:
+        return squeezed(images, rng, self.name)[0]
+
+    def paint(self, canvas: Canvas) -> tuple[Images, Masks]:
+        masks = squeezed(canvas.images, canvas.rng, self.name)[1] & canvas.shown
+        shades = (25 * np.arange(canvas.count)).astype(np.uint8)[canvas.values]
+        return np.where(masks, shades[:, None, None, None], canvas.images), masks

@@ -1,92 +1,153 @@
-"""The base class of recipes over any base: draws shortcut values and paints them into the base's images."""
+"""The base class of recipes over any base: planters paint shortcut values into the base's images."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from functools import cache
-from typing import Annotated
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int, UInt8
-from pydantic import Field
+from jaxtyping import Int, UInt8
 
 from .base import ENVIRONMENTS, VALUED, Environment, ShortcutDataset, Split, draw_shortcuts, generator
 from .over_base import OverBase
-from .planter import Images, Masks
-from .sources import hold_out, load, outlined
+from .planter import Canvas, Images, Masks, Planter, as_rgb
+from .registry import BadParameters
+from .sources import Base, hold_out, load, outlined
 
 
 class Planted(OverBase):
-    """Paints a shortcut into the images of a base; a subclass says how a shortcut value looks and where it is painted.
+    """Lets planters paint shortcut values into the images of a base; a subclass says which planters.
 
     Training and validation share the base's training images. All environments share the base's test images and the
     places drawn for them: the same input in two environments is a pair of twins that differ in the shortcut alone.
 
-    Core masks: the object's pixels in the clean image that no shortcut covers, where the base shows its objects on
-    black (`sources.outlined`).
+    Core masks: the object's pixels in the clean image that no opaque shortcut covers, where the base shows its objects
+    on black (`sources.outlined`).
     """
 
-    correlation: Annotated[float, Field(ge=0, le=1, description="probability of the class's value; else any value")] = (
-        1.0
-    )
+    @abstractmethod
+    def painters(self) -> tuple[Planter, ...]:
+        """The planters, in the order of painting; the first that is told, else the first, has the shortcut values."""
 
     @property
     def native_range(self) -> tuple[float, float]:
         """The values of pixels 0 and 1 in the recipe's own units."""
         return 0.0, 1.0
 
-    def class_shortcuts(self, classes: int) -> Int[np.ndarray, "classes"]:
-        """The shortcut value that each class carries."""
-        return np.arange(classes)
+    def stream(self, planter: Planter) -> str:
+        """The end of the names of a planter's generators; empty where a recipe has a single planter."""
+        return ""
 
-    @abstractmethod
-    def looks(self, classes: int, environment: Environment) -> UInt8[np.ndarray, "values channels"]:
-        """The colour of every shortcut value; a single channel stands for all channels."""
-
-    @abstractmethod
-    def plant(
-        self,
-        images: Images,
-        colors: UInt8[np.ndarray, "n channels"],
-        present: Bool[np.ndarray, "n"],
-        rng: np.random.Generator,
-    ) -> tuple[UInt8[np.ndarray, "n painted height width"], Masks]:
-        """Paints a colour into each image that is `present`; returns new images, and masks of the painted pixels."""
+    def weakened(self, part: str, images: Images, seed: int) -> Images:
+        """The base's images as they are painted on."""
+        return images
 
     def render(self, seed: int) -> ShortcutDataset:
-        base = load(self.base)
-        class_shortcuts = self.class_shortcuts(base.classes)
+        try:
+            return self._rendered(seed)
+        except BadParameters as error:
+            raise BadParameters(f"{self.id}: {error}") from error
+
+    def _rendered(self, seed: int) -> ShortcutDataset:
+        base, planters = load(self.base), self.painters()
         train, validation = hold_out(base, self.validation, generator(seed, "split"))
-
-        def planted(
-            part: str, environment: Environment, images: Images, labels: Int[np.ndarray, "n"], value: int | None = None
-        ) -> Split:
-            draws = generator(seed, f"{part}/{environment}")
-            values = draw_shortcuts(environment, labels, class_shortcuts, draws, self.correlation)
-            values = values if value is None else np.full_like(values, value)
-            colors = self.looks(base.classes, environment)[values]
-
-            def shown(present: Bool[np.ndarray, "n"]) -> tuple[Images, Masks]:
-                return self.plant(images, colors, present, generator(seed, f"{part}/places"))
-
-            inputs, masks = shown(values >= 0)
-            objects = outlined(self.base, shown(np.zeros(len(labels), dtype=bool))[0])
-            core = None if objects is None else torch.from_numpy(objects & ~masks)
-            return Split(*map(torch.from_numpy, (inputs, labels.copy(), masks, values)), core=core)
+        rendering = _Rendering(self, planters, base, seed)
+        training, held_out = ((base.train_inputs[part], base.train_labels[part]) for part in (train, validation))
+        test = base.test_inputs, base.test_labels
+        environments: dict[str, Split] = {name: rendering.split("test", name, *test) for name in ENVIRONMENTS}
+        if len(planters) > 1:
+            for planter in planters:
+                alone = f"random_{planter.name}"
+                environments[alone] = rendering.split("test", "random", *test, only=planter)
 
         @cache
         def with_value(value: int) -> Split:
-            return planted("test", "random", base.test_inputs, base.test_labels, value).rows(slice(0, VALUED))
+            return rendering.split("test", "aligned", *test, value=value).rows(slice(0, VALUED))
 
         return ShortcutDataset(
             id=self.id,
             seed=seed,
-            class_shortcuts=torch.from_numpy(class_shortcuts),
-            train=planted("train", "aligned", base.train_inputs[train], base.train_labels[train]),
-            validation=planted("validation", "aligned", base.train_inputs[validation], base.train_labels[validation]),
-            environments={name: planted("test", name, base.test_inputs, base.test_labels) for name in ENVIRONMENTS},
+            class_shortcuts=torch.from_numpy(rendering.own[rendering.main]),
+            train=rendering.split("train", "aligned", *training),
+            validation=rendering.split("validation", "aligned", *held_out),
+            environments=environments,
             native_range=self.native_range,
-            clean_train=lambda: planted("train", "clean", base.train_inputs[train], base.train_labels[train]),
+            clean_train=lambda: rendering.split("train", "clean", *training),
             with_value=with_value,
         )
+
+
+class _Rendering:
+    """One draw's splits.
+
+    Attributes:
+        own: the value that each class carries, of each planter.
+        main: index of the planter whose values are the shortcut values.
+    """
+
+    def __init__(self, recipe: Planted, planters: Sequence[Planter], base: Base, seed: int) -> None:
+        self.recipe, self.planters, self.classes, self.seed = recipe, planters, base.classes, seed
+        self.own = [np.arange(base.classes) % planter.count(base.classes) for planter in planters]
+        self.main = next((i for i, planter in enumerate(planters) if planter.told), 0)
+        for planter in planters:
+            if planter.needs_object and outlined(recipe.base, base.test_inputs[:1]) is None:
+                raise BadParameters(
+                    f"{planter.name} paints around or on the object, and nobody says where it is in "
+                    f"{recipe.base}: take digits, mnist or fashion-mnist"
+                )
+
+    def split(
+        self,
+        part: str,
+        environment: Environment,
+        images: Images,
+        labels: Int[np.ndarray, "n"],
+        only: Planter | None = None,
+        value: int | None = None,
+    ) -> Split:
+        """The images with every planter as in the environment; with `only`, the others as in `aligned`.
+
+        With `value`, every image shows it as the shortcut value by which groups are made.
+        """
+        planters = self.planters
+        clean = self._grounded(part, self._rgb(images))
+        painted, objects = (
+            self._grounded(part, self.recipe.weakened(part, self._rgb(images), self.seed)),
+            outlined(self.recipe.base, clean),
+        )
+        masks: list[Masks] = []
+        values: list[Int[np.ndarray, "n"]] = []
+        for planter, own in zip(planters, self.own, strict=True):
+            named = environment if only in (None, planter) else "aligned"
+            draws = generator(self.seed, f"{part}/{named}{self.recipe.stream(planter)}")
+            values.append(draw_shortcuts(named, labels, own, draws, planter.correlation))
+            if value is not None and planter is planters[self.main]:
+                values[-1] = np.full_like(values[-1], value)
+            count = planter.count(self.classes)
+            canvas = Canvas(painted, objects, values[-1], count, self._places(part, planter), environment)
+            painted, mask = planter.paint(canvas)
+            if planter.opaque:
+                masks = [below & ~mask for below in masks]
+                objects = None if objects is None else objects & ~mask
+            masks.append(mask)
+        told = [planter.told or part == "test" for planter in planters]
+        shown = np.logical_or.reduce([mask & use for mask, use in zip(masks, told, strict=True)])
+        return Split(
+            *map(torch.from_numpy, (painted, labels.copy(), shown, values[self.main])),
+            core=None if objects is None else torch.from_numpy(objects),
+            planted={planter.name: torch.from_numpy(own) for planter, own in zip(planters, values, strict=True)},
+        )
+
+    def _places(self, part: str, planter: Planter) -> np.random.Generator:
+        return generator(self.seed, f"{part}/places{self.recipe.stream(planter)}")
+
+    def _rgb(self, images: Images) -> UInt8[np.ndarray, "n painted height width"]:
+        colored = any(planter.colored for planter in self.planters)
+        return as_rgb(images) if colored else images
+
+    def _grounded(self, part: str, images: Images) -> Images:
+        for planter in self.planters:
+            images = planter.ground(images, self._places(part, planter))
+        return images

@@ -10,10 +10,14 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 from pydantic import Field
 
+from .base import Environment
 from .registry import BadParameters, Named, Registry
 
 Images = UInt8[np.ndarray, "n channels height width"]
 Masks = Bool[np.ndarray, "n 1 height width"]
+
+
+Correlation = Annotated[float, Field(ge=0, le=1, description="probability of the class's value; else any value")]
 
 
 class Canvas(NamedTuple):
@@ -24,6 +28,7 @@ class Canvas(NamedTuple):
         values: of each image; -1 for none.
         count: number of values.
         rng: of all draws but the values', the same in every environment.
+        environment: that is painted, for a paper that shows a value otherwise in its test images.
     """
 
     images: Images
@@ -31,6 +36,7 @@ class Canvas(NamedTuple):
     values: Int[np.ndarray, "n"]
     count: int
     rng: np.random.Generator
+    environment: Environment = "aligned"
 
     @property
     def shown(self) -> Bool[np.ndarray, "n 1 1 1"]:
@@ -52,9 +58,7 @@ class Planter(Named):
     opaque: ClassVar[bool] = True
     needs_object: ClassVar[bool] = False
 
-    correlation: Annotated[float, Field(ge=0, le=1, description="probability of the class's value; else any value")] = (
-        1.0
-    )
+    correlation: Correlation = 1.0
     values: Annotated[int | None, Field(ge=2, description="number of values; None for as many as classes")] = None
     told: Annotated[bool, Field(description="whether mitigations are given its mask")] = True
 

@@ -83,21 +83,6 @@ def stamped(
     return painted, masks
 
 
-def squares(
-    images: Images,
-    size: int,
-    colors: UInt8[np.ndarray, "n #channels"],
-    present: Bool[np.ndarray, "n"],
-    rows: Int[np.ndarray, "n"],
-    columns: Int[np.ndarray, "n"],
-    opacity: float = 1.0,
-) -> tuple[Images, Masks]:
-    """Paints a square of its own colour into each image that is `present`; masks are the squares."""
-    n = len(images)
-    stamps = np.broadcast_to(np.ones((), dtype=bool), (n, size, size))
-    return stamped(images, stamps, colors, np.where(present, np.arange(n), -1), rows, columns, opacity)
-
-
 def blended(
     below: UInt8[np.ndarray, "*shape channels"], color: UInt8[np.ndarray, "*#shape #channels"], opacity: float
 ) -> UInt8[np.ndarray, "*shape channels"]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..datasets.base import Batch, ShortcutDataset, generator
 from .base import Mitigation, Terms, weighted_cross_entropy
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 
+LEARNING_RATE, CLIP = 0.01, 1.0  # of `descended`
 Head = tuple[Float[np.ndarray, "classes width"], Float[np.ndarray, "classes"]]
 """Weight and bias of a last layer."""
 
 
-class LastLayerRetraining(Mitigation):
-    r"""Trains by ERM without a held-out `share` of the training inputs, then a new last layer on the held-out inputs.
+class HeldOutShare(Mitigation):
+    r"""Trains by ERM without a held-out `share` of the training inputs; a subclass replaces the last layer.
 
     loss of stage 1 = mean_n k_n / (1 - share) * -log p_y(x_n),   k_n = 0 if input n is held out, else 1
     """
@@ -37,12 +39,6 @@ class LastLayerRetraining(Mitigation):
     carries: ClassVar[frozenset[str]] = frozenset({"weights"})
 
     share: Annotated[float, Field(gt=0, lt=1)] = 0.2
-
-    @abstractmethod
-    def retrained(
-        self, draw: ShortcutDataset, held_out: Bool[Tensor, "n"], hidden: Float[np.ndarray, "k width"], head: Head
-    ) -> Head:
-        """The head after stage 2 of a run, from the features of its k held-out inputs and the head of stage 1."""
 
     @property
     def stages(self) -> int:
@@ -55,15 +51,27 @@ class LastLayerRetraining(Mitigation):
         right_answer = weighted_cross_entropy(net(batch.inputs), batch.labels, batch.draws["weights"])
         return Terms(right_answer, right_reason=right_answer.new_zeros(()))
 
+    def first_stage(self, trainer: Trainer, out: Bool[Tensor, "seeds n"]) -> Fitted:
+        """The stack after stage 1, which does not see the inputs that are `out`."""
+        return trainer.train(self, given={"weights": (~out).to(trainer.device, trainer.dtype) / (1 - self.share)})
+
+
+class LastLayerRetraining(HeldOutShare):
+    """Fits a new last layer to the features of the held-out inputs."""
+
+    @abstractmethod
+    def retrained(
+        self, draw: ShortcutDataset, held_out: Bool[Tensor, "n"], hidden: Float[np.ndarray, "k width"], head: Head
+    ) -> Head:
+        """The head after stage 2 of a run, from the features of its k held-out inputs and the head of stage 1."""
+
     def fit(self, trainer: Trainer) -> Fitted:
         out = held_out(trainer, self.share)
-        first = trainer.train(self, given={"weights": (~out).to(trainer.device, trainer.dtype) / (1 - self.share)})
+        first = self.first_stage(trainer, out)
 
         def new_head(row: int, column: int, hidden: Float[np.ndarray, "n width"]) -> Head:
-            weight, bias = (first.parameters[f"head.{name}"][row, column].double().cpu() for name in ("weight", "bias"))
-            return self.retrained(
-                trainer.draws[row], out[row], hidden[out[row].numpy()], (weight.numpy(), bias.numpy())
-            )
+            weight, bias = (part.numpy() for part in head_of_run(first, row, column))
+            return self.retrained(trainer.draws[row], out[row], hidden[out[row].numpy()], (weight, bias))
 
         return with_new_heads(trainer, first, new_head)
 
@@ -103,6 +111,14 @@ def held_out(trainer: Trainer, share: float) -> Bool[Tensor, "seeds n"]:
     return out
 
 
+def head_of_run(
+    fitted: Fitted, row: int, column: int
+) -> tuple[Float[Tensor, "classes width"], Float[Tensor, "classes"]]:
+    """The last layer of the network of one seed (`row`) and one strength (`column`), in double precision."""
+    weight, bias = (fitted.parameters[f"head.{name}"][row, column].double().cpu() for name in ("weight", "bias"))
+    return weight, bias
+
+
 def features_of_run(trainer: Trainer, fitted: Fitted, row: int, column: int) -> Float[np.ndarray, "n width"]:
     """The input of a run's last layer for every training input; of a single run, as a stack's would take gigabytes."""
     hidden = trainer.per_input_of_run(fitted, row, column, lambda net, batch: net.features(batch.inputs))
@@ -123,6 +139,34 @@ def with_new_heads(
         head = new_head(row, column, hidden) if np.isfinite(hidden).all() else (np.nan, np.nan)
         weight[row, column], bias[row, column] = (torch.as_tensor(part).to(weight) for part in head)
     return replace(fitted, parameters={**fitted.parameters, "head.weight": weight, "head.bias": bias})
+
+
+def descended(
+    hidden: Float[Tensor, "n width"],
+    labels: Int[Tensor, "n"],
+    head: tuple[Float[Tensor, "classes width"], Float[Tensor, "classes"]],
+    importance: Float[Tensor, "n"],
+    *,
+    steps: int,
+    anchor: float = 0.0,
+) -> Head:
+    """A last layer after gradient descent from `head`, by full batches, its gradient clipped at norm 1, on
+
+    sum_n importance_n * -log softmax(W h_n)_y  +  anchor * ||W - W_0||^2
+    """
+    start = list(head)
+    trained = [part.clone().requires_grad_() for part in start]
+    descent = torch.optim.SGD(trained, lr=LEARNING_RATE)
+    for _ in range(steps):
+        errors = F.cross_entropy(F.linear(hidden, *trained), labels, reduction="none")
+        distances = [(part - initial).square().sum() for part, initial in zip(trained, start, strict=True)]
+        loss = (importance * errors).sum() + anchor * torch.stack(distances).sum()
+        for part, gradient in zip(trained, torch.autograd.grad(loss, trained), strict=True):
+            part.grad = gradient
+        torch.nn.utils.clip_grad_norm_(trained, CLIP)
+        descent.step()
+    weight, bias = (part.detach().numpy() for part in trained)
+    return weight, bias
 
 
 def logistic_regression(**options: Any) -> Pipeline:

@@ -31,9 +31,7 @@ from torch.nn import functional as F
 
 from ...datasets.base import ShortcutDataset
 from ..base import mitigations
-from ..last_layer import Head, LastLayerRetraining
-
-LEARNING_RATE, CLIP = 0.01, 1.0
+from ..last_layer import Head, LastLayerRetraining, descended
 
 
 @mitigations.register
@@ -66,19 +64,7 @@ class AFR(LastLayerRetraining):
     ) -> Head:
         """The head (weight, bias) after stage 2, from the head of stage 1 and the features of held-out inputs."""
         importance = self.importance(F.linear(hidden, weight, bias), labels)
-        start = [weight, bias]
-        head = [part.clone().requires_grad_() for part in start]
-        descent = torch.optim.SGD(head, lr=LEARNING_RATE)
-        for _ in range(self.steps):
-            errors = F.cross_entropy(F.linear(hidden, *head), labels, reduction="none")
-            distances = [(part - initial).square().sum() for part, initial in zip(head, start, strict=True)]
-            loss = (importance * errors).sum() + self.anchor * torch.stack(distances).sum()
-            for part, gradient in zip(head, torch.autograd.grad(loss, head), strict=True):
-                part.grad = gradient
-            torch.nn.utils.clip_grad_norm_(head, CLIP)
-            descent.step()
-        weight, bias = (part.detach() for part in head)
-        return weight.numpy(), bias.numpy()
+        return descended(hidden, labels, (weight, bias), importance, steps=self.steps, anchor=self.anchor)
 
     def importance(self, logits: Float[Tensor, "n classes"], labels: Tensor) -> Float[Tensor, "n"]:
         """The weights mu of the held-out inputs, from the logits of stage 1; they sum to 1."""

@@ -18,6 +18,8 @@ GOLDEN = {
     "decoy-digits[correlation=0.5,variant=half]": "3ce4d4037ef9e6f7",
     "colored-patch-digits[colors=3,correlation=0.9,opacity=0.4,position=random]": "46e293e5904bfa5c",
     "toy-colors[shortcut=top_middle,test_inputs=300,train_inputs=400]": "e8def60c4ca457bb",
+    "table": "07a04f111571e592",
+    "token-order[test_inputs=300,train_inputs=400]": "5f563dd46053ad88",
     "planted-digits": "72015ff5317927b6",
     "planted-digits[planters=background+overlay(told=False)]": "4be0d6117d339f91",
     "planted-digits[core_contrast=0.5,core_noise=0.2,planters=tint+patch]": "cd8fb598219db646",
@@ -40,6 +42,9 @@ MORE_GOLDEN = [
     ("planted-digits[planters=overlay(shape=stripes)]", "9d42892cbe4c9160", "59af4bf459b1c150"),
     ("planted-digits[planters=overlay(shape=watermark)]", "68e0ab0a6c4627d9", "b7f73d6634104004"),
     ("planted-digits[planters=overlay(shape=plaster)]", "1287203bab139aa1", "c06a15410532b2c7"),
+    ("table", "b745964eb9793019", "aef5da192b65def0"),
+    ("table[base=wine,correlation=0.9]", "c21fb66cc3a9548e", "5a770c01fe650b7d"),
+    ("token-order[length=10,test_inputs=300,train_inputs=400]", "9f44181f1d068c5a", "263e90bfb0695806"),
     ("iris-cancer[scale=all]", "9f25cd7513a0f85b", "99ff7ba53e2e41f6"),
 ]
 

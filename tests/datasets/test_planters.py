@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from fooled import DEFAULTS, accuracies
+from fooled import DEFAULTS, OTHERS, accuracies, of_erm
 from rendering import assert_share
 from rrrbench.datasets.base import generator
 from rrrbench.datasets.composed import Composed
@@ -266,4 +266,11 @@ def test_half_refuses_odd_images_and_textures_end(npz):
 def test_erm_is_fooled(spec):
     """With default parameters, redrawing the shortcut costs an mlp ten points of accuracy, mean of two seeds."""
     measured = accuracies(spec, (0, 1))
+    assert measured["aligned"] - measured["random"] >= 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", OTHERS, ids=lambda spec: datasets.resolve(spec).id)
+def test_erm_is_fooled_by_tables_and_sequences(spec):
+    measured = of_erm(spec, (0, 1))
     assert measured["aligned"] - measured["random"] >= 0.1

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from rrrbench.datasets.base import generator
 from rrrbench.datasets.registry import BadParameters
-from rrrbench.datasets.stamping import blended, places, squares, squeezed, stamped
+from rrrbench.datasets.stamping import blended, places, squeezed, stamped
 
 BLACK = np.zeros((3, 1, 4, 4), dtype=np.uint8)
 
 
 def test_a_square_is_where_its_input_has_it():
-    colors, present = np.array([[7], [8], [9]], dtype=np.uint8), np.array([True, False, True])
-    images, masks = squares(BLACK, 2, colors, present, np.array([0, 1, 2]), np.array([2, 1, 0]))
+    colors, values = np.array([[7], [8], [9]], dtype=np.uint8), np.array([0, -1, 2])
+    square = np.ones((3, 2, 2), dtype=bool)
+    images, masks = stamped(BLACK, square, colors, values, np.array([0, 1, 2]), np.array([2, 1, 0]))
     assert (images[0, 0, :2, 2:] == 7).all()
     assert (images[2, 0, 2:, :2] == 9).all()
     assert [int(mask.sum()) for mask in masks] == [4, 0, 4]

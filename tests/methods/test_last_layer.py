@@ -1,4 +1,4 @@
-"""Training the last layer again on held-out inputs: the parts that dfr and afr share."""
+"""Training the last layer again on held-out inputs: the parts that dfr, afr and self share."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rrrbench.methods.mitigations.adversarial_debiasing import AdversarialDebias
 from rrrbench.methods.mitigations.afr import AFR
 from rrrbench.methods.mitigations.dfr import DFR
 from rrrbench.methods.mitigations.erm import ERM
+from rrrbench.methods.mitigations.self import SELF
 from small import small_dataset, small_trainer
 from torch import nn
 from torch.nn import functional as F
@@ -56,7 +57,7 @@ def test_a_feature_that_never_changes_has_no_weight():
     assert (weight[:, 3] == 0).all()
 
 
-@pytest.mark.parametrize("mitigation", [DFR(refits=1), AFR(steps=2)], ids=lambda m: m.name)
+@pytest.mark.parametrize("mitigation", [DFR(refits=1), AFR(steps=2), SELF(steps=2)], ids=lambda m: m.name)
 def test_the_first_stage_learns_nothing_from_what_is_held_out(mitigation):
     fair = trainer()
     out = held_out(fair, mitigation.share)
