@@ -67,7 +67,14 @@ metrics.describe(
     Metric("strength", "neither", 0, inf, "none", "The lambda that came out of an automatic strength."),
     Metric("adversary_accuracy", "lower", 0, 1, "1 / values", "Of an adversary refitted on the features."),
     Metric("right_answer", "lower", 0, inf, "log(classes) for a uniform prediction", "Right-answer term, last epoch."),
-    Metric("right_reason", "lower", 0, inf, "none", "Right-reason term with its strength, last epoch."),
+    Metric(
+        "right_reason",
+        "lower",
+        -inf,
+        inf,
+        "none",
+        "Right-reason term with its strength, last epoch; the unbiased estimates of `irm` and `eiil` go below 0.",
+    ),
 )
 
 

@@ -61,6 +61,11 @@ def test_a_cell_that_no_record_has_is_refused_with_its_place(good, column, value
     assert len(str(raised.value)) < 600
 
 
+def test_an_unbiased_estimate_of_a_penalty_may_be_below_0(good):
+    """`irm` and `eiil` multiply the gradients of two halves of a batch."""
+    check_rows(good.assign(right_reason=-1e-4), "here")
+
+
 def test_good_rows_pass(good):
     check_rows(good, "own.parquet")
     check_rows(spoilt(good, "flip_rate", np.nan), "own.parquet")
