@@ -16,6 +16,7 @@ from rrrbench.datasets.recipe import datasets, parsed
 
 PAGE = (Path(__file__).parents[2] / "docs/data.md").read_text()
 PHOTOS, PLANTED = PAGE.split("## Planted shortcuts")
+PLANTED, OTHERS = PLANTED.split("## Tables and sequences")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 NOISE = np.random.default_rng(0)
 
@@ -128,3 +129,7 @@ def test_planters_are_in_the_table_and_examples_are_one_recipe():
     assert rows == {*planters.names(), *shapes}
     (written,) = re.findall(r'`"(planted-.*)"`', PLANTED)
     assert in_toml(PLANTED) == parsed(written)
+
+
+def test_tables_and_sequences_are_data_sets():
+    assert set(re.findall(r"^\| `([\w-]+)`", OTHERS, re.MULTILINE)) == {"table", "token-order"} <= set(datasets.names())
