@@ -126,7 +126,7 @@ class _Rendering:
             if value is not None and planter is planters[self.main]:
                 values[-1] = np.full_like(values[-1], value)
             count = planter.count(self.classes)
-            canvas = Canvas(painted, objects, values[-1], count, self._places(part, planter), environment)
+            canvas = Canvas(painted, objects, values[-1], count, self._places(part, planter), named)
             painted, mask = planter.paint(canvas)
             if planter.opaque:
                 masks = [below & ~mask for below in masks]

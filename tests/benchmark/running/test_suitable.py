@@ -131,7 +131,7 @@ def test_a_network_of_ones_own_that_does_not_fit_is_named(session, small_images,
         ({"controls": [5000]}, "annotated = 5000, but there are 1168 training inputs: ask for fewer"),
         ({"dataset": {"name": "decoy", "validation": 1297}}, "validation = 1297 leaves nothing of the 1297"),
         ({"dataset": {"name": "colored-patch", "size": 29}}, "29x29 pixels do not fit into images of 28x28: lower"),
-        ({"dataset": {"name": "colored-patch", "colors": 11}}, "11 colours for 10 classes: ask for 10 or fewer"),
+        ({"dataset": {"name": "colored-patch", "colors": 11}}, "11 values for 10 classes: ask for 10 or fewer"),
         ({"network": {"name": "lenet"}, "dataset": "iris-cancer"}, "lenet cannot be built for iris-cancer"),
     ],
 )
