@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -141,7 +142,9 @@ def test_a_point_of_the_trade_off_opens_its_run(page, site):
     page.goto(next(site.glob("sweeps/*.html")).as_uri())
     page.wait_for_selector("html[data-drawn]")
     traces = page.evaluate("document.querySelector('.figure').data.map((trace) => trace.name)")
-    assert sorted(traces) == sorted({"erm", "rrr", "pgd_ex"} | set(traces))
+    times = Counter(traces)
+    assert times.keys() >= {"erm", "rrr", "pgd_ex"}
+    assert set(times.values()) in ({1}, {2}), "once, and once more in an inset of the corner where all chosen points are"
     page.evaluate(
         "document.querySelector('.figure').emit('plotly_click',"
         " { points: [{ customdata: document.querySelector('.figure').data[0].customdata[0] }] })"
@@ -187,7 +190,7 @@ def test_reproductions_are_filtered_and_a_method_opens_its_cell(page, site):
 
 def test_the_first_page_opens_on_what_works(page, site):
     page.goto((site / "index.html").as_uri())
-    assert page.locator(".overall").first.locator("tbody th a").all_inner_texts() == ["pgd_ex", "rrr"]
+    assert page.locator(".overall").first.locator("tbody th a").all_inner_texts() == ["rrr", "pgd_ex"]
     top = page.locator(".overall").first.bounding_box()["y"]
     assert top < 500, "a newcomer need not scroll"
     page.locator(".overall tbody a", has_text="pgd_ex").click()
