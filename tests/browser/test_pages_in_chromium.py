@@ -144,7 +144,7 @@ def test_a_point_of_the_trade_off_opens_its_run(page, site):
     traces = page.evaluate("document.querySelector('.figure').data.map((trace) => trace.name)")
     times = Counter(traces)
     assert times.keys() >= {"erm", "rrr", "pgd_ex"}
-    assert set(times.values()) in ({1}, {2}), "once, and once more in an inset of the corner where all chosen points are"
+    assert set(times.values()) in ({1}, {2}), "once, or once more in the inset of a corner"
     page.evaluate(
         "document.querySelector('.figure').emit('plotly_click',"
         " { points: [{ customdata: document.querySelector('.figure').data[0].customdata[0] }] })"
