@@ -132,7 +132,8 @@ class Split:
         """The same split on another device, in its memory."""
         whole = self.in_memory()
         parts = {name: getattr(whole, name) for name in ("inputs", "labels", "masks", "shortcuts", "known", "core")}
-        return replace(self, **{name: part.to(device) for name, part in parts.items() if part is not None})
+        moved = {name: part.to(device) for name, part in parts.items() if part is not None}
+        return replace(self, **moved, planted={name: values.to(device) for name, values in self.planted.items()})
 
 
 @dataclass(frozen=True)

@@ -274,3 +274,9 @@ def test_erm_is_fooled(spec):
 def test_erm_is_fooled_by_tables_and_sequences(spec):
     measured = of_erm(spec, (0, 1))
     assert measured["aligned"] - measured["random"] >= 0.1
+
+
+def test_on_another_device_every_part_of_a_split_is_there():
+    moved = dataset("tint", "patch").train.to("meta")
+    parts = moved.inputs, moved.labels, moved.masks, moved.shortcuts, moved.core, *moved.planted.values()
+    assert {part.device.type for part in parts} == {"meta"}
