@@ -72,9 +72,19 @@ class Experiment:
         """
         with away(self.uri):
             for run in self.search(f"tags.sweep_key = '{sweep_key}' and tags.kind = 'sweep'"):
-                self.client.set_tag(run.info.run_id, "mlflow.note.content", table)
+                self.set_tag(run.info.run_id, "mlflow.note.content", table)
                 if figure is not None:
                     self.client.log_artifact(run.info.run_id, str(figure), "summary")
+
+    def set_tag(self, run_id: str, name: str, value: str) -> None:
+        """Sets a run's tag; a run that another driver took away since it was found needs none."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.set_tag(run_id, name, value)
+        except MlflowException:
+            if self.client.get_run(run_id).info.lifecycle_stage != "deleted":
+                raise
 
     def search(self, query: str) -> list[Run]:
         """The runs that match, of all experiments."""

@@ -164,7 +164,7 @@ class Mirror(Experiment):
                 self.client.delete_run(run.info.run_id)
             for run in runs:
                 if run not in superfluous and run.data.tags["mlflow.parentRunId"] != parent:
-                    self.client.set_tag(run.info.run_id, "mlflow.parentRunId", parent)
+                    self.set_tag(run.info.run_id, "mlflow.parentRunId", parent)
 
     def _attempts(self, records: Sequence[Record]) -> dict[str, list[Run]]:
         """The server's runs by run key, finished or not. One search a stack: its cost grows with the table."""

@@ -63,6 +63,28 @@ def test_another_driver_may_come_between_any_two_steps(mirror, another, monkeypa
     assert_each_run_once(mirror)
 
 
+def test_another_driver_may_take_a_run_away_before_it_is_given_its_parent(mirror, monkeypatch):
+    mirror.deliver(made_up())
+    orphan = mirror.search("tags.kind = 'run'")[0].info.run_id
+    mirror.client.set_tag(orphan, "mlflow.parentRunId", "the sweep of another driver")
+    original = mirror.client.set_tag
+
+    def late(run_id, *tag):
+        mirror.client.delete_run(run_id)
+        original(run_id, *tag)
+
+    monkeypatch.setattr(mirror.client, "set_tag", late)
+    mirror._leave_one_each(made_up())
+    (sweep,) = mirror.search("tags.kind = 'sweep'")
+    mirror.summarise(sweep.data.tags["sweep_key"], "a table", None)
+
+
+def test_a_tag_that_the_server_refuses_is_no_run_taken_away(mirror):
+    mirror.deliver(made_up())
+    with pytest.raises(Exception, match="wrong/"):
+        mirror.set_tag(mirror.search("tags.kind = 'run'")[0].info.run_id, "//wrong/", "?")
+
+
 def test_another_driver_may_add_the_dataset_after_mlflow_looked_for_it(mirror, another):
     from mlflow.store.tracking.dbmodels.models import SqlDataset
 
@@ -75,7 +97,8 @@ def deliver(uri: str, home, barrier) -> None:
     mirror = Mirror(uri, "tiny", RecordStore(home))
     mirror.client.search_experiments()  # imports are done, and the store is open
     barrier.wait(120)
-    assert not mirror.deliver(made_up())
+    undelivered = mirror.deliver(made_up())
+    assert not undelivered, undelivered.reason or undelivered.refused
 
 
 @pytest.mark.slow
