@@ -10,7 +10,7 @@ LOCKED := $(INSTALL) --constraint requirements.lock -r pyproject.toml
 # TORCH=cpu, cu130, ...: the builds of torch for that device, by uv's own switch; the lock has no hashes of these.
 TORCH ?=
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test test-slow test-faults test-gpu test-browser docs speed lint types leaderboard reproduce reproduce-all ui suite-minutes lock clean
+.PHONY: help setup bench test test-long test-slow test-faults test-gpu test-browser docs speed lint types leaderboard reproduce reproduce-all ui suite-minutes lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -36,6 +36,9 @@ bench: .venv/ready ## the main job on embedded data: a leaderboard and a picture
 
 test: .venv/ready ## the fast tests, in two processes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-long: .venv/ready ## the tests that take seconds each: whole commands, notebooks, sites
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'long and not slow' -rs
 
 test-slow: .venv/with-ray ## the tests that take minutes: killed processes, a cluster, servers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow and not gpu' -rs

@@ -530,6 +530,7 @@ SOURCES = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "source", [pytest.param(one, marks=[pytest.mark.slow] * (i > 0)) for i, one in enumerate(SOURCES)]
 )

@@ -69,6 +69,7 @@ def assert_the_same_on_the_device(mitigation, trainer, device, engine=None):
         torch.testing.assert_close(to_host(fitted.curves[name]), value, rtol=1e-9, atol=1e-11, equal_nan=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", quick_or_slow(mitigations.names(), {"rrr"}))
 def test_a_mitigation_trains_as_on_the_cpu(pretend, soon_traced, name):
     mitigation = mitigations.resolve(name)
@@ -136,6 +137,7 @@ def test_a_step_does_not_wait_for_the_device(pretend, name):
     assert not any(stepped(mitigation, on(pretend, trainer_for(mitigation, epochs=1)), traced=False))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", quick_or_slow(mitigations.names(), {"rrr"}))
 def test_a_traced_step_does_not_wait_for_the_device(pretend, name):
     mitigation = mitigations.resolve(name)
@@ -207,6 +209,7 @@ def assert_the_same_records(stack, device, **settings):
     assert (found.panel is None) == (expected.panel is None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("mitigation", "strengths"), [("erm", None), pytest.param("rrr", [0.1, 1.0], marks=pytest.mark.slow)]
 )

@@ -70,6 +70,7 @@ def test_rrr_in_ten_lines():
     assert inside < 0.1 * data.masks.float().mean()
 
 
+@pytest.mark.long
 def test_judging_a_network_in_ten_lines(capsys):
     torch.manual_seed(0)
     code = block("rb.evaluate")

@@ -85,6 +85,7 @@ def test_no_global_state_is_left(home):
     assert (home / "mlflow.db").is_file()
 
 
+@pytest.mark.long
 def test_nothing_is_logged_if_it_is_not_wanted(home):
     small(seeds=1)
     assert not (home / "mlflow.db").exists()
@@ -177,6 +178,7 @@ def test_a_script_without_a_main_guard_runs_once(tmp_path):
     assert (tmp_path / "site" / "index.html").is_file()
 
 
+@pytest.mark.long
 def test_a_failed_run_is_warned_of(monkeypatch):
     from rrrbench.methods.mitigations.rrr import RRR
 
@@ -189,6 +191,7 @@ def test_a_failed_run_is_warned_of(monkeypatch):
     assert len(runs.failed) == 1
 
 
+@pytest.mark.long
 def test_the_notebook_does_what_it_says(home, monkeypatch):
     cells = [cell for cell in json.loads(NOTEBOOK.read_text())["cells"] if cell["cell_type"] == "code"]
     lines = [line for cell in cells for line in cell["source"] if line.strip()]

@@ -175,6 +175,7 @@ def test_twins_of_a_dataset_of_ours_are_its_own_twins_up_to_the_draw():
     assert (twin.shortcuts != aligned.labels).all()
 
 
+@pytest.mark.long
 def test_few_large_masks_are_read_at_once():
     """Of 200 photos of 224 x 224, 83: 2**22 pixels."""
     asked = []

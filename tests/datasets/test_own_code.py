@@ -130,6 +130,7 @@ def test_a_file_that_changed_is_loaded_anew(write):
     assert own_code.function(f"{path}:build")() == 4
 
 
+@pytest.mark.long
 def test_another_process_has_the_file_as_it_was_loaded(write, tmp_path):
     """The file's text travels, not its path: the file may have changed, or lie on no disk of the other machine."""
     path = write("my_own_net.py", "class Net:\n    width = 3\n")

@@ -43,6 +43,7 @@ def build():
 """
 
 
+@pytest.mark.long
 def test_the_command_with_masks_and_a_size_in_brackets_runs_and_is_in_the_help(tmp_path, monkeypatch):
     page = (DOCS / "evaluate.md").read_text()
     (line,) = re.findall(r"^    rrrbench (evaluate .*image-folder.*)$", page, re.M)

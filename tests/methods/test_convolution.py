@@ -20,6 +20,7 @@ def inputs() -> Tensor:
     return torch.randn(2, 4, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "kind", [*KINDS[:2], *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[2:])], ids=str
 )

@@ -27,6 +27,7 @@ def test_a_run_diverged_with_a_parameter_or_a_last_loss_that_is_not_finite(where
     assert fitted(**{where: 1e30}).diverged.tolist() == [[False, False]]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("package", [rrrbench.datasets, rrrbench.methods], ids=lambda package: package.__name__)
 def test_no_module_imports_from_the_benchmark(package):
     files = list(Path(package.__path__[0]).rglob("*.py"))

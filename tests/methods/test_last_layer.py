@@ -57,6 +57,7 @@ def test_a_feature_that_never_changes_has_no_weight():
     assert (weight[:, 3] == 0).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mitigation", [DFR(refits=1), AFR(steps=2), SELF(steps=2)], ids=lambda m: m.name)
 def test_the_first_stage_learns_nothing_from_what_is_held_out(mitigation):
     fair = trainer()
@@ -71,6 +72,7 @@ def test_the_first_stage_learns_nothing_from_what_is_held_out(mitigation):
     assert not torch.equal(honest["head.weight"], misled["head.weight"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mitigation", [DFR(refits=1), AFR(steps=2)], ids=lambda m: m.name)
 def test_the_second_stage_sees_nothing_but_what_is_held_out(mitigation):
     """Given the first stage's features, other labels of the inputs that it kept change no head."""

@@ -553,6 +553,7 @@ class Rounds(nn.Module):
         return x.round()
 
 
+@pytest.mark.long
 def test_a_compiled_model_has_the_penalty_of_its_module():
     network, (x, y, mask) = model(), data()
     compiled = torch.compile(network, backend="aot_eager")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from rrrbench.methods.mitigations.a_clarc import AClArC
 from rrrbench.methods.mitigations.erm import ERM
@@ -62,6 +63,7 @@ def test_pairs_are_of_the_runs_network():
     torch.testing.assert_close(without_it, features_without(net, batch).detach())
 
 
+@pytest.mark.long
 def test_stage_2_trains_the_last_layer_alone_and_a_run_at_strength_0_not_at_all():
     for mitigation in (RRClArC(epochs=2), AClArC(epochs=2)):
         fitted, erm = mitigation.fit(small_trainer()), ERM().fit(small_trainer())

@@ -39,6 +39,7 @@ def test_a_batch_without_core_masks_is_refused():
         GradMask(told="outside core").forbidding(batch)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "mitigation",
     [OUTSIDE[0], *(pytest.param(one, marks=pytest.mark.slow) for one in OUTSIDE[1:])],

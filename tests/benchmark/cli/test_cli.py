@@ -50,6 +50,7 @@ def invoke(uri, tmp_path, monkeypatch):
     return call
 
 
+@pytest.mark.long
 def test_the_main_job_from_run_to_leaderboard(invoke, tmp_path, monkeypatch):
     first = invoke("run", "own.toml", "--device", "cpu")
     assert first.exit_code == 0, first.output

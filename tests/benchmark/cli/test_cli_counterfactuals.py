@@ -46,5 +46,6 @@ def test_run_records_and_leaderboard(invoke):
     assert "rrrbench leaderboard own" in refused.output
 
 
+@pytest.mark.long
 def test_the_track_is_listed_among_the_suites(invoke):
     assert "counterfactuals" in invoke("list", "suites").stdout

@@ -73,6 +73,7 @@ def trained(nets, tmp_path, **network):
     return RecordStore(tmp_path / "home").model_path(record.run_key), record
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("function", "more"),
     [
@@ -90,6 +91,7 @@ def test_weights_that_a_suite_kept_have_the_numbers_of_their_record(nets, tmp_pa
         assert found.metrics[name] == pytest.approx(record.metrics[name], rel=1e-4), name
 
 
+@pytest.mark.long
 def test_weights_of_the_module_itself_are_read_too(nets, tmp_path):
     torch.manual_seed(0)
     (module,) = (own_code.function(f"{nets}:alone")(),)

@@ -64,6 +64,7 @@ def test_photos_are_trained_on_ranked_resumed_and_watched(invoke, tmp_path, sess
     assert "the content has changed" in refused.output
 
 
+@pytest.mark.long
 def test_a_photo_that_does_not_fit_is_an_error_without_a_traceback(invoke, tmp_path):
     (tmp_path / "photos/images/dog/03.png").write_text("<html>404</html>")
     broken = invoke("run", "own.toml", "--device", "cpu")

@@ -18,6 +18,7 @@ def started(monkeypatch):
     return calls
 
 
+@pytest.mark.long
 def test_the_page_has_one_worker_no_jobs_and_a_link_a_suite(started, uri, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     experiment = Experiment(uri, "own")

@@ -45,6 +45,7 @@ def explaining(statement: str) -> str:
     return HEAD + EXPLAINER.format(body=statement)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -63,6 +64,7 @@ def test_a_file_that_ends_its_process_is_refused_with_how_and_where(check, conte
     assert reason in refused(check(content))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "content",
     [

@@ -188,6 +188,7 @@ def check(tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", HOLDS)
 def test_what_keeps_its_laws_ends_well_and_is_forgotten(check, kind):
     done = check(HOLDS[kind])
@@ -199,6 +200,7 @@ def test_what_keeps_its_laws_ends_well_and_is_forgotten(check, kind):
 
 @pytest.mark.usefixtures("shapes_unchecked")
 # every third of them at every change: they are in the order of what is broken
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -1,6 +1,7 @@
 """Metrics on explanations made by hand, where their values can be counted. Latents in raw units."""
 
 import math
+from functools import cache
 
 import pytest
 import torch
@@ -15,19 +16,25 @@ from rrrbench.benchmark.counterfactuals.metrics import (
 )
 from rrrbench.datasets.glyphs import CHARACTERS, CORE, NUISANCE, SHORTCUT, Renderer
 
-RENDERER = Renderer(torch.zeros(11), torch.ones(11))
 A, B, C = (CHARACTERS.index(letter) for letter in "ABC")  # classes 0, 1, 0
 
 
+@cache
+def renderer():
+    return Renderer(torch.zeros(11), torch.ones(11))
+
+
 def place(character=A, font=0, nuisance=(0, 0, 0, 0, 0)):
-    return torch.cat([RENDERER.character_points[character], RENDERER.font_points[font], torch.tensor(nuisance).float()])
+    return torch.cat(
+        [renderer().character_points[character], renderer().font_points[font], torch.tensor(nuisance).float()]
+    )
 
 
 def verdicts(before, *after, predicted=0):
     """Of one input; `after` are latents with their prediction."""
     explanations = torch.stack([latents for latents, _ in after])[None]
     answers = torch.tensor([[answer for _, answer in after]])
-    return judged(before[None], explanations, torch.tensor([predicted]), answers, torch.tensor([True]), RENDERER)
+    return judged(before[None], explanations, torch.tensor([predicted]), answers, torch.tensor([True]), renderer())
 
 
 def test_what_success_is():
@@ -68,7 +75,7 @@ def test_fault_the_bound_couples_its_blocks():
         change[..., SHORTCUT] = torch.tensor([1.0, 0.0, -1.0])
         change[..., CORE] = torch.tensor([0.0, 1.0, 0.0])
         change[..., NUISANCE] = size / 5
-        after = bounded(before, before[:, None] + change, RENDERER) - before[:, None]
+        after = bounded(before, before[:, None] + change, renderer()) - before[:, None]
         torch.testing.assert_close(after[..., SHORTCUT], change[..., SHORTCUT])
         torch.testing.assert_close(after[..., CORE], change[..., CORE])
         assert after[..., NUISANCE].abs().sum().item() == pytest.approx(min(size, 1.0), abs=1e-5)
@@ -77,9 +84,9 @@ def test_fault_the_bound_couples_its_blocks():
 def test_the_bound_lets_every_letter_and_font_be_reached_and_nothing_further():
     before = place()[None]
     for character in range(26):
-        after = bounded(before, place(character, 3)[None, None], RENDERER)
+        after = bounded(before, place(character, 3)[None, None], renderer())
         torch.testing.assert_close(after[0, 0], place(character, 3))
-    far = bounded(before, before[:, None] + 100, RENDERER) - before[:, None]
+    far = bounded(before, before[:, None] + 100, renderer()) - before[:, None]
     assert far[..., CORE].abs().sum().item() == pytest.approx(6)  # of {-1, 0, 1}^3
     assert far[..., SHORTCUT].abs().sum().item() == pytest.approx(6)
 
@@ -106,7 +113,7 @@ def test_fault_shares_are_means_over_batches():
 
 def count(*after, success):
     explanations = torch.stack(after)[None]
-    return cardinality(place()[None], explanations, torch.tensor([success]), RENDERER).item()
+    return cardinality(place()[None], explanations, torch.tensor([success]), renderer()).item()
 
 
 def test_fault_cardinality_counts_by_the_ranks_of_others():

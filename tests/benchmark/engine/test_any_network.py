@@ -367,6 +367,7 @@ def recipe(layers) -> NetworkRecipe:
     return Anything()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ["stacked", pytest.param("single", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("layers", STACKED.values(), ids=STACKED)
 def test_every_network_is_trained_as_by_a_plain_loop(layers, engine):
@@ -380,6 +381,7 @@ def test_every_network_is_trained_by_erm_as_by_a_plain_loop(layers):
     a_plain_loop_trains_the_same(recipe(layers), ERM(), "auto")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "layers",
     [
@@ -449,6 +451,7 @@ class OwnGenerator(nn.Module):
         return torch.cos(hidden @ drawn.to(hidden))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layer", [Listed(), RandomFeatures(), OwnGenerator()], ids=lambda layer: type(layer).__name__)
 def test_what_python_reads_or_draws_is_not_frozen_into_a_program(layer, monkeypatch):
     draws, strengths = [small_dataset(0)], torch.tensor([[0.1]], dtype=torch.float64)

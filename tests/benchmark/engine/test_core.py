@@ -43,6 +43,7 @@ class Nosy(OutsideCore):
         return Terms(right_answer, 0 * right_answer)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("law", laws(OutsideCore()).values(), ids=laws(OutsideCore()))
 def test_a_mitigation_that_needs_core_masks_keeps_the_laws(law):
     law(OutsideCore())

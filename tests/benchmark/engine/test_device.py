@@ -21,6 +21,7 @@ def test_the_gpu_that_trains_is_waited_for_and_not_the_current_gpu(monkeypatch):
     assert waited == [torch.device("cuda:1")]
 
 
+@pytest.mark.long
 def test_a_trial_waits_for_the_parts_device(monkeypatch):
     waited = []
     monkeypatch.setattr("rrrbench.benchmark.engine.device.synchronize", waited.append)

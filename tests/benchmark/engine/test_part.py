@@ -13,6 +13,7 @@ from rrrbench.methods.mitigations.rrr import RRR
 from small import SmallConvolutional, small_dataset, small_trainer, trainer_for
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ["stacked", "single"])
 def test_masks_for_each_strength_are_refused_where_draws_are_for_all(engine):
     trainer = small_trainer((0.1, 0.2, 0.3), engine=engine)
@@ -60,6 +61,7 @@ def test_strengths_of_a_seed_share_its_draws_and_seeds_do_not():
     assert torch.equal(again.draws[next(iter(batch.draws))][0], drawn[1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["rrr", "smooth_rrr", "rand_r4"])
 def test_penalties_of_convolutions_at_the_masked_pixels_are_traced(name):
     """A program with a shape that tensors decide is not traced, so what masks reach is computed outside."""

@@ -53,6 +53,7 @@ def test_where_the_trial_of_a_stack_raises_runs_are_trained_singly_if_they_can_b
         assert said == ["stacked: no rule"]
 
 
+@pytest.mark.long
 def test_auto_tries_once_and_trains_by_the_choice_that_it_remembers(monkeypatch):
     tried, sizes, choices = [], [], {}
     train = Part.train
@@ -74,6 +75,7 @@ def test_auto_tries_once_and_trains_by_the_choice_that_it_remembers(monkeypatch)
     assert len(tried) == 2
 
 
+@pytest.mark.long
 def test_a_machine_that_cannot_compile_trains_without(monkeypatch):
     def broken(program, dynamic):
         raise RuntimeError("planted: no compiler")

@@ -36,6 +36,7 @@ def test_every_training_of_a_fit_is_a_stage_with_the_epochs_of_its_runs(draw, na
     assert all(0 < stage.seconds < math.inf for stage in rehearsal.stages)
 
 
+@pytest.mark.long
 def test_networks_come_back_as_they_were_initialised(draw):
     rehearsal = Rehearsal(NETWORK, draw, TRAINING, (0.1, 1.0))
     fitted = mitigations.resolve("rrr").fit(rehearsal)

@@ -67,6 +67,7 @@ def test_a_mitigation_never_sees_the_test_environments():
     assert all(len(draw.train) and len(draw.validation) and not draw.environments for draw in seen)
 
 
+@pytest.mark.long
 def test_a_diverged_run_ends_alone():
     trainer = small_trainer((0.0, 1e300), seeds=(0,), dtype=torch.float64, optimizer="sgd", learning_rate=1e20)
     alone = RRR().fit(small_trainer((0.0,), seeds=(0,), optimizer="sgd", learning_rate=0.1))
@@ -122,6 +123,7 @@ def test_cuda_gives_the_cpus_numbers(name):
         torch.testing.assert_close(mitigation.fit(cuda).parameters[key].cpu(), value, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.long
 def test_a_stack_larger_than_memory_is_split_by_itself(monkeypatch):
     whole = RRR().fit(small_trainer((0.0, 0.1, 1.0), seeds=(0, 1)))
     needed = []
@@ -136,6 +138,7 @@ def test_a_stack_larger_than_memory_is_split_by_itself(monkeypatch):
         torch.testing.assert_close(value, parted.parameters[name], rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.long
 def test_out_of_memory_halves_the_stack_and_goes_on(monkeypatch):
     whole = RRR().fit(small_trainer((0.0, 0.1, 1.0), seeds=(0, 1)))
     attempts, step = [], Part.step
@@ -172,6 +175,7 @@ def test_law_4_compiled_the_numbers_are_the_same(monkeypatch):
         torch.testing.assert_close(value, compiled.parameters[name], rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ["stacked", "single"])
 def test_masks_for_each_strength_reach_their_strength(engine):
     trainer = small_trainer((0.1, 0.1), seeds=(0, 1), engine=engine)
@@ -185,6 +189,7 @@ def test_masks_for_each_strength_reach_their_strength(engine):
         torch.testing.assert_close(value[:, 1:], erm.parameters[name])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mitigation", ["rrr", "avg_ex", "jtt", "r4"])
 def test_automatic_strengths_balance_both_terms_before_training(mitigation):
     """Learning at a rate of 0 keeps the network where it was, so an epoch's curves are the terms at initialisation."""
@@ -198,6 +203,7 @@ def test_automatic_strengths_balance_both_terms_before_training(mitigation):
     assert (fitted.metrics["strength"][:, 1] * 4).tolist() == pytest.approx(fitted.metrics["strength"][:, 2].tolist())
 
 
+@pytest.mark.long
 def test_automatic_strengths_are_trained_as_the_numbers_that_came_out():
     auto = RRR().fit(small_trainer((0.5,), auto=True))
     strengths = auto.metrics["strength"]

@@ -25,6 +25,7 @@ def ran(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env={**kept, **variables}, capture_output=True, text=True, timeout=300, check=True)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="torch brings libgomp on Linux")
 @pytest.mark.parametrize(
     ("variables", "spins"), [({}, "1000"), pytest.param({"GOMP_SPINCOUNT": "77"}, "77", marks=pytest.mark.slow)]

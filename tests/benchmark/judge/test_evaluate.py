@@ -51,6 +51,7 @@ def swept(tmp_path_factory):
     return folder, list(session.records.values())
 
 
+@pytest.mark.long
 def test_a_network_of_a_sweep_has_the_numbers_of_its_record(swept):
     folder, records = swept
     for record in records:
@@ -66,6 +67,7 @@ def test_a_network_of_a_sweep_has_the_numbers_of_its_record(swept):
         assert (report.record.dataset_key, report.record.digest) == (record.dataset_key, record.digest)
 
 
+@pytest.mark.long
 def test_a_leaderboard_shows_it_beside_the_sweep(swept, monkeypatch):
     folder, _ = swept
     monkeypatch.setenv("RRRBENCH_HOME", str(folder))
@@ -103,6 +105,7 @@ def resnet18():
     return network
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("build", [Attention, pytest.param(resnet18, marks=pytest.mark.slow)])
 def test_batchnorm_dropout_and_attention_are_evaluated_as_they_are(build):
     torch.manual_seed(0)
@@ -139,6 +142,7 @@ def small_draw():
     return replace(draw, train=first(draw.train), validation=first(draw.validation), environments=tests)
 
 
+@pytest.mark.long
 def test_a_function_is_judged_like_its_module():
     module = linear()
     report, other = evaluate(module, "decoy-digits"), evaluate(lambda images: module(images), "decoy-digits")
@@ -146,6 +150,7 @@ def test_a_function_is_judged_like_its_module():
     assert other.record.network == "<lambda>"
 
 
+@pytest.mark.long
 def test_a_function_without_gradients_has_no_saliency_and_says_so():
     module = linear()
     plain = evaluate(module, "decoy-digits").metrics
@@ -183,6 +188,7 @@ def test_a_record_of_other_data_is_not_kept_beside_those_of_the_data(tmp_path):
         store.put_evaluated(other)
 
 
+@pytest.mark.long
 def test_a_normalisation_is_the_network_behind_it():
     module = linear()
     normalised = evaluate(module, "decoy-digits", normalize=([0.5], [0.25]))
@@ -301,6 +307,7 @@ def test_outputs_of_a_sigmoid_are_warned_of():
     assert not any("sigmoid" in warning for warning in evaluate(linear(), small_draw()).warnings)
 
 
+@pytest.mark.long
 def test_a_report_in_a_notebook_shows_table_and_figure():
     text = evaluate(linear(), small_draw(), name="<b>mine</b>")._repr_html_()
     assert "<table>" in text

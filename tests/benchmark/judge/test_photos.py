@@ -47,6 +47,7 @@ class Patch(nn.Module):
         return torch.stack([-seen, seen], 1) * 20
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("blind", "flips", "follows"), [(False, 1.0, 1.0), (True, 0.0, 0.0)])
 def test_a_network_that_looks_at_the_patch_flips_on_made_up_twins_and_a_blind_network_does_not(
     photos, blind, flips, follows
@@ -69,6 +70,7 @@ def test_a_network_that_looks_at_the_patch_flips_on_made_up_twins_and_a_blind_ne
     assert said["flips"].sum() == 128 * flips
 
 
+@pytest.mark.long
 def test_masks_that_are_too_small_are_warned_of(photos, tmp_path):
     for mask in (photos / "masks").rglob("*.png"):
         pixels = np.asarray(Image.open(mask)).copy()
@@ -92,6 +94,7 @@ def test_a_folder_may_be_named_by_its_path_alone(photos):
     assert recipe_of(str(photos)) == recipe_of(photos) == rb.image_folder(photos)
 
 
+@pytest.mark.long
 def test_a_folder_may_be_named_by_an_id_with_its_size_and_masks_and_is_kept(photos, tmp_path, monkeypatch, uri):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     written = f"image-folder[root={photos}/images,mask_root={photos}/masks,size={SIZE}]"

@@ -52,6 +52,7 @@ def test_calibration_error_by_hand():
     assert calibration_error(logits, torch.tensor([0, 1, 1])).item() == pytest.approx((0.9 + 0.35) / 3)
 
 
+@pytest.mark.long
 def test_a_new_metric_is_one_function_and_is_in_the_record_and_the_table(calibrated):
     stack = tiny_suite(epochs=1, seeds=(0,)).stacks()[-1]
     records = run_stack(Task(stack), Settings(engine="stacked")).records
@@ -74,6 +75,7 @@ def test_without_the_fixture_the_registration_is_undone():
     assert ECE not in metrics.names()
 
 
+@pytest.mark.long
 def test_strengths_in_parts_have_the_numbers_of_all_at_once(monkeypatch):
     stack = replace(tiny_suite(epochs=1, seeds=(0,)).stacks()[-1], strengths=(0.1, 1.0, 1e30))
     whole, parts = [], []

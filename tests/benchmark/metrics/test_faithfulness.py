@@ -50,6 +50,7 @@ def judged(pixels):
     return {name: float(value) for name, value in metrics.measure(found).items() if name.startswith("faithful/")}
 
 
+@pytest.mark.long
 def test_every_measure_is_judged_by_a_share_of_the_inputs():
     """Of a network that sees the middle of the image, where the object is and no patch."""
     middle = torch.zeros(28, 28, dtype=torch.bool)

@@ -51,6 +51,7 @@ def measured(network, draw):
     return {name: float(value) for name, value in values.items()}
 
 
+@pytest.mark.long
 def test_a_network_that_reads_the_shortcut_flips_follows_and_fails():
     values = measured(READS_SHORTCUT, photos())
     assert values["accuracy/observed"] == 1
@@ -60,6 +61,7 @@ def test_a_network_that_reads_the_shortcut_flips_follows_and_fails():
     assert values["flip_rate/elsewhere"] == 0
 
 
+@pytest.mark.long
 def test_a_network_that_reads_the_object_does_none_of_it():
     values = measured(READS_OBJECT, photos())
     assert values["accuracy/observed"] == values["accuracy/exchanged"] == 1
@@ -93,6 +95,7 @@ def test_presence_is_measured_by_removing_and_adding():
     assert blind["accuracy/removed"] == 1
 
 
+@pytest.mark.long
 def test_every_id_names_the_twin_it_was_measured_on():
     twins = {"observed", "exchanged", "elsewhere"}
     for name in measured(READS_OBJECT, photos()):
@@ -101,6 +104,7 @@ def test_every_id_names_the_twin_it_was_measured_on():
             assert "made-up" in metric(name).meaning
 
 
+@pytest.mark.long
 def test_two_hundred_good_twins_need_no_caution():
     draw = photos()
     assert cautions(draw, measured(READS_SHORTCUT, draw)) == []
@@ -116,6 +120,7 @@ def test_few_twins_and_large_masks_are_cautioned():
     assert any(text.startswith("masks cover 100% of an input") for text in cautions(draw, {}))
 
 
+@pytest.mark.long
 def test_masks_that_some_classes_have_more_often_are_cautioned():
     labels = torch.arange(800) % 2
     shown = (labels == 0) | (torch.arange(800) % 4 == 1)

@@ -51,6 +51,7 @@ def test_it_is_trained_on_the_draw_it_is_built_for():
     assert not equal(*(state_of(recipe().build(small_dataset(seed), 0)) for seed in (0, 1)))
 
 
+@pytest.mark.long
 def test_it_has_learned_the_shortcut():
     """Where the right reason is weak and the shortcut certain, the checkpoint follows the shortcut."""
     draw = small_dataset(n=90, signal=0.05)

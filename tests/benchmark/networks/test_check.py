@@ -523,6 +523,7 @@ def drops(made, seed):
 OURS = [name for name in networks.names() if not any(f.is_required() for f in networks[name].model_fields.values())]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "resnet18")) for name in OURS])
 def test_every_network_of_ours_passes(name):
     check(networks.resolve(name), small_dataset() if name.endswith("mlp") else make("decoy", 0, base="digits"))

@@ -75,6 +75,7 @@ def recipe(function: str, **parameters):
     return networks.resolve({"name": "module", "build": f"my_own_nets:{function}", **parameters})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ["stacked", pytest.param("single", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("function", "parameters"),

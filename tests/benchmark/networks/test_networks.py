@@ -28,6 +28,7 @@ def test_every_network_gives_logits_and_takes_its_seed():
         assert one(draw.train.batch().inputs).shape == (24, 3)
 
 
+@pytest.mark.long
 def test_a_softmax_mlp_gives_the_mlps_probabilities_alone_and_in_a_stack():
     spec = {"hidden": [7], "init": "torch"}
     trainer = small_trainer(network=networks.resolve({"name": "softmax_mlp", **spec}))

@@ -70,6 +70,7 @@ def images(n: int = 3, channels: int = 3) -> torch.Tensor:
     return torch.rand(n, channels, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", EVERY)
 def test_every_family_computes_what_torchvisions_module_computes_and_passes_the_check(model):
     """In evaluation, where torchvision's dropout is off and its BatchNorm frozen; GroupNorm is another network."""
@@ -144,6 +145,7 @@ def test_the_input_gradient_inside_the_mask_is_the_whole_gradients_part():
     torch.testing.assert_close(part, all_of_it.flatten(1)[:, positions])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "model", ["resnet18", "mobilenet_v3_small", "densenet121", pytest.param("swin_t", marks=pytest.mark.slow)]
 )

@@ -28,6 +28,7 @@ def each(names):
 SEVERAL_TRAININGS = ["reproduce/friedrich2023", "reproduce/ghitu2025"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", each(suites.names()))
 def test_the_board_of_a_suite_prints_in_every_format(name):
     suite = load_suite(name).with_seeds(2)
@@ -38,6 +39,7 @@ def test_the_board_of_a_suite_prints_in_every_format(name):
     assert "protocol 2.0" in render("table")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", each(name for name in suites.names() if load_suite(name).sweeps))
 @pytest.mark.parametrize(
     "rule", ["knee", *(pytest.param(rule, marks=pytest.mark.slow) for rule in RULES if rule != "knee")]
@@ -64,6 +66,7 @@ def test_two_learning_rates_are_two_rows_with_their_own_runs():
         assert f"learning_rate={learning_rate}" in text
 
 
+@pytest.mark.long
 def test_2_10_and_50_epochs_are_rows_in_this_order():
     suite = load_suite("reproduce/friedrich2023")
     lines = board_of(suite, made_up_rows(suite), "knee")("md").splitlines()
@@ -76,6 +79,7 @@ def test_2_10_and_50_epochs_are_rows_in_this_order():
         assert all(int(a.removeprefix("epochs=")) <= int(b.removeprefix("epochs=")) for a, b in pairwise(epochs))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SEVERAL_TRAININGS)
 def test_the_csv_has_training_and_key_of_every_row(name):
     suite = load_suite(name)

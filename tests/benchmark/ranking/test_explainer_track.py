@@ -115,6 +115,7 @@ def test_an_unknown_explainer_is_named():
         suite_with(["gradcamm"])
 
 
+@pytest.mark.long
 def test_a_record_has_the_protocol_s_explainers_and_those_that_are_able():
     result = run_stack(Task(suite_with().stacks()[0]))
     measured = result.records[0].metrics
@@ -134,6 +135,7 @@ def test_a_record_has_the_protocol_s_explainers_and_those_that_are_able():
     assert shared.items() <= measured.items()
 
 
+@pytest.mark.long
 def test_every_explainer_changes_with_the_weights_but_the_floor():
     """Adebayo et al. 2018: a network of other weights is attributed otherwise."""
     draw = make("decoy", 0, base="digits")

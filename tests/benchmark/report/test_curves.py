@@ -1,6 +1,7 @@
 import io
 
 import pandas as pd
+import pytest
 from matplotlib.backends.backend_svg import RendererSVG
 from rrrbench.benchmark.figures.palette import MOST_NAMED
 from rrrbench.benchmark.report.curves import ROWS, save, sweep_figure
@@ -29,6 +30,7 @@ def records(sweeps):
     return pd.DataFrame(rows, columns=columns)
 
 
+@pytest.mark.long
 def test_a_picture_of_many_sweeps_shows_the_first_and_says_so(tmp_path):
     figure = sweep_figure(records(ROWS + 190), "all")
     save(figure, tmp_path / "all")
@@ -42,6 +44,7 @@ def test_a_picture_of_few_sweeps_shows_all():
     assert (len(figure.axes), figure.get_suptitle()) == (2, "both")
 
 
+@pytest.mark.long
 def test_long_names_beside_lines_are_not_cut_off_in_a_vector_format(tmp_path):
     runs = pd.concat([records(1).assign(mitigation=f"find_another_explanation {i}", flip_rate=0.5) for i in range(25)])
     figure = sweep_figure(runs, "long")

@@ -69,6 +69,7 @@ def test_recalled_numbers_are_grey(tmp_path):
     assert not any('class="absent"' in row for row in rows if 'data-verdict="reproduced"' in row)
 
 
+@pytest.mark.long
 def test_the_first_page_opens_on_what_works_with_masks_and_without(tmp_path):
     one_suite(tmp_path, tmp_path / "no results", "erm", "rrr", "l2", "oracle_clean")
     page = (tmp_path / "index.html").read_text()
@@ -122,6 +123,7 @@ def test_two_protocols_in_one_set_of_pages_are_told_apart(tmp_path):
     assert "protocol 1.0" in page.read_text()
 
 
+@pytest.mark.long
 def test_the_command_that_repeats_a_run_is_of_its_protocol(tmp_path):
     new = made_up_recording(tiny_suite())
     one = new.runs.head(1)
@@ -134,6 +136,7 @@ def test_the_command_that_repeats_a_run_is_of_its_protocol(tmp_path):
     assert "MLFLOW_TRACKING_URI=sqlite:///again.db rrrbench run run.toml" in then
 
 
+@pytest.mark.long
 def test_pages_say_under_which_protocol_all_rows_are(tmp_path):
     write_site([made_up_recording(tiny_suite())], tmp_path, tmp_path / "no results")
     index = (tmp_path / "index.html").read_text()
@@ -142,6 +145,7 @@ def test_pages_say_under_which_protocol_all_rows_are(tmp_path):
     assert {row["difference"] for row in rows_of(tmp_path)} == {""}
 
 
+@pytest.mark.long
 def test_pictures_are_copied_from_the_folder_and_shown(tmp_path):
     made_up = made_up_recording(tiny_suite())
     run = made_up.runs[made_up.runs["mitigation"] == "rrr"].iloc[0]

@@ -130,6 +130,7 @@ HOSTILE = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name", [pytest.param(one, marks=[pytest.mark.slow] * (i > 1)) for i, one in enumerate(HOSTILE)]
 )

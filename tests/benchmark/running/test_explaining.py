@@ -25,6 +25,7 @@ def suite(*explainers, **changes):
     return parse_suite({"name": "own", "seeds": [0, 1], "counterfactuals": [sweep], **changes}, "own")
 
 
+@pytest.mark.long
 def test_a_record_is_like_everybody_s(made):
     stack = suite().stacks()[0]
     result = run_stack(Task(stack))
@@ -49,6 +50,7 @@ def test_a_record_is_like_everybody_s(made):
     assert len(made) == 2
 
 
+@pytest.mark.long
 def test_the_numbers_are_those_of_bex_s_benchmark():
     (record,) = run_stack(Task(suite("dice", seeds=[1]).stacks()[0])).records
     numbers = bex.Benchmark(20, n_samples=6, seed=1, logger=None, classifier=Ink()).run("dice")
@@ -57,6 +59,7 @@ def test_the_numbers_are_those_of_bex_s_benchmark():
     }
 
 
+@pytest.mark.long
 def test_the_explainers_of_a_sweep_share_a_classifier(made):
     for stack in suite().stacks():
         run_stack(Task(stack))
@@ -79,6 +82,7 @@ def test_an_explainer_that_raises_fails_alone_and_progress_is_whole(monkeypatch)
     assert sum(epochs) == stack.epochs
 
 
+@pytest.mark.long
 def test_letters_that_differ_from_the_recorded_ones_are_refused():
     stack = suite().stacks()[0]
     with pytest.raises(DigestMismatch, match=r"glyphs\[inputs=6\], seed 1, differs"):
@@ -109,6 +113,7 @@ def test_a_session_explains_what_is_not_finished(session, made):
     assert session(more).run().trained == 0
 
 
+@pytest.mark.long
 def test_a_stack_is_divided_by_seeds():
     stack = suite().stacks()[0]
     whole = run_stack(Task(stack)).records

@@ -40,6 +40,7 @@ def child_runs(session):
     return session.mirror.search("tags.kind = 'run'")
 
 
+@pytest.mark.long
 def test_every_run_is_logged_whole(session):
     one = session()
     outcome = one.run()
@@ -67,6 +68,7 @@ def test_every_run_is_logged_whole(session):
         assert len(tag) == 64
 
 
+@pytest.mark.long
 def test_a_finished_suite_is_not_touched(session, monkeypatch):
     session().run()
     monkeypatch.setattr(here, "run_stack", lambda *_: pytest.fail("trained a finished run"))
@@ -134,6 +136,7 @@ def test_networks_on_the_way_are_trained_if_another_driver_took_the_last(session
     assert sorted(rows(one).mitigation) == ["find_another_explanation", "find_another_explanation[iterations=3]"]
 
 
+@pytest.mark.long
 def test_a_wider_sweep_trains_only_what_is_new(session):
     session().run()
     wider = tiny_suite(mitigations=[{"mitigation": "erm"}, {"mitigation": "rrr", "strengths": [0.1, 1.0, 5.0]}])
@@ -161,6 +164,7 @@ def test_a_failing_run_is_recorded_alone_and_tried_again(session, monkeypatch):
     assert len(child_runs(session())) == 6  # the failed attempts are gone
 
 
+@pytest.mark.long
 def test_a_dead_term_makes_a_run_inert():
     class Detached(RRR):
         name: ClassVar[str] = "detached"
@@ -179,6 +183,7 @@ def test_a_dead_term_makes_a_run_inert():
     assert run_stack(Task(erm)).records[0].status == "finished"
 
 
+@pytest.mark.long
 def test_training_goes_on_while_mlflow_is_away(session, monkeypatch):
     one, asked = session(), []
 

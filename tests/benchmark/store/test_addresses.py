@@ -96,6 +96,7 @@ def test_any_user_part_in_an_error_is_not_shown(uri, said, expected):
     assert hidden(said, uri) == expected
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("uri", ["http://user:s3cretpw/x@127.0.0.1:9", "http://127.0.0.1:9/?password=s3cretpw",
                                  "nonsense://user:s3cretpw@host", "http://user:s3cretpw@[::1"])  # fmt: skip
 def test_the_command_line_prints_and_stores_no_password(uri, tmp_path, monkeypatch, caplog):

@@ -16,6 +16,7 @@ from rrrbench.benchmark.store.mirror import Mirror
 from rrrbench.benchmark.store.records import RecordStore
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name", ["p?q", *(pytest.param(name, marks=pytest.mark.slow) for name in ("plain", "a b", "100%", "h#sh"))]
 )

@@ -127,6 +127,7 @@ def test_delivering_again_changes_nothing_and_does_not_ask(mirror, another, monk
     assert not later.deliver(made_up())
 
 
+@pytest.mark.long
 def test_a_server_that_was_wiped_is_given_everything_again(mirror, uri, fresh_database):
     import shutil
     from pathlib import Path
@@ -139,6 +140,7 @@ def test_a_server_that_was_wiped_is_given_everything_again(mirror, uri, fresh_da
     assert_each_run_once(again)
 
 
+@pytest.mark.long
 def test_runs_that_a_dead_driver_left_become_one_each(mirror, monkeypatch):
     parent = mirror._parent(made_up()[0])
     for record in made_up() * 2:
@@ -192,6 +194,7 @@ def test_two_drivers_that_see_each_other_half_never_take_both_runs_away(mirror, 
     assert statuses(mirror)[record.run_key] == ["FINISHED"]
 
 
+@pytest.mark.long
 def test_of_failed_attempts_the_latest_is_kept_until_one_succeeds(mirror):
     for attempt in ("first", "second", "second"):
         assert not mirror.deliver(made_up("failed", error=f"Traceback\nValueError: {attempt}"))
@@ -201,6 +204,7 @@ def test_of_failed_attempts_the_latest_is_kept_until_one_succeeds(mirror):
     assert_each_run_once(mirror)
 
 
+@pytest.mark.long
 def test_a_record_that_is_refused_holds_up_no_other(mirror, monkeypatch):
     from mlflow.exceptions import MlflowException
 
@@ -231,6 +235,7 @@ def test_a_metric_of_an_explainer_with_parameters_is_logged_under_a_name_that_ml
     assert allowed("a: b-c.d/e_f") == "a: b-c.d/e_f"
 
 
+@pytest.mark.long
 def test_an_experiment_that_somebody_deleted_is_said_and_can_be_restored(mirror):
     mirror.deliver(made_up()[:1])
     mirror.client.delete_experiment(mirror.experiment_id)
@@ -264,6 +269,7 @@ def test_a_database_of_which_a_page_is_damaged_is_said(mirror):
     assert "move it away" in undelivered.reason
 
 
+@pytest.mark.long
 def test_a_folder_at_the_database_s_place_is_said(tmp_path):
     (tmp_path / "mlflow.db/inside").mkdir(parents=True)
     undelivered = Mirror(f"sqlite:///{tmp_path / 'mlflow.db'}", "tiny", RecordStore(tmp_path)).deliver(made_up())
@@ -294,6 +300,7 @@ def test_a_server_that_is_away_is_not_waited_for(tmp_path):
     assert "does not answer" in mirror.deliver(made_up()).reason
 
 
+@pytest.mark.long
 def test_more_metrics_than_a_request_has_room_for(mirror):
     epochs = 2 * METRICS_A_REQUEST + 1
     record = made_up(curves={"right_answer": [float(epoch) for epoch in range(epochs)]})[0]
@@ -314,6 +321,7 @@ def test_pictures_and_state_dicts_are_shown(mirror):
     assert [file.path for file in mirror.client.list_artifacts(sweep.info.run_id, "pictures")] == ["pictures/rrr.png"]
 
 
+@pytest.mark.long
 def test_a_delivered_list_that_does_not_read_is_made_again(mirror):
     mirror.deliver(kept(mirror.store, made_up()))
     for path in (mirror.store.home / "delivered").iterdir():

@@ -14,6 +14,7 @@ from rrrbench.benchmark.store.writing import RECORD
 from tiny import tiny_suite
 
 
+@pytest.mark.long
 def test_records_that_another_folder_delivered_are_brought_here(uri, tmp_path):
     theirs = made_up(metrics={"accuracy/random": 0.1 + 0.2}, curves={"right_answer": [0.5]}, flips=[(1, 2, 3)])
     Mirror(uri, "tiny", RecordStore(tmp_path / "theirs")).deliver([*theirs[:3], *made_up("failed", error="E")[3:]])
@@ -24,6 +25,7 @@ def test_records_that_another_folder_delivered_are_brought_here(uri, tmp_path):
     assert bring(Mirror(uri, "tiny", store), {}, {theirs[0].sweep_key}) == (0, "")
 
 
+@pytest.mark.long
 def test_a_record_that_cannot_be_had_is_none(uri, tmp_path, caplog):
     mirror, records = Mirror(uri, "tiny", RecordStore(tmp_path / "theirs")), made_up()
     mirror.deliver(records)
@@ -36,6 +38,7 @@ def test_a_record_that_cannot_be_had_is_none(uri, tmp_path, caplog):
     assert "does not read" in caplog.text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("field", "value"),
     [("network", '=HYPERLINK("http://x")'), ("mitigation", "erm"), ("masks", "wrong"), ("dataset_key", "0" * 64)],

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from rrrbench.benchmark.engine.trainer import Trainer
 from rrrbench.datasets.base import generator
@@ -20,6 +21,7 @@ def of_run(fitted, name: str, row: int = 0) -> torch.Tensor:
     return fitted.parameters[name][row, 0]
 
 
+@pytest.mark.long
 def test_dfrs_head_is_scikit_learns_on_balanced_held_out_inputs():
     trained = trainer()
     fitted = DFR(refits=1).fit(trained)

@@ -21,6 +21,7 @@ def test_largest_gradient_mask_by_hand():
     assert mask.tolist() == [[True, True, False, False]]
 
 
+@pytest.mark.long
 def test_find_another_explanation_forbids_what_erm_looked_at():
     trainer = small_trainer((10.0,), seeds=(0,), network=WIDE, epochs=60, learning_rate=0.01)
     mitigation = FindAnotherExplanation()

@@ -64,6 +64,7 @@ def test_the_network_descends_where_the_shares_ascend():
     torch.testing.assert_close(gradient, expected)
 
 
+@pytest.mark.long
 def test_group_dro_favours_the_worst_group_over_erm():
     """100 steps: the largest of the groups' training errors ends below ERM's."""
     settings = {"seeds": (2,), "correlation": 0.5, "epochs": 100, "batch_size": 24, "learning_rate": 0.01}

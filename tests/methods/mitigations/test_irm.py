@@ -51,6 +51,7 @@ def test_the_penalty_of_given_partners_by_hand():
     torch.testing.assert_close(penalty(batch._replace(draws=draws)), expected)
 
 
+@pytest.mark.long
 def test_the_mean_penalty_is_the_mean_squared_derivative_of_the_environments():
     """600 draws, whose mean has a standard error that is estimated from them."""
     batch = batch_in([0, 0, 0, 0, 1, 1])

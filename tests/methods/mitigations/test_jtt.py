@@ -32,6 +32,7 @@ def predictions(trainer: Trainer, parameters, row: int) -> torch.Tensor:
     return net(trainer.draws[row].train.batch().inputs.double()).argmax(-1)
 
 
+@pytest.mark.long
 def test_jtt_counts_what_a_short_erm_misses(stages):
     trainer = small_trainer((0.0, 5.0, 20.0), seeds=(0, 1), correlation=0.5, epochs=10)
     JTT().fit(trainer)
@@ -53,6 +54,7 @@ def test_jtts_second_network_begins_from_scratch(stages):
     assert all(torch.equal(fitted.parameters[name], erm.parameters[name]) for name in erm.parameters)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("share", "epochs"), [(0.01, 1), (0.5, 5), (1.0, 10)])
 def test_jtts_first_network_has_a_share_of_the_epochs_and_at_least_one(share, epochs, stages):
     JTT(first_epochs=share).fit(small_trainer((1.0,), seeds=(0,), correlation=0.5, epochs=10))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from linear_network import BATCH, INPUTS, LABELS, NET, STRENGTH, WEIGHT, gradient_at
 from rrrbench.methods.mitigations.rr_clarc import DIRECTIONS, RRClArC
@@ -38,6 +39,7 @@ def test_features_and_directions_are_constants():
     assert head.abs().max() > 0
 
 
+@pytest.mark.long
 def test_descent_makes_the_last_layer_insensitive_along_the_direction_alone():
     """The penalty alone, on a fixed last layer: logits stop to change along v, and go on to across it."""
     weight, v = WEIGHT.clone().requires_grad_(), torch.zeros(4, 5, dtype=torch.float64)

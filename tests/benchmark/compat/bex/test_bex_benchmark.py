@@ -52,6 +52,7 @@ def test_a_subclass_needs_one_method_only():
     assert benchmark().run(Still)["success"] == 0
 
 
+@pytest.mark.long
 def test_an_explainer_of_the_user_s_may_end_one_that_is_registered():
     class Halfway(bex.Dice):
         def explain_batch(self, latents, *others):
@@ -72,6 +73,7 @@ def test_a_shape_that_is_wrong_is_told_with_the_class_s_name():
         benchmark().run(Flat)
 
 
+@pytest.mark.long
 def test_no_classifier_is_written_where_no_folder_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RRRBENCH_DATA", str(tmp_path / "data"))
@@ -82,6 +84,7 @@ def test_no_classifier_is_written_where_no_folder_is_named(tmp_path, monkeypatch
     assert [path.parent.name for path in tmp_path.rglob("*.pt")] == ["kept"]
 
 
+@pytest.mark.long
 def test_runs_takes_names_and_summarize_has_a_row_each():
     bn = benchmark()
     bn.runs([{"explainer": "dive", "lr": 0.2}, {"explainer": "IS"}, {"explainer": ported("dummy")}], num_explanations=2)
@@ -93,6 +96,7 @@ def test_runs_takes_names_and_summarize_has_a_row_each():
     assert (table["seed"] == 0).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", counterfactuals.names())
 def test_every_explainer_runs_on_letters(name):
     numbers = benchmark().run(name, **FAST)
@@ -100,6 +104,7 @@ def test_every_explainer_runs_on_letters(name):
     assert numbers["success"] + numbers["trivial"] <= 1
 
 
+@pytest.mark.long
 def test_the_classifier_and_the_global_draws_are_as_before():
     classifier = Ink().train()
     random.seed(3)
@@ -125,6 +130,7 @@ def test_wrong_names_and_arguments_are_told():
         benchmark(n_corr=7).run("is")
 
 
+@pytest.mark.long
 def test_the_code_in_the_documentation_runs(monkeypatch, capsys):
     monkeypatch.setattr("rrrbench.benchmark.compat.bex.benchmark.trained", lambda *_: Ink())
     (code,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(), flags=re.DOTALL)

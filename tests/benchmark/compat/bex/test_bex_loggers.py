@@ -30,6 +30,7 @@ def test_the_basic_logger_writes_a_table_and_a_picture(tmp_path):
     assert (tmp_path / "is" / "counterfactuals.png").stat().st_size > 1000
 
 
+@pytest.mark.long
 def test_metrics_have_the_same_names_with_a_logger_and_without(tmp_path):
     """bex called a column 'Causal FLip' in one and 'Causal Flip' in the other."""
     silent, loud = benchmark(), benchmark(logger=bex.BasicLogger)
@@ -55,6 +56,7 @@ def test_a_logger_of_one_s_own():
     assert logged[1][2] == (3, 3, 1, 24, 24)
 
 
+@pytest.mark.long
 def test_results_have_bex_s_names_beside_ours(tmp_path):
     batches = []
 
@@ -76,6 +78,7 @@ def test_the_table_of_names_is_documented():
     assert {theirs: rows.get(theirs) for theirs in NAMES} == NAMES
 
 
+@pytest.mark.long
 def test_a_named_folder_is_written_by_the_default_logger_too(uri, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("RRRBENCH_HOME", str(tmp_path / "home"))
@@ -87,6 +90,7 @@ def test_a_named_folder_is_written_by_the_default_logger_too(uri, tmp_path, monk
     assert not (tmp_path / "home" / "counterfactuals").exists(), "no folder is named, MLflow has it"
 
 
+@pytest.mark.long
 def test_a_folder_is_there_for_a_logger_that_writes_into_it_and_a_parameter_s_slashes_lead_nowhere_else(
     tmp_path, monkeypatch
 ):
@@ -120,6 +124,7 @@ def test_a_file_in_the_way_of_the_folder_is_named(tmp_path):
             benchmark(logger=bex.BasicLogger).run("is", output_path=path)
 
 
+@pytest.mark.long
 def test_mlflow_has_configuration_metrics_and_picture(uri, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     bn = benchmark(logger=bex.MlflowLogger)

@@ -26,6 +26,7 @@ def in_a_folder_of_its_own(monkeypatch, tmp_path, uri):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.long
 def test_predefined_explainers(tmp_path, capsys):
     bn = bex.Benchmark(n_corr=6, corr_level=0.95, n_samples=6)
     bn.run("stylex")
@@ -59,6 +60,7 @@ class DummyExplainer(bex.explainers.ExplainerBase):
         return z_perturbed.view(b, self.num_explanations, c)
 
 
+@pytest.mark.long
 def test_a_custom_explainer():
     bn = bex.Benchmark(n_samples=6)
     bn.run(DummyExplainer, num_explanations=10)
@@ -114,6 +116,7 @@ def test_a_custom_logger():
     assert wandb.begun["config"]["n_corr"] == 6
 
 
+@pytest.mark.long
 def test_run_benchmark_py():
     corrs = [0.5, 0.95]
     clusters = [6, 10]
@@ -137,6 +140,7 @@ class Own(ExplainerBase):
         return z_perturbed.view(b, self.num_explanations, c)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("device", ["cpu", ""])
 def test_bex_s_own_test(device):
     bn = Benchmark(n_samples=2, logger=None)

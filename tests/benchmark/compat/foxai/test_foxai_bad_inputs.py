@@ -321,6 +321,7 @@ def test_training_mode_with_batch_norm_and_dropout_is_evaluation_mode(explainer)
     assert torch.equal(named(explainer).calculate_features(network.eval(), INPUTS, TARGET), found)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:.torch.jit.trace")
 def test_a_script_module_is_refused_and_a_compiled_module_is_its_module():
     network = model().eval()

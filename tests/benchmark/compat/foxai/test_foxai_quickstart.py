@@ -119,6 +119,7 @@ def names(tmp_path):
     }
 
 
+@pytest.mark.long
 def test_basic_usage_runs_with_the_import_changed(names, tmp_path):
     exec(BASIC_USAGE.replace("from foxai.", f"from {HERE}."), names)
     made = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png"))

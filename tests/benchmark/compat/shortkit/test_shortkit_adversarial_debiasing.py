@@ -16,6 +16,7 @@ def hides(features, task, group) -> float:
     return refitted_accuracy(features[order].astype(float), torch.tensor(task[order]), torch.tensor(group[order]))
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::rrrbench.benchmark.compat.shortkit.GroupStays")
 def test_fault_without_a_task_the_encoder_collapses():
     hidden, task, group = embeddings(200, correlation=0.7)

@@ -32,6 +32,7 @@ def test_fault_all_positives_but_one_are_negatives():
     assert method.terms(net, turned, torch.tensor(1.0)).right_reason.item() == pytest.approx(expected)
 
 
+@pytest.mark.long
 @IGNORED
 def test_contrast_draws_a_task_together_whatever_its_group():
     hidden, task, group = embeddings(correlation=0.9)
@@ -91,6 +92,7 @@ def removes_or_says(seed, **settings) -> bool:
     return not said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 @pytest.mark.parametrize(("width", "epochs"), [(8, 5), (8, 25), (24, 5)])
 def test_fault_the_group_comes_back_silently(seed, width, epochs):

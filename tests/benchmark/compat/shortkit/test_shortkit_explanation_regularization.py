@@ -160,6 +160,7 @@ def repaired(model, train, strength, target) -> tuple[nn.Module, list]:
     return copied, regularization.fit(copied, train.inputs, train.labels, train.masks)._history
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_fault_the_true_class_target_leaves_a_confident_model_as_it_is(seed):
     """At every strength; the sum repairs the same model at a small one. In docs/shortkit.md as a table."""

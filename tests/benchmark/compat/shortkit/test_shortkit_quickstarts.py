@@ -78,6 +78,7 @@ def test_background_randomization():
     assert not np.array_equal(augmented, images)
 
 
+@pytest.mark.long
 def test_adversarial_debiasing_without_and_with_task_labels(embeddings):
     hidden, task_labels, protected_labels = embeddings
     debiaser = AdversarialDebiasing(hidden_dim=64, adversary_weight=0.5, n_epochs=50, batch_size=64, random_state=42)
@@ -97,6 +98,7 @@ def test_last_layer_retraining(embeddings):
     assert np.array_equal(dfr.fit_predict(hidden, task_labels, group_labels), predictions)
 
 
+@pytest.mark.long
 def test_contrastive_debiasing(embeddings):
     hidden, task_labels, group_labels = embeddings
     cnc = ContrastiveDebiasing(

@@ -25,6 +25,7 @@ def test_dice_s_hinge_wants_log_odds_of_one():
     assert (odds > 0.9).all()
 
 
+@pytest.mark.long
 def test_dice_s_diversity_spreads_and_its_proximity_gathers():
     def spread(**weights):
         found, _ = explained(Dice(num_iters=100, **weights))
