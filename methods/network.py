@@ -157,7 +157,7 @@ class Net:
         self.parameters = parameters
 
     def __call__(self, inputs: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch classes"]:
-        return self.head(self.features(inputs))
+        return self.head(self.features(inputs)).to(inputs.dtype)  # which a layer under autocast does not keep
 
     def features(self, inputs: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch hidden"]:
         """The input of the last linear layer."""

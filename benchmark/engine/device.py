@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -38,6 +38,18 @@ def seconds_of(function: Callable[[], object], device: torch.device) -> float:
 
 
 @contextmanager
+def training_precision(precision: Precision, device: torch.device) -> Iterator[None]:
+    """Products and convolutions as `Training.precision` says; afterwards the process's settings are as before.
+
+    `bf16` is torch's autocast: factors are rounded to bfloat16, with 7 bits of the mantissa. Parameters, their updates
+    and the logits that a term takes its logarithm of stay in float32.
+    """
+    rounded = torch.autocast(device.type, torch.bfloat16, cache_enabled=False) if precision == "bf16" else nullcontext()
+    with float32_products(precision), rounded:
+        yield
+
+
+@contextmanager
 def float32_products(precision: Precision = "float32") -> Iterator[None]:
     """Products and convolutions of float32 tensors on a GPU: with all 23 bits of the mantissa, or `tf32` with 10 bits.
 
@@ -46,7 +58,7 @@ def float32_products(precision: Precision = "float32") -> Iterator[None]:
     before = [kind.fp32_precision for kind in PRODUCTS]
     try:
         for kind in PRODUCTS:
-            kind.fp32_precision = "ieee" if precision == "float32" else "tf32"
+            kind.fp32_precision = "tf32" if precision == "tf32" else "ieee"
         yield
     finally:
         for kind, value in zip(PRODUCTS, before, strict=True):

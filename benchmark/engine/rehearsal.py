@@ -18,7 +18,7 @@ from ...methods.network import Parameters
 from ..networks import NetworkRecipe
 from ..suite.training import Training
 from . import device as engine_device
-from .device import float32_products
+from .device import training_precision
 from .part import Part, parts_of
 from .places import FIRST_RUN, Place, size_of, whole
 from .plan import COMPILE_FROM, CONVOLUTIONS_ALONE, Engine, Plan
@@ -92,7 +92,7 @@ class Rehearsal(Trainer):
     ) -> Fitted:
         """Notes the stage; the result has no curves that say anything."""
         runs = self.runs(masks=masks, strengths=strengths, given=given, start=start)
-        with sdpa_kernel(SDPBackend.MATH), float32_products(self.training.precision):
+        with sdpa_kernel(SDPBackend.MATH), training_precision(self.training.precision, self.device):
             self.stages.append(self._stage(mitigation, _of_seeds(runs, self.seeds)))
             part = parts_of(mitigation, runs)(whole(runs.strengths.shape))
         nothing = runs.strengths.new_full((*runs.strengths.shape, self.training.epochs), torch.nan)

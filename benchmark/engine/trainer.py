@@ -25,7 +25,7 @@ from ..networks.check import check
 from ..networks.gradients import freeze_unused
 from ..networks.stackable import why_unstackable
 from ..suite.training import Training
-from .device import float32_products
+from .device import float32_products, training_precision
 from .part import Part, Progress, parts_of
 from .places import FIRST_RUN, Place, joined, split, trained, whole
 from .plan import PLANS, Engine, Plan, fastest, run_by_run
@@ -139,7 +139,7 @@ class Trainer:
         """
         begin, runs = time.perf_counter(), self.runs(masks=masks, strengths=strengths, given=given, start=start)
         attention = sdpa_kernel(SDPBackend.MATH)  # the other kernels of attention have no second derivative
-        with attention, float32_products(self.training.precision):
+        with attention, training_precision(self.training.precision, self.device):
             parts = {plan: parts_of(mitigation, runs, self.progress, compiled=plan == "compiled") for plan in PLANS}
             plan = self._plan(mitigation, runs, parts)
             part, shape = parts[plan], runs.strengths.shape

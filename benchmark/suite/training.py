@@ -8,8 +8,9 @@ from pydantic import Field
 
 from ...datasets.as_written import AsWritten
 
-Precision = Literal["float32", "tf32"]
-"""How a GPU multiplies float32 numbers: exactly, or rounded to TF32, with 10 bits of the mantissa in place of 23."""
+Precision = Literal["float32", "tf32", "bf16"]
+"""How numbers are multiplied: in float32, or rounded to TF32 on a GPU (10 bits of the mantissa in place of 23) or to
+bfloat16 anywhere (7 bits)."""
 
 
 class Training(AsWritten):
@@ -20,8 +21,8 @@ class Training(AsWritten):
             Ross's 1e-4 ||theta||^2 beside a sum over 256 inputs is 2e-4 / 256.
         momentum: momentum of `sgd`; `adam` and `adamw` ignore it.
         shuffle: draw a new order of the inputs for every epoch, or keep the dataset's order in all epochs.
-        precision: `tf32` trains faster on GPUs that have it, and the same as `float32` elsewhere; all is evaluated in
-            `float32`.
+        precision: `tf32` trains faster on GPUs that have it, and the same as `float32` elsewhere; `bf16` trains faster
+            on GPUs and CPUs that multiply bfloat16. All is evaluated in `float32`.
     """
 
     version: ClassVar[int] = 1

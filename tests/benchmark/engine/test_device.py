@@ -6,6 +6,7 @@ from rrrbench.benchmark.engine.device import PRODUCTS, float32_products, synchro
 from rrrbench.benchmark.engine.part import Part
 from rrrbench.benchmark.suite.training import Training
 from rrrbench.methods.mitigations.erm import ERM
+from rrrbench.methods.mitigations.rrr import RRR
 from small import small_trainer
 
 
@@ -51,6 +52,40 @@ def test_a_step_has_the_trainings_precision_and_an_evaluation_all_bits(monkeypat
     assert seen == [["ieee"] * 3]
 
 
-def test_a_key_shows_the_precision_where_it_is_not_the_default():
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_a_key_shows_the_precision_where_it_is_not_the_default(precision):
     assert "precision" not in Training().identity()
-    assert Training(precision="tf32").identity()["precision"] == "tf32"
+    assert Training(precision=precision).identity()["precision"] == precision
+
+
+def test_bf16_rounds_the_factors_of_products_and_keeps_logits_and_parameters():
+    trainer = small_trainer(epochs=1, precision="bf16", dtype=torch.float32)
+    hidden, logits = [], []
+
+    class Seen(ERM):
+        name = "seen"
+
+        def terms(self, net, batch, strength):
+            hidden.append(net.features(batch.inputs).dtype)
+            logits.append(net(batch.inputs).dtype)
+            return super().terms(net, batch, strength)
+
+    fitted = Seen().fit(trainer)
+    assert torch.bfloat16 in hidden  # of the step; liveness is measured beside it
+    assert set(logits) == {torch.float32}
+    assert {value.dtype for value in fitted.parameters.values()} == {torch.float32}
+    one = torch.ones(1, 1)
+    assert (one @ one).dtype == torch.float32  # the process's setting is as before
+
+
+@pytest.mark.parametrize("mitigation", [ERM(), RRR()], ids=lambda mitigation: mitigation.name)
+@pytest.mark.parametrize("engine", ["stacked", "single"])
+def test_bf16_is_float32_but_for_its_rounding(mitigation, engine):
+    exact, rounded = (
+        mitigation.fit(small_trainer(epochs=2, engine=engine, precision=precision, dtype=torch.float32)).parameters[
+            "head.weight"
+        ]
+        for precision in ("float32", "bf16")
+    )
+    difference = (exact - rounded).abs().max() / exact.abs().max()
+    assert 0 < difference < 0.05
