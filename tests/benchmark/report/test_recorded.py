@@ -35,7 +35,7 @@ def test_every_committed_file_has_protocol_and_training(file):
 
 
 def test_a_training_is_told_against_the_defaults_of_today(tmp_path):
-    old = pd.read_parquet(RECORDS / "controls-quick.parquet").head(2)  # of protocol 1.0
+    old = pd.read_parquet(RECORDS / "ghitu2025-as-meant.parquet").head(2)  # of protocol 1.0
     settings = [{"epochs": 50, "batch_size": 64, "gone": 1}, {"epochs": 50, "batch_size": 256}]
     old["configuration"] = [json.dumps({"training": own}) for own in settings]
     old.to_parquet(tmp_path / "old.parquet")
