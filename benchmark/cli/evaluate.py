@@ -72,9 +72,9 @@ def evaluate(
             report.figure().savefig(figure, dpi=110)
         if predictions is not None:
             report.predictions.to_csv(predictions)
+        typer.echo(str(report))
         if log:
             report.log()
-    typer.echo(str(report))
     if log:
         typer.echo(f"kept in {home()}: the leaderboard of every suite on {report.identity.dataset_id} shows it")
     for written in filter(None, (figure, predictions)):

@@ -100,7 +100,7 @@ class RecordStore:
         if known is not None and known.configuration["network"] != record.configuration["network"]:
             raise ValueError(
                 f"another network is kept as {record.network!r} on {record.dataset}, seed {record.seed}: give this one "
-                f"another name (name=), or delete {self.path(record.run_key)}"
+                f"another name (name=; in a command --name), or delete {self.path(record.run_key)}"
             )
         if known is not None and known.metrics != record.metrics:
             raise ValueError(

@@ -107,6 +107,22 @@ def test_weights_of_the_module_itself_are_read_too(nets, tmp_path):
     assert f"{right:.3f}" in next(line for line in told.output.splitlines() if line.startswith("accuracy/random"))
 
 
+@pytest.mark.long
+def test_a_second_network_of_a_name_is_judged_and_then_not_kept(nets, tmp_path):
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        torch.save(own_code.function(f"{nets}:alone")().state_dict(), tmp_path / f"{seed}.pt")
+    first, second, named = (
+        evaluate(f"{nets}:alone", "--weights", tmp_path / f"{seed}.pt", "--dataset", "decoy-digits", *more)
+        for seed, more in ((0, ()), (1, ()), (1, ("--name", "second")))
+    )
+    assert first.exit_code == named.exit_code == 0
+    assert second.exit_code == 2
+    assert "accuracy/random" in second.output
+    assert "--name" in second.output
+    assert len(list((tmp_path / "home" / "records").glob("*/*.json"))) == 2
+
+
 def test_weights_of_another_network_are_refused(nets, tmp_path):
     torch.save(nn.Linear(2, 3).state_dict(), tmp_path / "w.pt")
     told = evaluate(f"{nets}:alone", "--weights", tmp_path / "w.pt", "--dataset", "decoy-digits", "--no-log")
