@@ -157,7 +157,7 @@ class Net:
         self.parameters = parameters
 
     def __call__(self, inputs: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch classes"]:
-        return self.head(self.features(inputs)).to(inputs.dtype)  # which a layer under autocast does not keep
+        return self.head(self.features(inputs))
 
     def features(self, inputs: Float[Tensor, "batch *features"]) -> Float[Tensor, "batch hidden"]:
         """The input of the last linear layer."""
@@ -165,7 +165,9 @@ class Net:
         return reduce(lambda hidden, layer: layer(hidden), features, inputs)
 
     def head(self, hidden: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch classes"]:
-        return BoundLayer(self.module.head, self._of(self.module.head))(hidden)  # pyrefly: ignore
+        own = self._of(self.module.head)  # pyrefly: ignore
+        logits = BoundLayer(self.module.head, own)(hidden)  # pyrefly: ignore
+        return logits.to(next(iter(own.values()), logits).dtype)  # which autocast does not keep
 
     @property
     def layers(self) -> Iterator[BoundLayer]:

@@ -73,12 +73,11 @@ def evaluate(
         if predictions is not None:
             report.predictions.to_csv(predictions)
         typer.echo(str(report))
+        for written in filter(None, (figure, predictions)):
+            typer.echo(f"wrote {written}")
         if log:
             report.log()
-    if log:
-        typer.echo(f"kept in {home()}: the leaderboard of every suite on {report.identity.dataset_id} shows it")
-    for written in filter(None, (figure, predictions)):
-        typer.echo(f"wrote {written}")
+            typer.echo(f"kept in {home()}: the leaderboard of every suite on {report.identity.dataset_id} shows it")
 
 
 def _available(device: str) -> str:

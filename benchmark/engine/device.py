@@ -42,7 +42,7 @@ def training_precision(precision: Precision, device: torch.device) -> Iterator[N
     """Products and convolutions as `Training.precision` says; afterwards the process's settings are as before.
 
     `bf16` is torch's autocast: factors are rounded to bfloat16, with 7 bits of the mantissa. Parameters, their updates
-    and the logits that a term takes its logarithm of stay in float32.
+    and the logits of `Net` stay in float32.
     """
     rounded = torch.autocast(device.type, torch.bfloat16, cache_enabled=False) if precision == "bf16" else nullcontext()
     with float32_products(precision), rounded:

@@ -67,7 +67,7 @@ def test_bf16_rounds_the_factors_of_products_and_keeps_logits_and_parameters():
 
         def terms(self, net, batch, strength):
             hidden.append(net.features(batch.inputs).dtype)
-            logits.append(net(batch.inputs).dtype)
+            logits.extend((net(batch.inputs).dtype, net.head(net.features(batch.inputs)).dtype))
             return super().terms(net, batch, strength)
 
     fitted = Seen().fit(trainer)
