@@ -65,6 +65,15 @@ def require_bound_as_changed(recipe: NetworkRecipe, module: Network, inputs: Ten
 def require_registered(recipe: NetworkRecipe, module: Network, inputs: Tensor) -> None:
     """Refuses a network that computes with a trainable tensor that is none of its parameters: nothing trains it."""
     own = {id(value) for value in module.parameters()}
+    for leaf in _leaves(module, inputs):
+        if id(leaf) not in own:
+            refuse(recipe, f"its forward uses a tensor {tuple(leaf.shape)} that requires a gradient and is none of its "
+                           "parameters, so that nothing trains it: keep layers as attributes or in nn.ModuleList, not "
+                           "in a list or a function; make the tensor an nn.Parameter, or a buffer")  # fmt: skip
+
+
+def _leaves(module: nn.Module, inputs: Tensor) -> Iterator[Tensor]:
+    """The tensors that require a gradient and that the logits are computed from, without computing a gradient."""
     with sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
         left, seen = [module(inputs).grad_fn], set[object]()
     while left:
@@ -73,11 +82,8 @@ def require_registered(recipe: NetworkRecipe, module: Network, inputs: Tensor) -
             continue
         seen.add(node)
         left += [before for before, _ in node.next_functions]
-        leaf = getattr(node, "variable", None)
-        if leaf is not None and id(leaf) not in own:
-            refuse(recipe, f"its forward uses a tensor {tuple(leaf.shape)} that requires a gradient and is none of its "
-                           "parameters, so that nothing trains it: keep layers as attributes or in nn.ModuleList, not "
-                           "in a list or a function; make the tensor an nn.Parameter, or a buffer")  # fmt: skip
+        if (leaf := getattr(node, "variable", None)) is not None:
+            yield leaf
 
 
 class HooksOnTensors(TorchFunctionMode):
@@ -137,13 +143,26 @@ def require_used_by_every_input(
         inputs: asked about one by one.
         batch: many inputs, asked about at once, with the module's parameters and with perturbed ones.
     """
-    unused = [_unused(module, one) for one in (*inputs.split(1), batch)]
+    singles = inputs.split(1)
+    without_gradient = [_unused(module, one) for one in singles]
+    used = [_used(module, many) for many in (*singles, batch)]
     with holding(module, perturbed(module)):
-        unused.append(_unused(module, batch))
-    if some := set.union(*unused) - set.intersection(*unused):
+        used.append(_used(module, batch))
+    if some := _in_a_part(without_gradient) | _in_a_part(used):
         refuse(recipe, f"{min(some)} is used by some inputs only, and an optimiser skips a parameter in a step that "
                        "does not use it, which the engine does not: let each input pass it, e.g. with a weight of "
                        "0")  # fmt: skip
+
+
+def _in_a_part(found: Sequence[set[str]]) -> set[str]:
+    """What is in some of the sets and not in all."""
+    return set.union(*found) - set.intersection(*found)
+
+
+def _used(module: nn.Module, inputs: Tensor) -> set[str]:
+    """The parameters that the logits are computed from: a gradient of many inputs would take three times as long."""
+    leaves = {id(leaf) for leaf in _leaves(module, inputs)}
+    return {name for name, value in module.named_parameters() if id(value) in leaves}
 
 
 def first_inputs(split: Split) -> int:

@@ -29,10 +29,12 @@ from .course import Course
 from .executors import Settings
 from .executors.base import draw
 
-TIMING_SECONDS = 30.0
+TIMING_SECONDS = 20.0
 """Seconds after which no further stack is timed."""
-SAMPLE, FEW, FEWER = 1024, 32, 4
+SAMPLE, FEW, FEWER = 1024, 8, 4
 """Training inputs that are timed: of networks that are quick; in a batch of slow networks; and to measure these."""
+BUSY = 1.5
+"""Load of a core from which other programs slow the timing."""
 SLOW_STEP = 0.5
 """Seconds of a step of a single run from which its network is slow."""
 SECONDS_A_RECORD, SECONDS_A_PICTURE = 0.05, 0.7
@@ -77,6 +79,7 @@ class Forecast:
         guessed: how many stacks were not timed, but take what similar stacks take.
         side_by_side: how many stacks are trained at once.
         where: they are trained, in words, if the session chose it.
+        load: threads that wanted a core when the stacks were timed, for each core of this machine.
         home: the folder of results.
         uri: the tracking server.
     """
@@ -93,6 +96,7 @@ class Forecast:
     guessed: int = 0
     side_by_side: int = 1
     where: str = ""
+    load: float = 0.0
 
     @property
     def to_train(self) -> int:
@@ -124,6 +128,8 @@ class Forecast:
         if self.left:
             guessed = f" ({self.guessed} of {len(self.left)} stacks guessed from the others)" if self.guessed else ""
             yield f"  takes {in_words(self.seconds)}{guessed}{self.where and f' {self.where}'}"
+            if self.courses and self.load > BUSY:
+                yield f"  timed while {self.load:.1f} threads wanted each core of this machine: less once it is idle"
         yield f"  written to {self.home}, shown in {shown(self.uri)}"
 
 

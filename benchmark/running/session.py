@@ -9,6 +9,8 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import joblib
+import psutil
 import torch
 
 from ...datasets.files import Stamp
@@ -130,7 +132,7 @@ class Session:
         if due:
             self.store.require_writable()
         left = _left(stacks, self.records.keys())
-        require_suitable(left)
+        self._require_suitable(left)
         expected = None
         if left and (self.tell is not None or isinstance(self.executor, Auto)):
             expected = self._forecast(left)
@@ -163,12 +165,19 @@ class Session:
         self.records = self.store.finished(self.suite.keys())
         DataFiles(self.store, stacks, notes=False).check(self.records.values())
         left = _left(stacks, self.records.keys())
-        require_suitable(left)
+        self._require_suitable(left)
         return self._forecast(left)
+
+    def _require_suitable(self, left: list[Stack]) -> None:
+        runs = sum(map(len, left))
+        doing = f"{self.suite.name}: {runs} runs are left; drawing the data, and asking each network to train on them"
+        with said_if_long(doing, self.quiet):
+            require_suitable(left)
 
     def _forecast(self, left: list[Stack]) -> Forecast:
         missing = missing_data(left)
         workers = self.executor.side_by_side(self.settings.device)
+        load = psutil.getloadavg()[0] / joblib.cpu_count()
         doing = f"{self.suite.name}: timing a few steps of each kind of stack, to say how long all will take"
         with said_if_long(doing, self.quiet), threads(1 if workers > 1 else torch.get_num_threads()):
             absent = {own.dataset for own in missing}
@@ -190,6 +199,7 @@ class Session:
             guessed=guessed,
             side_by_side=self.executor.side_by_side(self.settings.device),
             where=place.words,
+            load=load,
         )
 
     def _timed_alone(self, stack: Stack) -> Course | None:

@@ -9,9 +9,10 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from rrrbench.benchmark.networks import networks
+from rrrbench.benchmark.networks import gradients, networks
 from rrrbench.benchmark.networks.base import NetworkRecipe
 from rrrbench.benchmark.networks.check import check
+from rrrbench.benchmark.networks.gradients import require_used_by_every_input
 from rrrbench.benchmark.networks.not_trainable import NotTrainable
 from rrrbench.datasets.recipe import make
 from small import small_dataset, small_trainer
@@ -537,3 +538,12 @@ def test_a_bias_that_a_normalisation_takes_away_is_no_reason_to_refuse():
         return layers, nn.Linear(256, 3)
 
     check(recipe(made), small_dataset())
+
+
+def test_a_large_batch_is_asked_by_its_graph_alone_because_gradients_of_a_large_network_take_minutes(monkeypatch):
+    asked = []
+    monkeypatch.setattr(gradients, "_unused", lambda module, inputs: asked.append(len(inputs)) or set())
+    recipe, dataset = networks.resolve("mlp"), small_dataset()
+    inputs = torch.zeros(20, *dataset.features)
+    require_used_by_every_input(recipe, recipe.build(dataset, 0), inputs[:3], inputs)
+    assert asked == [1, 1, 1]

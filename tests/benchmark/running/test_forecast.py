@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import pytest
 from rrrbench.benchmark.engine.rehearsal import Stage
 from rrrbench.benchmark.running import forecast as forecasting
+from rrrbench.benchmark.running import progress
+from rrrbench.benchmark.running import session as sessions
 from rrrbench.benchmark.running.course import Course
 from rrrbench.benchmark.running.executors import Settings
 from rrrbench.benchmark.running.executors.processes import Processes
@@ -100,3 +105,16 @@ def test_what_is_guessed_takes_as_long_for_an_input_as_what_was_timed(monkeypatc
     an_epoch = sum(known[stack].seconds for stack in many) / sum(stack.epochs for stack in many)
     for stack in few:
         assert known[stack].seconds == pytest.approx(stack.epochs * an_epoch * small / large)
+
+
+@pytest.mark.parametrize(("load", "said"), [(4.0, True), (1.0, False)])
+def test_a_forecast_of_a_busy_machine_says_so(session, load, said):
+    forecast = replace(session(tiny_suite()).forecast(), load=load)
+    assert any("timed while 4.0 threads wanted each core" in line for line in forecast.lines()) == said
+
+
+def test_a_session_that_asks_networks_for_long_says_how_many_runs_are_left(session, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "LONG", 0.01)
+    monkeypatch.setattr(sessions, "require_suitable", lambda stacks: time.sleep(0.1))
+    session(tiny_suite(), quiet=False).forecast()
+    assert "6 runs are left; drawing the data, and asking each network to train on them" in capsys.readouterr().err
