@@ -428,6 +428,7 @@ def test_reproduce_does_what_it_can_says_what_is_left_and_goes_on(invoke, tmp_pa
 
     one = invoke("reproduce", "own", "--device", "cpu", "--seeds", "1")
     assert "3 of 6 runs recorded" in one.output  # those of `elsewhere` have no data
+    assert "but on 1 seed only" in one.output
     table = pd.read_csv(tmp_path / "results/reproduced/own.csv")
     assert list(table["n"]) == [1, 1, 0]
     assert list(table["verdict"])[1:] == ["recalled", "not run"]
