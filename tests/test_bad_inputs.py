@@ -66,7 +66,7 @@ def refused(tmp_path, monkeypatch) -> Refused:
 # ---------------------------------------------------------------------------------------------------------- commands
 
 NO_SUITE = "there is no suite .*: give the path of a TOML file, or a name; (did you mean|known: )"
-NAMES = "use up to 60 lower-case letters, digits and underscores"
+NAMES = "use up to 60 lower-case letters, digits(,| and) underscores"
 COMMANDS: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     *(((command, name), (re.escape(repr(name[:200]))[:-1], NO_SUITE)) for command in ("run", "log", "records", "leaderboard")
       for name in ("", "nowhere", "nowhere.toml", "folder", "folder.toml", "link.toml", "loop.toml", "..", "/", "own.tml",
@@ -108,10 +108,13 @@ COMMANDS: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
       for command in ("log", "records", "leaderboard")),
     *((("log", "own.toml", "--to", uri), (f"{uri!r} is no address of a tracking server", "give http://HOST:PORT"))
       for uri in ("", "x", "mlruns", "../x.db", "http://", "//", "http:/x", "://x", "sqlite:///")),
-    *(((*command, name), (re.escape(repr(name[:60]))[:-1], NAMES)) for command in (("new", "mitigation"), ("new", "dataset"))
-      for name in ("", "My-Own", "1a", "a b", "../evil", "/tmp/evil", "a.py", "class", "_x", "ä", "a\nb", LONG, "\u0661a")),
+    *(((*command, name), (re.escape(repr(name[:60]))[:-1], NAMES)) for command in (("new", "mitigation"), ("new", "dataset"), ("new", "suite"))
+      for name in ("", "My-Own", "1a", "a b", "../evil", "/tmp/evil", "a.py", "_x", "ä", "a\nb", LONG, "\u0661a")),
+    *(((*command, "class"), ("'class'", "no word of Python's own")) for command in (("new", "mitigation"), ("new", "dataset"))),
     (("new", "mitigation", "rrr"), ("a mitigation is called 'rrr' already: choose another name",)),
     (("new", "dataset", "decoy"), ("a dataset is called 'decoy' already: choose another name",)),
+    (("new", "suite", "bench"), ("a suite is called 'bench' already: choose another name",)),
+    (("new", "suite", "own"), ("own.toml exists: remove it, or choose another name",)),
     (("new", "mitigation", "own"), ("own.py exists: remove it, or choose another name",)),
     (("new", "network", "own"), ("No such command 'network'",)),
     *(((*command, path), (said,)) for command in (("check",), ("submit", "check"))

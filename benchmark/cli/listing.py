@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from ..suite.sweep import Suite
 
 Kind = Literal["suites", "datasets", "planters", "networks", "mitigations", "explainers", "metrics", "executors"]
+UNMEASURED = "not measured"
+FORECAST = (
+    "`rrrbench run NAME --dry-run` says about how long the suite takes on this machine (of counterfactual explainers "
+    "nothing can say it)"
+)
+"""Below the suites, where one has no minutes in `suites/minutes.csv`."""
 
 
 def list_known(
@@ -33,7 +39,11 @@ def list_known(
 
     for title, (header, *rows) in tables.items():
         typer.secho(title, bold=True)
-        typer.echo(tabulate(rows, list(map(str, header)), "simple", disable_numparse=True, missingval="-") + "\n")
+        unknown = UNMEASURED if title == "suites" else "-"
+        typer.echo(tabulate(rows, list(map(str, header)), "simple", disable_numparse=True, missingval=unknown))
+        if title == "suites" and any(None in row for row in rows):
+            typer.echo(f"\n{UNMEASURED}: {FORECAST}")
+        typer.echo()
 
 
 def _as_objects(header: tuple[Any, ...], *rows: tuple[Any, ...]) -> Iterator[dict[str, Any]]:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +22,9 @@ from ..store.home import home
 from ..store.server import client_uri, is_sqlite, sqlite_path, tracking_uri
 from .errors import explained
 
+HOST = "127.0.0.1"
+PAUSE, PATIENCE = 0.2, 5.0
+"""Seconds between two questions whether the page answers, and until a question is given up."""
 RUNS = "#/experiments/{id}/runs?workflowType=machine_learning&viewStateShareKey=runs"
 """An experiment's runs, the most accurate first: the view that `store.experiment` writes."""
 ONE_PROCESS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -25,7 +34,8 @@ ONE_PROCESS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Of this machine.")] = 5000) -> None:
     """Starts MLflow's page on the folder of results, on this machine alone, and prints a link to each suite's runs.
 
-    With MLFLOW_TRACKING_URI the page is that server's, and nothing is started.
+    The links are printed once the page answers; what MLflow says is in mlflow-ui.log, beside the database. Ctrl-C ends
+    it. With MLFLOW_TRACKING_URI the page is that server's, and nothing is started.
     """
     with explained():
         uri = tracking_uri(home())
@@ -34,11 +44,82 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Of this machine
             return
         database = sqlite_path(uri)
         links = dict(_links(database, port))
-        for suite, link in links.items():
-            typer.echo(f"{suite}: {link}")
-        sys.stdout.flush()
-        words = ["mlflow", "ui", "--backend-store-uri", client_uri(uri), "--workers", "1", "--port", str(port)]
-        os.execve(sys.executable, [sys.executable, "-m", *words], {**os.environ, **ONE_PROCESS})
+        _require_free(port)
+        log = database.with_name("mlflow-ui.log")
+        typer.echo(f"starting MLflow's page; what it says is in {log}", err=True)
+        with _started(client_uri(uri), port, log) as server:
+            while not _answers(port):
+                _require_running(server, log)
+                time.sleep(PAUSE)
+            _require_running(server, log)  # else it was another server that answered
+            for suite, link in links.items():
+                typer.echo(f"{suite}: {link}")
+            sys.stdout.flush()
+            server.wait()
+            _require_running(server, log)
+
+
+def _require_free(port: int) -> None:
+    """Looks whether the port can be had.
+
+    Raises:
+        ValueError: another program has it, or this user may not have it.
+    """
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server: a port that was just left is free
+        try:
+            tried.bind((HOST, port))
+        except OSError as error:
+            way_out = "is the page open already? else choose another with --port"
+            raise ValueError(f"port {port} cannot be had ({os.strerror(error.errno or 0)}): {way_out}") from error
+
+
+@contextmanager
+def _started(database: str, port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """MLflow's server, which ends, with the processes that it started, when the block ends."""
+    words = ["mlflow", "ui", "--backend-store-uri", database, "--workers", "1", "--host", HOST, "--port", str(port)]
+    with log.open("wb") as said:
+        server = subprocess.Popen(
+            [sys.executable, "-m", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,  # a group of processes that can be ended together
+            env={**os.environ, **ONE_PROCESS},
+        )
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield server
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+        signal.signal(signal.SIGTERM, before)
+
+
+def _require_running(server: subprocess.Popen[bytes], log: Path) -> None:
+    """Looks whether the server runs.
+
+    Raises:
+        ChildProcessError: it has ended.
+    """
+    if (status := server.poll()) is not None:
+        last = next(
+            (line for line in reversed(log.read_text(errors="replace").splitlines()) if line.strip()), "nothing"
+        )
+        raise ChildProcessError(f"MLflow's page ended with status {status}; its last words: {last}; all are in {log}")
+
+
+def _answers(port: int) -> bool:
+    """Whether MLflow's server says that it is well. Asked without a proxy, which would not find this machine."""
+    asked = HTTPConnection(HOST, port, timeout=PATIENCE)
+    try:
+        asked.request("GET", "/health")
+        return asked.getresponse().status == HTTPStatus.OK
+    except (OSError, HTTPException):
+        return False
+    finally:
+        asked.close()
 
 
 def _links(database: Path, port: int) -> Iterator[tuple[str, str]]:
@@ -59,4 +140,4 @@ def _links(database: Path, port: int) -> Iterator[tuple[str, str]]:
     except sqlite3.Error as error:
         raise ValueError(f"{database} is no database of MLflow ({error}): move it away, and `rrrbench log`") from error
     for name, experiment in found:
-        yield str(name), f"http://127.0.0.1:{port}/{RUNS.format(id=experiment)}"
+        yield str(name), f"http://{HOST}:{port}/{RUNS.format(id=experiment)}"

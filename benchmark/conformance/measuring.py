@@ -83,6 +83,7 @@ def _check(path: Path, events: Path, home: Path, how: How) -> None:
 
         def announce(forecast: Forecast) -> None:
             teller.tell(begun="its training", forecast=list(forecast.lines()), keys=suite.keys())
+            teller.wait()  # else the progress of the training stands above what it will cost
 
         for checked in held(submitted.file, teller.begin):
             teller.checked(checked)

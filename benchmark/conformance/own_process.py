@@ -24,7 +24,8 @@ from ...datasets.own_code import Refused
 from .file_laws import Checked, Entry
 from .place import place_in
 
-POLL_SECONDS = 0.2
+POLL_SECONDS, PAUSE = 0.2, 0.05
+"""Between two looks of the process that waits for events, and of the one that waits for them to be read."""
 Events = Iterator[dict[str, Any]]
 
 
@@ -92,6 +93,8 @@ def _until_the_end(child: subprocess.Popen[bytes], events: Path, path: Path, lim
         for event in _parsed(lines[told:], path):
             where = f", in {event['begun']}" if "begun" in event else where
             yield event
+        if len(lines) > told:
+            _read_so_far(events).write_text(str(content.rfind(b"\n") + 1))
         told = len(lines)
         if ended:
             way_out = f"remove what ends the process{_hint(child)}"
@@ -102,6 +105,11 @@ def _until_the_end(child: subprocess.Popen[bytes], events: Path, path: Path, lim
                 f"computation, or allow more with {limit.option}"
             )
         time.sleep(POLL_SECONDS)
+
+
+def _read_so_far(events: Path) -> Path:
+    """The file that says how many bytes of the events were read and acted on."""
+    return events.with_name("read")
 
 
 def _parsed(lines: Sequence[bytes], path: Path) -> Events:
@@ -134,6 +142,12 @@ class Teller:
     def tell(self, **event: Any) -> None:
         with self.events.open("a") as lines:
             lines.write(json.dumps(event) + "\n")
+
+    def wait(self) -> None:
+        """Waits until the other process has acted on all that was told, such as shown it."""
+        told, answer = self.events.stat().st_size, _read_so_far(self.events)
+        while not answer.exists() or int(answer.read_text() or 0) < told:
+            time.sleep(PAUSE)
 
     def begin(self, entry: Entry, law: str) -> None:
         """Tells what the process does, so that its end can be explained."""

@@ -13,8 +13,10 @@ from ..metrics.base import Metric
 Provenance = Literal["read", "recomputed", "issue", "secondary", "recalled", "figure"]
 Verdict = Literal["reproduced", "close", "not reproduced", "not run", "recalled", "no number"]
 
+JUDGEMENTS: tuple[Verdict, ...] = ("reproduced", "close", "not reproduced")
+"""The verdicts that judge; the others say why there is no judgement."""
 REPRODUCED, CLOSE = 1.0, 3.0  # points
-_SEEDS = 3  # that an interval needs: of two, t is 12.7, and nearly everything is inside
+ENOUGH_SEEDS = 3  # for an interval: of two, t is 12.7, and nearly everything is inside
 DIGITS = 9  # of a difference in points: 0.96 - 0.95 is a point
 
 
@@ -78,6 +80,6 @@ def verdict(
         return "no number"
     low, high = prediction_interval(measured, published_seeds)
     apart = round(abs(published - float(np.mean(measured))) / point, DIGITS)
-    if apart <= REPRODUCED or (len(measured) >= _SEEDS and low <= published <= high):
+    if apart <= REPRODUCED or (len(measured) >= ENOUGH_SEEDS and low <= published <= high):
         return "reproduced"
     return "close" if apart <= CLOSE else "not reproduced"

@@ -14,10 +14,16 @@ from tabulate import tabulate
 
 from ..ranking.inert import csv
 from ..ranking.rendering import STYLES, Format
-from ..ranking.verdict import DIGITS, REPRODUCED, Verdict
+from ..ranking.verdict import DIGITS, ENOUGH_SEEDS, JUDGEMENTS, REPRODUCED, Verdict
 from ..store.provenance import provenance
 from ..suite.protocol import PROTOCOL_VERSION
 from ..suite.sweep import Suite
+
+FEW_SEEDS = (
+    f"A verdict on fewer than {ENOUGH_SEEDS} seeds (trainings that differ by chance alone) compares points and knows "
+    "nothing of how far trainings differ: take it for a first look, and run more seeds before you rely on it."
+)
+"""What stands below a table in which a verdict rests on few seeds."""
 
 
 def render_reproduction(table: pd.DataFrame, format: Format = "table", dim: Callable[[str], str] = str) -> str:
@@ -26,6 +32,9 @@ def render_reproduction(table: pd.DataFrame, format: Format = "table", dim: Call
     Args:
         table: of `join_runs`.
         dim: changes the look of recalled numbers.
+
+    Returns:
+        The text, which ends with `FEW_SEEDS` if it has such a row.
     """
     titles = ["dataset", "method", "condition", "metric", "published (runs)", "measured ± sd (seeds)", "points",
               "95 % prediction", "verdict", "minutes", "provenance", "note"]  # fmt: skip
@@ -38,6 +47,8 @@ def render_reproduction(table: pd.DataFrame, format: Format = "table", dim: Call
             lines.append([look(cell) if cell else cell for cell in list(cells_in_words(row).values())[:shown]])
         heading = f"### {source}\n" if format == "md" else str(source)
         blocks.append(f"{heading}\n{tabulate(lines, titles[:shown], STYLES[format], disable_numparse=True)}")
+    if any(map(on_few_seeds, table.to_dict("records"))):
+        blocks.append(FEW_SEEDS)
     return "\n\n".join(blocks)
 
 
@@ -52,11 +63,20 @@ def cells_in_words(row: Mapping[Any, Any]) -> dict[str, str]:
         "measured": f"{_number(row['measured'])}{sd} ({row['n']})" if "measured" in known else "",
         "points": f"{row['delta']:+.1f}" if "delta" in known else "",
         "interval": f"[{_number(row['low'])}, {_number(row['high'])}]" if "low" in known else "",
-        "verdict": row["verdict"],
+        "verdict": row["verdict"] + (f", but on {_seeds(row['n'])} only" if on_few_seeds(row) else ""),
         "minutes": f"{row['minutes']:.1f}" if "minutes" in known else "",
         "provenance": row["provenance"],
         "note": row["note"],
     }
+
+
+def on_few_seeds(row: Mapping[Any, Any]) -> bool:
+    """Whether a row of a joined table has a verdict, on so few seeds that readers are told."""
+    return row["verdict"] in JUDGEMENTS and row["n"] < ENOUGH_SEEDS
+
+
+def _seeds(count: int) -> str:
+    return f"{count} seed" if count == 1 else f"{count} seeds"
 
 
 def verdicts_in_words(table: pd.DataFrame) -> str:

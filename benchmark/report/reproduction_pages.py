@@ -13,9 +13,9 @@ import pandas as pd
 from ..ranking.cells import cell_of, cells
 from ..ranking.join import COLUMNS, stack_of
 from ..ranking.published import PUBLISHED, Published, published_by, suite_of
-from ..ranking.verdict import Verdict
+from ..ranking.verdict import JUDGEMENTS, Verdict
 from .ranked_sweep import run_page
-from .reproduction import cells_in_words, verdicts_in_words
+from .reproduction import FEW_SEEDS, cells_in_words, on_few_seeds, verdicts_in_words
 
 COLOURS: Mapping[str, str] = {"reproduced": "good", "close": "near", "not reproduced": "bad"}
 """The class of a verdict on the page; other verdicts are quiet."""
@@ -53,6 +53,8 @@ class Reproduction:
                 "paper": self.paper,
                 "source": row["source"],
                 "address": self.sources.get(row["source"], ""),
+                "judged": row["verdict"],
+                "caution": FEW_SEEDS if on_few_seeds(row) else "",
                 "colour": COLOURS.get(row["verdict"], "absent"),
                 "order": get_args(Verdict).index(row["verdict"]) if row["verdict"] in get_args(Verdict) else "",
                 "points_value": "" if pd.isna(row["delta"]) else row["delta"],
@@ -125,6 +127,6 @@ def count(results: Path) -> str:
     """How many published numbers of each paper were run again, and how many hold; a line a paper, and one of all."""
     found = reproductions(results)
     whole = pd.concat([paper.table for paper in found]) if found else pd.DataFrame(columns=COLUMNS)
-    judged = int(whole["verdict"].isin(list(COLOURS)).sum())
+    judged = int(whole["verdict"].isin(JUDGEMENTS).sum())
     lines = [f"{paper.paper}: {paper.summary}" for paper in found]
     return "\n".join([*lines, f"all: {judged} numbers run again: {verdicts_in_words(whole)}"])

@@ -1,4 +1,4 @@
-"""Writes a starting file for a mitigation or a dataset: the file runs unchanged, and marks the parts to replace."""
+"""Writes a start for a mitigation, a dataset or a suite: the file runs unchanged, and marks the parts to replace."""
 
 from __future__ import annotations
 
@@ -10,30 +10,47 @@ from typing import Literal
 
 LONGEST = 60
 """Characters of a name."""
-Kind = Literal["mitigation", "dataset"]
+Kind = Literal["mitigation", "dataset", "suite"]
 
 
 def write(kind: Kind, name: str, folder: Path) -> Path:
-    """Writes `folder/NAME.py`.
+    """Writes `folder/NAME.py`, or `folder/NAME.toml` for a suite.
 
     Raises:
-        ValueError: no module can have this name, or the name is taken.
+        ValueError: no module, or no suite, can have this name, or the name is taken.
         FileExistsError: the file exists.
     """
-    from ...datasets.recipe import datasets
-    from ...methods.base import mitigations
+    _check(kind, name)
+    path = folder / f"{name}.{'toml' if kind == 'suite' else 'py'}"
+    if path.exists():
+        raise FileExistsError(f"{path} exists: remove it, or choose another name")
+    template = Template((Path(__file__).parent / f"{kind}.txt").read_text(encoding="utf-8"))
+    text = template.substitute(name=name, title="".join(word.title() for word in name.split("_")))
+    path.write_text(text, encoding="utf-8")
+    return path
 
-    if not re.fullmatch(rf"[a-z][a-z0-9_]{{0,{LONGEST - 1}}}", name, re.ASCII) or iskeyword(name):
-        shown = name if len(name) <= LONGEST else f"{name[:LONGEST]}…"
+
+def _check(kind: Kind, name: str) -> None:
+    shown = name if len(name) <= LONGEST else f"{name[:LONGEST]}…"
+    hyphens = "-" if kind == "suite" else ""
+    fits = re.fullmatch(rf"[a-z][a-z0-9_{hyphens}]{{0,{LONGEST - 1}}}", name, re.ASCII)
+    if kind == "suite" and not fits:
+        raise ValueError(
+            f"{shown!r} cannot name a suite: use up to {LONGEST} lower-case letters, digits, underscores and hyphens, "
+            "such as my_suite"
+        )
+    if not fits or (kind != "suite" and iskeyword(name)):
         raise ValueError(
             f"{shown!r} cannot name a {kind}: use up to {LONGEST} lower-case letters, digits and underscores, and no "
             "word of Python's own"
         )
-    if name in (mitigations if kind == "mitigation" else datasets).names():
+    if name in _taken(kind):
         raise ValueError(f"a {kind} is called {name!r} already: choose another name")
-    path = folder / f"{name}.py"
-    if path.exists():
-        raise FileExistsError(f"{path} exists: remove it, or choose another name")
-    template = Template((Path(__file__).parent / f"{kind}.txt").read_text())
-    path.write_text(template.substitute(name=name, title="".join(word.title() for word in name.split("_"))))
-    return path
+
+
+def _taken(kind: Kind) -> list[str]:
+    from ...datasets.recipe import datasets
+    from ...methods.base import mitigations
+    from .. import suites
+
+    return {"mitigation": mitigations.names, "dataset": datasets.names, "suite": suites.names}[kind]()

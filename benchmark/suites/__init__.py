@@ -21,7 +21,8 @@ def path_of(name_or_path: str) -> Path:
 def minutes() -> dict[str, float]:
     """About how many minutes each suite takes on two cores, by name; `make suite-minutes` says it anew.
 
-    Suites of counterfactual explainers are left out: nothing forecasts how long they take.
+    Left out are suites of counterfactual explainers, of which nothing forecasts how long they take, and suites of so
+    many kinds of stacks that a forecast guesses most of them.
     """
     with (FOLDER / "minutes.csv").open(newline="") as file:
         return {row["suite"]: float(row["minutes"]) for row in csv.DictReader(file)}

@@ -346,6 +346,15 @@ def test_list_suites_says_data_runs_and_minutes(invoke, monkeypatch, tmp_path):
     assert {"bench", "smoke", "decoy-mnist", "mitigations-quick"} <= timed
 
 
+def test_list_suites_says_which_were_not_measured_and_how_to_know(invoke):
+    lines = invoke("list", "suites").stdout.splitlines()
+    rows = {line.split()[0]: line for line in lines if line}
+    assert re.search(r" 1320 +not measured +Repair: ", rows["repair"])
+    assert "not measured" not in rows["bench"]
+    assert lines[-2].startswith("not measured: `rrrbench run NAME --dry-run` says about how long")
+    assert "not measured" not in invoke("list", "metrics").stdout
+
+
 def test_version_and_completion(invoke):
     assert re.fullmatch(r"rrrbench \d+\.\d+\.\d+\n", invoke("--version").stdout)
     assert "--install-completion" in invoke("--help").stdout
@@ -419,6 +428,7 @@ def test_reproduce_does_what_it_can_says_what_is_left_and_goes_on(invoke, tmp_pa
 
     one = invoke("reproduce", "own", "--device", "cpu", "--seeds", "1")
     assert "3 of 6 runs recorded" in one.output  # those of `elsewhere` have no data
+    assert "but on 1 seed only" in one.output
     table = pd.read_csv(tmp_path / "results/reproduced/own.csv")
     assert list(table["n"]) == [1, 1, 0]
     assert list(table["verdict"])[1:] == ["recalled", "not run"]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shlex
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import typer
-from rrrbench.benchmark.cli import app
+from rrrbench.benchmark.cli import app, ui
 from rrrbench.benchmark.networks import networks
 from rrrbench.datasets import own_code
 from torch import nn
@@ -62,7 +63,18 @@ def test_every_example_does_what_it_says(tmp_path, uri, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("RRRBENCH_DATA", str(tmp_path / "no data"))
     pages = []
-    monkeypatch.setattr(os, "execve", lambda program, words, env: pages.append(words))
+
+    @contextmanager
+    def started(database, port, log):
+        pages.append(port)
+        yield SimpleNamespace(poll=lambda: None, wait=lambda: 0)
+
+    for name, stand_in in (
+        ("_started", started),
+        ("_answers", lambda port: True),
+        ("_require_free", lambda port: None),
+    ):
+        monkeypatch.setattr(ui, name, stand_in)
     for name, text in FILES.items():
         Path(name).write_text(text)
     torch.save(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).state_dict(), "w.pt")
@@ -72,9 +84,9 @@ def test_every_example_does_what_it_says(tmp_path, uri, monkeypatch):
             done = CliRunner().invoke(app, shlex.split(line)[1:], catch_exceptions=False)
         assert done.exit_code == 0, f"{line}\n{done.output}"
     written = ("looks.png", "smoke.csv", "smoke.parquet", "site/index.html", "another_site/index.html", "other.db")
-    for path in (*written, "my_penalty.py", "my_data.py"):
+    for path in (*written, "my_penalty.py", "my_data.py", "my_sweep.toml"):
         assert Path(path).stat().st_size, path
-    assert len(pages) == 1
+    assert pages == [5001]
 
 
 def test_commands_that_take_something_have_an_example():

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -237,3 +241,17 @@ def test_submit_check_is_told_where_to_train_and_says_what_it_costs(sample, invo
     assert "takes about 4 minutes" in result.stderr
     assert "interrupted: 0 of 110 runs are recorded; the same command goes on from there" in result.stderr
     assert result.exit_code == 130
+
+
+@pytest.mark.slow
+def test_submit_check_says_what_it_costs_before_its_training_shows_progress(sample, uri, tmp_path):
+    command = [Path(sys.executable).parent / "rrrbench", "submit", "check", sample.name]
+    environment = {**os.environ, "RRRBENCH_HOME": str(tmp_path / "home"), "MLFLOW_TRACKING_URI": uri}
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, text=True, **pipes) as check:
+        try:
+            before = list(takewhile(lambda line: "so far" not in line, check.stderr))
+        finally:
+            check.send_signal(signal.SIGINT)
+    assert any("to train" in line for line in before), "".join(before)
+    assert any("takes about" in line for line in before), "".join(before)
