@@ -158,6 +158,24 @@ def test_pictures_are_copied_from_the_folder_and_shown(tmp_path):
     assert f"pictures/{run['sweep_key']}/rrr.png" in (out / f"runs/{run['run_key'][:16]}.html").read_text()
 
 
+@pytest.mark.long
+def test_a_page_without_a_picture_says_why_and_which_command_makes_it(tmp_path):
+    made_up = made_up_recording(tiny_suite())
+    trained, hindered, old = (made_up.runs.iloc[[i]] for i in range(3))
+    digest = tiny_suite().sweeps[0].dataset.make(int(hindered["seed"].iat[0])).digest()
+    hindered = hindered.assign(status="inapplicable", error="it cannot", dataset_digest=digest)
+    old = old.assign(protocol="1.0", sweep_key="1" * 64)
+    runs = pd.concat([trained, hindered, old])
+    write_site([replace(made_up, runs=runs)], tmp_path, tmp_path / "no results")
+    pages = [(tmp_path / f"runs/{key[:16]}.html").read_text() for key in runs["run_key"]]
+    looks = [page[page.index("<h2>Where it looks") : page.index("<h2>Twins")] for page in pages]
+    assert "No picture lies beside these records; <code>RRRBENCH_HOME=again rrrbench run run.toml</code>" in looks[0]
+    assert "inapplicable here, so no network was trained" in looks[1]
+    assert "<code>" not in looks[1], "no command makes a picture of a network that cannot be trained"
+    assert "<p>No network was trained" in pages[1], "of the twins, which are shown all the same"
+    assert "<code>MLFLOW_TRACKING_URI=sqlite:///again.db rrrbench run run.toml</code>" in looks[2]
+
+
 def test_tables_beside_the_leaderboard_are_rounded_with_intervals_in_their_cells(tmp_path):
     (tmp_path / "leaderboard").mkdir()
     text = (
