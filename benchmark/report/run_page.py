@@ -75,6 +75,7 @@ def _content(run: dict[Any, Any], has_strength: bool, out: Path, foreign: bool) 
         "run": run,
         "of_this_protocol": run["protocol"] == PROTOCOL_VERSION,
         "configuration": json.dumps(configuration, indent=2),
+        "has_strength": has_strength,
         "suite_file": _suite_file(configuration, has_strength),
         "curves": json_for_script(interactive.curves(curves)) if curves else "",
         "picture": quote(picture.relative_to(out).as_posix()) if picture.is_file() else "",
@@ -107,9 +108,10 @@ def _without_none(value: Any) -> Any:
 def _twins(configuration: dict[Any, Any], run: dict[Any, Any], foreign: bool) -> tuple[Sequence[Twin], str]:
     """The twins on which a run's prediction flips; else the first twins of its data, and why these or none."""
     named = json.loads(run["flips"]) if run["flips"] else None
-    unnamed = {"inapplicable": "no network was trained", "failed": "the run failed"}
-    missing = "" if named else "no prediction flips" if named is not None else unnamed.get(
-        run["status"], "the run was recorded without the list of its flips")  # fmt: skip
+    missing = "" if named else "no prediction flips" if named is not None else (
+        "the run was recorded without the list of its flips")  # fmt: skip
+    untrained = {"inapplicable": "no network was trained", "failed": "the run failed"}  # their lists are empty
+    missing = untrained.get(run["status"], missing)
     from .twins import twins  # and torch, which the other pages do without
 
     try:

@@ -161,10 +161,11 @@ def test_pictures_are_copied_from_the_folder_and_shown(tmp_path):
 @pytest.mark.long
 def test_a_page_without_a_picture_says_why_and_which_command_makes_it(tmp_path):
     made_up = made_up_recording(tiny_suite())
-    trained, hindered, old = (made_up.runs.iloc[[i]] for i in range(3))
+    erm, rrr = (made_up.runs[made_up.runs["mitigation"] == name] for name in ("erm", "rrr"))
+    trained, hindered, old = (rrr.iloc[[i]] for i in range(3))
     digest = tiny_suite().sweeps[0].dataset.make(int(hindered["seed"].iat[0])).digest()
-    hindered = hindered.assign(status="inapplicable", error="it cannot", dataset_digest=digest)
-    old = old.assign(protocol="1.0", sweep_key="1" * 64)
+    hindered = hindered.assign(status="inapplicable", error="it cannot", dataset_digest=digest, flips="[]")
+    old = pd.concat([old, erm.head(1)]).assign(protocol="1.0", sweep_key="1" * 64)
     runs = pd.concat([trained, hindered, old])
     write_site([replace(made_up, runs=runs)], tmp_path, tmp_path / "no results")
     pages = [(tmp_path / f"runs/{key[:16]}.html").read_text() for key in runs["run_key"]]
@@ -174,6 +175,7 @@ def test_a_page_without_a_picture_says_why_and_which_command_makes_it(tmp_path):
     assert "<code>" not in looks[1], "no command makes a picture of a network that cannot be trained"
     assert "<p>No network was trained" in pages[1], "of the twins, which are shown all the same"
     assert "<code>MLFLOW_TRACKING_URI=sqlite:///again.db rrrbench run run.toml</code>" in looks[2]
+    assert "No picture: version 0.1 drew none of a mitigation without a strength." in looks[3]
 
 
 def test_tables_beside_the_leaderboard_are_rounded_with_intervals_in_their_cells(tmp_path):
