@@ -76,6 +76,9 @@ def test_the_first_page_opens_on_what_works_with_masks_and_without(tmp_path):
     opening = page[: page.index('<h2 id="table">')]
     with_masks, without = opening.split("<h3>")[1:]
     assert ">rrr</a>" in with_masks
+    assert re.findall(r'<th scope="col"[^>]*>([^<]*)', with_masks)[:2] == ["mitigation", "beats"]
+    assert re.findall(r'<td class="number">([^<]*)', with_masks)[0].endswith("%")
+    assert "over 2 sweeps of protocol 2.0." in opening
     assert "2 of 2" in with_masks
     assert ">l2</a>" in without
     assert "oracle_clean" not in opening
@@ -121,6 +124,22 @@ def test_two_protocols_in_one_set_of_pages_are_told_apart(tmp_path):
     }
     (page,) = (tmp_path / "sweeps").glob("old-*")
     assert "protocol 1.0" in page.read_text()
+
+
+@pytest.mark.long
+def test_the_table_opens_on_one_suite_and_its_data(tmp_path):
+    old = made_up_recording(tiny_suite("old"))
+    old = replace(old, runs=old.runs.assign(protocol="1.0", sweep_key="1" * 64))
+    other = {"name": "decoy", "base": "digits", "correlation": 0.9}
+    write_site([old, made_up_recording(tiny_suite("new", dataset=other))], tmp_path, tmp_path / "no results")
+    index = (tmp_path / "index.html").read_text()
+    assert re.findall(r'<option value="([^"]*)" selected', index) == [
+        "new",
+        "decoy-digits[correlation=0.9]",
+        "true",
+        "knee",
+    ]
+    assert "over 1 sweep of protocol 2.0; 1 of other protocols is left out" in index
 
 
 @pytest.mark.long
