@@ -1,7 +1,7 @@
 """What a run cost and how its training went; and numbers that other floors compute, described here.
 
 `right_answer` and `right_reason` are curves of the training, `strength` and `adversary_accuracy` come from a
-mitigation's `fit`, and `regret`, `mask_effect` and `seconds_over_erm` compare runs in a leaderboard.
+mitigation's `fit`, and `regret`, `mask_effect`, `gain` and `seconds_over_erm` compare runs in a leaderboard.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ metrics.describe(
             ),
         ),
     ),
+    Metric("gain", "higher", -1, 1, "0 for ERM", "Headline accuracy over ERM's, by seed."),
     Metric("strength", "neither", 0, inf, "none", "The lambda that came out of an automatic strength."),
     Metric("adversary_accuracy", "lower", 0, 1, "1 / values", "Of an adversary refitted on the features."),
     Metric("right_answer", "lower", 0, inf, "log(classes) for a uniform prediction", "Right-answer term, last epoch."),

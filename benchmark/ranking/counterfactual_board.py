@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..counterfactuals.metrics import METRICS
+from ..metrics.base import Metric
 from .inert import csv, json_rows
 from .rendering import BULLETS, HEADINGS, Format, inert, protocols_in_words, tabulated
 from .statistics import interval, paired_difference, with_interval
@@ -81,16 +82,17 @@ def _ranked(sweep: pd.DataFrame) -> list[dict[str, object]]:
         row: dict[str, object] = {name: own[name].iat[0] for name in (*NAMES, "sweep_key")}
         row |= {"explainer": explainer, "seeds": len(own)}
         for metric in METRICS:
-            row |= _summary(metric.id, own[metric.id].dropna().to_numpy(float))
+            row |= _summary(metric, own[metric.id].dropna().to_numpy(float))
         compared = [] if floor.empty or explainer == FLOOR else RANKED
         worse = [metric for metric in compared if not _above(own[metric], floor[metric])]
         rows.append({**row, "note": f"not above {FLOOR}: {', '.join(worse)}" if worse else ""})
     return pd.DataFrame(rows).sort_values(list(RANKED), ascending=False).to_dict("records")  # pyrefly: ignore
 
 
-def _summary(metric: str, values: np.ndarray) -> dict[str, object]:
-    mean, low, high = map(float, interval(values)) if len(values) else (np.nan,) * 3
-    return {metric: mean, f"{metric}:low": low, f"{metric}:high": high, f"{metric}:seeds": len(values)}
+def _summary(metric: Metric, values: np.ndarray) -> dict[str, object]:
+    within = interval(values).within(metric.low, metric.high) if len(values) else (np.nan,) * 3
+    mean, low, high = map(float, within)
+    return {metric.id: mean, f"{metric.id}:low": low, f"{metric.id}:high": high, f"{metric.id}:seeds": len(values)}
 
 
 def _above(own: pd.Series, floor: pd.Series) -> bool:

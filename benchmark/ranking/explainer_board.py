@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from ..store.record import range_of
 from .inert import csv, json_rows
 from .rendering import BULLETS, HEADINGS, Format, inert, protocols_in_words, tabulated
 from .statistics import interval, with_interval
@@ -23,6 +24,8 @@ USES = 0.05
 """A network uses the shortcut if more of its predictions flip."""
 SAME = 0.9
 """An explainer ignores the weights if its attributions correlate more than this with those of an untrained network."""
+RANGES = np.array([(-1.0, 1.0), (0.0, 1.0), (-1.0, 1.0)])
+"""The least and the largest value of each field of `OfSeed`."""
 MEASURES = {
     "rank_correlation": "rank correlation with flip_rate",
     "auroc": f"AUROC of flip_rate > {USES:g}",
@@ -119,7 +122,7 @@ def _ranked(networks: pd.DataFrame, score: str) -> dict[str, object]:
     """An explainer's row of the board."""
     explainer, seeds = score.removeprefix(SCORE), networks.groupby("seed")
     values = np.array([OfSeed.measured(own, explainer) for _, own in seeds])
-    mean, low, high = (OfSeed(*ends) for ends in interval(values))
+    mean, low, high = (OfSeed(*ends) for ends in interval(values).within(*RANGES.T))
     failures = {"chance": low.auroc <= 0.5, "same untrained": mean.untrained > SAME}
     row: dict[str, object] = {
         "explainer": explainer,
@@ -145,7 +148,7 @@ def _networks(runs: pd.DataFrame, names: Mapping[str, SweepName], format: Format
     mean = runs.groupby(NETWORK)[RELIANCE].transform("mean")
     rows = []
     for (_, key, mitigation, masks, strength), own in runs.assign(mean=mean).groupby(["mean", *NETWORK]):
-        mean, low, high = map(float, interval(own[RELIANCE].to_numpy(float)))
+        mean, low, high = map(float, interval(own[RELIANCE].to_numpy(float)).within(*range_of(RELIANCE)))
         _, network, difference = names[str(key)]
         rows.append((network, difference, mitigation, masks, f"{strength:.3g}", with_interval(mean, low, high)))
     columns = ["network", "difference", "mitigation", "masks", "strength", RELIANCE]
@@ -164,7 +167,8 @@ def _subjects(networks: pd.DataFrame) -> pd.DataFrame:
         row = {"measure of faithfulness": name.removeprefix(SUBJECT)}
         for title, own in (("right, where used", networks[uses]), ("right, where not", networks[~uses])):
             values = own.groupby("seed")[name].mean().dropna().to_numpy(float)
-            row[title] = with_interval(*map(float, interval(values)), decimals=2) if len(values) else "-"
+            within = interval(values).within(*range_of(name)) if len(values) else (np.nan,) * 3
+            row[title] = with_interval(*map(float, within), decimals=2)
         rows.append(row)
     return pd.DataFrame(rows)
 

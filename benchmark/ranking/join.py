@@ -15,6 +15,7 @@ from ..suite.stack import MitigationStack
 from ..suite.sweep import MitigationSweep, Suite, Sweep
 from .published import Published
 from .selection import NoEligibleStrength, select
+from .statistics import Interval
 from .verdict import point, prediction_interval, verdict
 
 COLUMNS = (
@@ -22,7 +23,7 @@ COLUMNS = (
     *("delta", "low", "high", "verdict", "minutes", "provenance", "source", "note"),
 )
 """The columns of a joined table. `sd` and `minutes` are of the n measured runs, `delta` is in points, and `low` and
-`high` end the prediction interval."""
+`high` end the prediction interval, cut at the metric's range."""
 
 
 def stack_of(row: Published, suite: Suite) -> MitigationStack | None:
@@ -88,13 +89,15 @@ def _joined(row: Published, suite: Suite, runs: pd.DataFrame) -> dict[str, Any]:
     joined |= {"published": row.value, "n": len(values), "verdict": "not run"}
     if not len(values):
         return joined
-    unit, low_high = point(metric(row.metric)), prediction_interval(values, row.seeds or 1)
+    known = metric(row.metric)
+    unit, ends = point(known), prediction_interval(values, row.seeds or 1)
+    _, low, high = Interval(values.mean(), *map(np.asarray, ends)).within(known.low, known.high)
     return joined | {
         "measured": values.mean(),
         "sd": values.std(ddof=1) if len(values) > 1 else None,
         "delta": None if row.value is None else (values.mean() - row.value) / unit,
-        "low": low_high[0] if len(values) > 1 else None,
-        "high": low_high[1] if len(values) > 1 else None,
+        "low": float(low) if len(values) > 1 else None,
+        "high": float(high) if len(values) > 1 else None,
         "verdict": verdict(row.value, values, published_seeds=row.seeds or 1, provenance=row.provenance, point=unit),
         "minutes": runs.reindex(columns=["seconds"]).sum().item() / 60,
     }

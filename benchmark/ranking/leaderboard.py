@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
 from ..store.frames import is_ranked
+from ..store.record import range_of
 from .selection import BASELINE, NoEligibleStrength, headline, rule_named, select
 from .statistics import holm, interval, paired_p
 from .sweeps import sweep_names
@@ -18,6 +19,8 @@ _GROUP = [*_METHOD, "masks"]
 _NAMES = ["dataset", "network", "training", "protocol", "mitigation", "masks"]
 _RUN = [*_NAMES, "strength", "seed", "run_key", "sweep_key", "status", "needs", "error"]
 _ROW = [*_NAMES, "rule", "strength", "seeds", "needs", "note", "sweep_key"]
+# Metrics of which runs are compared, after the metrics of the runs themselves.
+_COMPARED = ["regret", "mask_effect", "gain"]
 INDEPENDENT = "mask-independent"
 UNTRAINED = "untrained"
 ABOVE_CHANCE = 0.1
@@ -33,13 +36,14 @@ def rank_mitigations(runs: pd.DataFrame, rule: str) -> pd.DataFrame:
 
     Returns:
         `dataset, network, training, protocol, mitigation, masks, rule, strength, seeds, needs, note, sweep_key`, then
-        for every metric its mean over seeds `ID` and the ends of that mean's 95 % interval, `ID:low` and `ID:high`: the
-        metrics of the runs, `regret` (headline accuracy lost to the oracle's choice, by seed), `mask_effect` (headline
-        accuracy with true masks minus that with wrong masks at the same strength, by seed) where both were run, and
-        where the sweep has ERM `gain` (headline accuracy over ERM's, by seed) and `seconds_over_erm`. `gain_p` is the p
-        value of the gain's paired t test, adjusted for all rows of the sweep (Holm). The note is `mask-independent`
-        where the mask effect's interval reaches 0, and `untrained` where the network of a seed is near chance on the
-        data that it was trained on: untrained rows stand below the other rows of their sweep, whatever their reliance.
+        for every metric its mean over seeds `ID` and the ends of that mean's 95 % interval, `ID:low` and `ID:high`, cut
+        at the metric's range: the metrics of the runs, `regret` (headline accuracy lost to the oracle's choice, by
+        seed), `mask_effect` (headline accuracy with true masks minus that with wrong masks at the same strength, by
+        seed) where both were run, and where the sweep has ERM `gain` (headline accuracy over ERM's, by seed) and
+        `seconds_over_erm`. `gain_p` is the p value of the gain's paired t test, adjusted for all rows of the sweep
+        (Holm). The note is `mask-independent` where the mask effect's interval reaches 0, and `untrained` where the
+        network of a seed is near chance on the data that it was trained on: untrained rows stand below the other rows
+        of their sweep, whatever their reliance.
 
     Raises:
         UnknownRule: no rule has this name.
@@ -58,8 +62,9 @@ def rank_mitigations(runs: pd.DataFrame, rule: str) -> pd.DataFrame:
     wrong = dict(iter(runs[runs["masks"] == "wrong"].groupby(_METHOD)))
     plain = runs[(runs["mitigation"] == BASELINE) & (runs["status"] == "finished")]
     erm = {key: own.set_index("seed")["headline"] for key, own in plain.groupby("sweep_key")}
+    ranges = {metric: range_of(metric) for metric in [*measured, *_COMPARED]}
     rows = [
-        _row(own, wrong.get(tuple(own[_METHOD].iloc[0])), erm.get(own["sweep_key"].iat[0]), choice, rule, measured)
+        _row(own, wrong.get(tuple(own[_METHOD].iloc[0])), erm.get(own["sweep_key"].iat[0]), choice, rule, ranges)
         for own, choice in _choices(runs, rule)
         if not isinstance(choice, NoEligibleStrength)
     ]
@@ -122,17 +127,18 @@ def _row(
     erm: pd.Series | None,
     strength: float,
     rule: str,
-    measured: list[str],
+    ranges: Mapping[str, tuple[float, float]],
 ) -> dict[str, object]:
     chosen = own["strength"].to_numpy() == strength
     gains = _gain(own, erm, chosen)
     compared = (_regret(own, strength), _mask_effect(own, wrong, strength), gains)
+    measured = [metric for metric in ranges if metric not in _COMPARED]
     values = np.column_stack([own[measured].to_numpy(float)[chosen], *compared])
     row = {name: own[name].iat[0] for name in (*_NAMES, "needs", "sweep_key")}
     row |= {"rule": rule, "strength": strength, "seeds": len(values)}
-    names = [*measured, "regret", "mask_effect", "gain"]
     row["gain_p"] = paired_p(gains)
-    for metric, mean, low, high in zip(names, *interval(values), strict=True):
+    within = interval(values).within(*np.transpose(list(ranges.values())))
+    for metric, mean, low, high in zip(ranges, *within, strict=True):
         row |= {metric: mean, f"{metric}:low": low, f"{metric}:high": high}
     independent = INDEPENDENT if row["mask_effect:low"] <= 0 else ""
     return row | {"note": UNTRAINED if untrained(own[chosen]).any() else independent}

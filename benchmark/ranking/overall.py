@@ -10,6 +10,7 @@ import pandas as pd
 from jaxtyping import Float
 from scipy.stats import rankdata
 
+from ..store.record import range_of
 from .mean_ranks import MeanRanks, mean_ranks
 from .selection import BASELINE, NoEligibleStrength, headline, select
 from .statistics import interval, mean_of_means
@@ -121,7 +122,13 @@ def _row(name: str, needs: str, sweeps: list[Scores]) -> dict[str, object]:
     row: dict[str, object] = {"mitigation": name, "needs": needs, "sweeps": len(ranks), "of": float(np.mean(sizes))}
     row |= {"rank": float(np.mean(ranks)), "beaten": float(share[0]), "better": better, "worse": worse}
     if gains:
-        row |= dict(zip(("gain", "gain:low", "gain:high"), map(float, mean_of_means(gains)), strict=True))
+        row |= dict(
+            zip(
+                ("gain", "gain:low", "gain:high"),
+                map(float, mean_of_means(gains).within(*range_of("gain"))),
+                strict=True,
+            )
+        )
     for column, values in ends.items():
         row[f"{column}:low"], row[f"{column}:high"] = np.quantile(values, [0.025, 0.975]).tolist()
     return row

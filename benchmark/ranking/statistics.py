@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 from scipy.special import stdtr, stdtrit
 
 
@@ -17,6 +18,11 @@ class Interval(NamedTuple):
     mean: Float[np.ndarray, "*metrics"]
     low: Float[np.ndarray, "*metrics"]
     high: Float[np.ndarray, "*metrics"]
+
+    def within(self, least: ArrayLike, largest: ArrayLike) -> Interval:
+        """Cuts the ends at a metric's range, outside of which no mean can be; the mean itself is always kept."""
+        low = np.maximum(self.low, np.minimum(least, self.mean))
+        return Interval(self.mean, low, np.minimum(self.high, np.maximum(largest, self.mean)))
 
 
 def with_interval(mean: float, low: float, high: float, decimals: int = 3) -> str:
@@ -32,7 +38,8 @@ def interval(values: Float[np.ndarray, "seeds *metrics"], confidence: float = 0.
 
     The interval is of the mean over seeds: where it would lie had other seeds been drawn. It is not the range of
     single runs, and it knows nothing of the finite test set. It covers the true mean as often as it says where seeds
-    are normal, however few they are; with few it is wide, and may reach beyond a metric's range: two seeds tell little.
+    are normal, however few they are; with few it is wide, for two seeds tell little, and `Interval.within` cuts what
+    reaches beyond a metric's range.
 
     Args:
         values: one row a seed. NaN in any seed makes that metric's mean and interval NaN.

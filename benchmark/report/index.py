@@ -13,8 +13,10 @@ from ..metrics.column import Column
 from ..ranking.rendering import cell, metric_columns
 from ..ranking.selection import SHIFTED
 from ..ranking.sweeps import SweepName
+from ..suite.protocol import PROTOCOL_VERSION
 from .points import leading, shifted_metric
 from .ranked_sweep import RULE, RankedSweep
+from .recorded import Recorded
 from .submissions import LIKE, submitted_rows
 
 TABLES = ("leaderboard/explainers*.csv", "leaderboard/counterfactuals*.csv")
@@ -36,6 +38,16 @@ LIVENESS = Column(
 
 Table = tuple[str, list[str], list[list[str]]]
 """A table's name, its header, and its rows."""
+
+
+def opening_suite(recordings: Sequence[Recorded]) -> str:
+    """The suite on which the table opens: the one with the most mitigations under this version's protocol."""
+
+    def mitigations(recording: Recorded) -> int:
+        runs = recording.runs
+        return runs.loc[runs["protocol"] == PROTOCOL_VERSION, "mitigation"].nunique()
+
+    return max(recordings, key=mitigations).name
 
 
 def board_columns() -> list[Column]:

@@ -1,4 +1,4 @@
-"""What the first page opens on: which mitigations work over all sweeps, with masks and without."""
+"""What the first page opens on: which mitigations work over all sweeps of one protocol, with masks and without."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ..ranking.mean_ranks import MeanRanks
 from ..ranking.overall import mean_ranks_overall, rank_overall
 from ..ranking.selection import BASELINE
 from ..ranking.statistics import with_interval
+from ..suite.protocol import PROTOCOL_VERSION
 from .ranked_sweep import RULE, RankedSweep
 from .recorded import Recorded
 
@@ -23,9 +24,14 @@ SIDES = (
 
 @dataclass(frozen=True)
 class Overall:
-    """The names of the sweeps, the tables (of each its title, a sentence, and its rows), and mean ranks."""
+    """The names of the sweeps, the tables (of each its title, a sentence, and its rows), and mean ranks.
+
+    Attributes:
+        left_out: how many sweeps are of another protocol, and not ranked.
+    """
 
     sweeps: list[str]
+    left_out: int
     sides: list[tuple[str, str, list[dict[str, Any]]]]
     ranks: MeanRanks | None
 
@@ -35,15 +41,18 @@ class Overall:
 
 
 def overall(recordings: Sequence[Recorded], sweeps: Sequence[RankedSweep]) -> Overall:
-    """The mitigations of all recordings, ranked over their sweeps."""
-    runs = pd.concat([recording.runs for recording in recordings], ignore_index=True)
+    """The mitigations of all recordings, ranked over their sweeps of this version's protocol."""
+    every = pd.concat([recording.runs for recording in recordings], ignore_index=True)
+    runs = every[every["protocol"] == PROTOCOL_VERSION]
+    ranked = [own for own in sweeps if own.protocol == PROTOCOL_VERSION]
     board = rank_overall(runs, RULE)
     board = board[board["mitigation"] != BASELINE]
     masks = board["needs"].str.contains("masks")
-    names = dict.fromkeys(f"{own.name} ({own.runs['seed'].nunique()} seeds)" for own in sweeps)
+    names = dict.fromkeys(f"{own.name} ({own.runs['seed'].nunique()} seeds)" for own in ranked)
     sides = [(title, text, [_cells(row) for row in board[masks == wanted].to_dict("records")])
              for title, text, wanted in SIDES]  # fmt: skip
-    return Overall(list(names), [side for side in sides if side[2]], mean_ranks_overall(runs, RULE))
+    shown, left_out = [side for side in sides if side[2]], len(sweeps) - len(ranked)
+    return Overall(list(names), left_out, shown, mean_ranks_overall(runs, RULE))
 
 
 def _cells(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ..figures.palette import BASELINE
 from ..ranking.selection import SHIFTED
 from ..ranking.statistics import interval
 from ..ranking.sweeps import SweepName, sweep_names
+from ..store.record import range_of
 
 ENDS = ("", ":low", ":high")
 DRAWN = TITLES
@@ -25,7 +26,7 @@ def trusted(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def over_strengths(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """One mitigation's `mean`, `low` and `high` over seeds, by strength, ascending.
+    """One mitigation's `mean`, `low` and `high` over seeds, in the metric's range, by strength, ascending.
 
     A strength that lacks a seed of the other strengths has NaN.
     """
@@ -33,7 +34,7 @@ def over_strengths(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
     strengths, strength = np.unique(runs["strength"].to_numpy(), return_inverse=True)
     table = np.full((len(seeds), len(strengths)), np.nan)
     table[seed, strength] = runs[metric].to_numpy()
-    return pd.DataFrame(interval(table)._asdict(), index=strengths)
+    return pd.DataFrame(interval(table).within(*range_of(metric))._asdict(), index=strengths)
 
 
 def shifted_metric(rows: pd.DataFrame) -> str | None:

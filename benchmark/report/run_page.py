@@ -70,11 +70,12 @@ def _suite_file(configuration: dict[Any, Any], has_strength: bool) -> str:
 def _content(run: dict[Any, Any], has_strength: bool, out: Path, foreign: bool) -> dict[Any, Any]:
     configuration, curves = json.loads(run["configuration"]), json.loads(run["curves"] or "{}")
     picture = out / "pictures" / run["sweep_key"] / picture_name(run["mitigation"], run["masks"])
-    shown, reason = _twins(configuration, run["flips"], run["dataset_digest"], foreign)
+    shown, reason = _twins(configuration, run, foreign)
     return {
         "run": run,
         "of_this_protocol": run["protocol"] == PROTOCOL_VERSION,
         "configuration": json.dumps(configuration, indent=2),
+        "has_strength": has_strength,
         "suite_file": _suite_file(configuration, has_strength),
         "curves": json_for_script(interactive.curves(curves)) if curves else "",
         "picture": quote(picture.relative_to(out).as_posix()) if picture.is_file() else "",
@@ -104,14 +105,16 @@ def _without_none(value: Any) -> Any:
     return [_without_none(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _twins(configuration: dict[Any, Any], flips: str, digest: str, foreign: bool) -> tuple[Sequence[Twin], str]:
+def _twins(configuration: dict[Any, Any], run: dict[Any, Any], foreign: bool) -> tuple[Sequence[Twin], str]:
     """The twins on which a run's prediction flips; else the first twins of its data, and why these or none."""
-    named = json.loads(flips) if flips else None
+    named = json.loads(run["flips"]) if run["flips"] else None
     missing = "" if named else "no prediction flips" if named is not None else (
         "the run was recorded without the list of its flips")  # fmt: skip
+    untrained = {"inapplicable": "no network was trained", "failed": "the run failed"}  # their lists are empty
+    missing = untrained.get(run["status"], missing)
     from .twins import twins  # and torch, which the other pages do without
 
     try:
-        return twins(configuration, named or None, digest, foreign), missing
+        return twins(configuration, named or None, run["dataset_digest"], foreign), missing
     except (LookupError, OSError, ValueError, TypeError) as error:
         return [], str(error)

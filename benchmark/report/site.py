@@ -23,7 +23,7 @@ from ..ranking.selection import RULES
 from ..ranking.sweeps import SWEEP
 from ..running.main_module import main_module_left_alone
 from ..suite.protocol import PROTOCOL_VERSION
-from .index import Table, board_columns, board_rows, committed_tables, submitted_board_rows
+from .index import Table, board_columns, board_rows, committed_tables, opening_suite, submitted_board_rows
 from .overall import overall
 from .points import DRAWN
 from .ranked_sweep import RULE, RankedSweep, rank_sweeps
@@ -131,7 +131,8 @@ def _templates() -> Environment:
 def _write_pages(recordings: Sequence[Recorded], sweeps: Sequence[RankedSweep], pages: _Pages) -> None:
     """Writes all pages but those of runs and metrics, and every suite's csv."""
     pages.write(
-        "index.html", "index.html", suites=recordings, sweeps=sweeps, columns=board_columns(),
+        "index.html", "index.html", suites=recordings, opening=opening_suite(recordings), sweeps=sweeps,
+        columns=board_columns(),
         rows=[*(row for own in sweeps for row in board_rows(own)), *pages.submitted(sweeps)],
         left_out=[row for own in sweeps for row in _left_out(own)], rules=RULES, rule=RULE,
         overall=overall(recordings, sweeps), runs=sum(len(recording.runs) for recording in recordings),

@@ -78,6 +78,25 @@ def test_the_table_opens_on_one_dataset_and_rule_best_first(page, site):
     assert len(means) == 3  # group_dro has no minority to learn from there
 
 
+def visible_columns(page):
+    return [" ".join(text.split()) for text in page.locator("#board thead th:visible").all_inner_texts()]
+
+
+def test_columns_without_a_number_in_the_shown_rows_are_hidden(page, site):
+    page.goto((site / "index.html").as_uri())
+    opened = visible_columns(page)
+    for column in opened:
+        assert set(shown(page, heading(page, column))) - {"", "-"}, column
+    assert {"mitigation", "accuracy under shift", "flip_rate"} <= set(opened)
+    assert "difference" not in opened, "there is one training"
+    page.fill("input[name=search]", "erm")
+    assert "liveness" not in visible_columns(page), "ERM has no right-reason term"
+    page.fill("input[name=search]", "")
+    assert visible_columns(page) == opened
+    page.fill("input[name=search]", "no such mitigation")
+    assert len(visible_columns(page)) == page.locator("#board thead th").count(), "an empty table has its head"
+
+
 def test_a_click_on_a_heading_sorts_and_says_so(page, site):
     page.goto((site / "index.html").as_uri())
     column = heading(page, "flip_rate")
@@ -195,6 +214,7 @@ def test_the_first_page_opens_on_what_works(page, site):
     assert top < 500, "a newcomer need not scroll"
     page.locator(".overall tbody a", has_text="pgd_ex").click()
     assert set(shown(page, 0)) == {"pgd_ex"}
+    assert len(set(shown(page, heading(page, "dataset")))) == 2, "of all data sets that were ranked"
 
 
 def test_at_most_six_methods_are_named_beside_the_lines(page, site):

@@ -12,7 +12,16 @@ from rrrbench.datasets.registry import UnknownName
 from rrrbench.methods.explainers.base import explainers
 
 ELSEWHERE = [
-    *("seconds_over_erm", "regret", "right_answer", "right_reason", "mask_effect", "strength", "adversary_accuracy"),
+    *(
+        "seconds_over_erm",
+        "regret",
+        "right_answer",
+        "right_reason",
+        "mask_effect",
+        "gain",
+        "strength",
+        "adversary_accuracy",
+    ),
     "accuracy/validation_swap",
     *(f"faithful/{name}" for name in SUBJECTS),  # of images with core masks: test_faithfulness.py
 ]

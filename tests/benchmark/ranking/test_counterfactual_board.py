@@ -42,6 +42,15 @@ def test_sweeps_are_blocks_in_the_order_of_their_rows_and_never_mixed():
     assert text.index("### second, lenet, epochs=8: the classifier is right on 0.500") < text.index("### glyphs")
 
 
+def test_intervals_are_cut_at_their_metrics_ranges():
+    runs = rows(EXPLAINERS[:2], seeds=2).assign(trivial=[0.0, 0.1] * 2, cardinality=[3.0, 9.0] * 2)
+    board = rank_counterfactuals(runs)
+    assert (board["trivial:low"] == 0).all()
+    assert (board["trivial:high"] < 1).all()
+    assert (board["cardinality:low"] == 0).all()
+    assert (board["cardinality:high"] > 9).all(), "it has no largest value"
+
+
 def test_without_a_dummy_nobody_is_compared_to_it():
     board = rank_counterfactuals(rows(EXPLAINERS[1:]))
     assert (board["note"] == "").all()

@@ -176,6 +176,19 @@ def test_explainers_are_ranked_by_how_they_follow_reliance():
     assert np.isnan(board.loc["bad", "untrained"])
 
 
+def test_intervals_of_explainers_are_cut_at_what_a_correlation_and_an_area_can_be():
+    rows = made_up()
+    second = rows["seed"] == 1
+    rows.loc[second, "mass_abs/good"] = rows.loc[second, "mass_abs/bad"]
+    rows.loc[second, "untrained_rank_correlation/good"] = 1.0
+    rows.loc[second, "flip_rate"] = rows.loc[second, "flip_rate"].clip(upper=0.5)
+    board = rank_explainers(rows).set_index("explainer")
+    assert board.loc["good", ["rank_correlation:low", "rank_correlation:high"]].tolist() == [-1, 1]
+    assert board.loc["good", ["auroc:low", "auroc:high"]].tolist() == [0, 1]
+    assert board.loc["good", ["untrained:low", "untrained:high"]].tolist() == [-1, 1]
+    assert "0.700 [0.000, 1.000]" in render_explainers(board.reset_index(), rows), "a flip rate"
+
+
 def test_networks_of_two_trainings_are_two_networks_and_protocols_are_ranked_apart():
     short, long = made_up(), made_up().assign(training="epochs=2", flip_rate=0.5)
     long["sweep_key"] = "short " + long["sweep_key"]

@@ -46,6 +46,11 @@ def test_join_takes_the_mean_over_seeds_and_counts_in_points():
     assert found["verdict"] == "close"  # of two seeds, so the interval, 0.44 wide, does not count
 
 
+def test_the_prediction_interval_is_cut_at_the_metrics_range():
+    found = join_runs([row()], SUITE, records(stack_of(row(), SUITE), [0.91, 0.93])).iloc[0]
+    assert (found["low"] < 0.91, found["high"]) == (True, 1)
+
+
 def test_masks_tell_runs_apart():
     true, wrong = row(), row(masks="wrong")
     assert not set(stack_of(true, SUITE).places()) & set(stack_of(wrong, SUITE).places())

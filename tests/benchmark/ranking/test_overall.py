@@ -38,6 +38,11 @@ def test_seeds_that_disagree_make_the_interval_wide():
     assert (sure["rank:low"]["rrr"], sure["rank:high"]["rrr"]) == (1, 1)
 
 
+def test_the_interval_of_a_gain_is_cut_at_what_a_gain_can_be():
+    board = rank_overall(runs("a", erm=[0.0, 1.0], rrr=[1.0, 1.0]), "knee").set_index("mitigation")
+    assert board.loc["rrr", ["gain", "gain:low", "gain:high"]].tolist() == [0.5, -1, 1]
+
+
 def test_a_run_of_two_suites_counts_once():
     one = runs("a", erm=[0.5, 0.5], rrr=[0.9, 0.9])
     pd.testing.assert_frame_equal(rank_overall(pd.concat([one, one]), "knee"), rank_overall(one, "knee"))

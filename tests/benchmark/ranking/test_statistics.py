@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from rrrbench.benchmark.ranking.statistics import (
+    Interval,
     holm,
     interval,
     mean_of_means,
@@ -29,6 +30,25 @@ def test_the_interval_covers_the_true_mean_as_often_as_it_says(seeds):
     _, low, high = interval(np.random.default_rng(0).normal(0.9, 0.02, (seeds, 20_000)))
     covered = ((low <= 0.9) & (high >= 0.9)).mean()
     assert covered == pytest.approx(0.95, abs=0.006)  # four standard errors of 20,000 draws
+
+
+def test_an_interval_is_cut_at_a_metrics_range():
+    shares = interval(np.array([[0.90, 0.01], [1.00, 0.03]]))
+    assert shares.high[0] > 1
+    assert shares.low[1] < 0
+    _, low, high = shares.within(0, 1)
+    assert (low[0], high[0]) == (shares.low[0], 1)
+    assert (low[1], high[1]) == (0, shares.high[1])
+    np.testing.assert_array_equal(shares.within(-np.inf, np.inf), shares)
+
+
+def test_a_cut_interval_has_its_mean_which_rounding_may_put_beyond_the_range():
+    assert Interval(*map(np.float64, (1.001, 0.9, 1.1))).within(0, 1) == (1.001, 0.9, 1.001)
+
+
+def test_no_interval_stays_none_when_it_is_cut():
+    _, low, high = interval(np.array([0.5])).within(0, 1)
+    assert np.isnan([low, high]).all()
 
 
 def test_metrics_are_independent_and_keep_their_shape():

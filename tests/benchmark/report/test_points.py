@@ -41,9 +41,10 @@ def test_a_trade_off_has_a_point_a_strength_with_the_leaderboards_numbers():
     )
     ((name, line),) = trade_offs(runs)
     assert (name, line.index.tolist()) == ("rrr", [1.0, 10.0])
-    mean, low, high = interval(runs["accuracy/random"].to_numpy()[:2])
+    mean, low, high = interval(runs["accuracy/random"].to_numpy()[:2]).within(0, 1)
     assert line.loc[1.0, ["accuracy", "accuracy:low", "accuracy:high"]].tolist() == pytest.approx([mean, low, high])
     assert all(a > b for a, b in pairwise(line["reliance"]))
+    assert line.loc[1.0, ["reliance:low", "accuracy:high"]].tolist() == [0, 1], "cut at the range of a share"
     assert over_strengths(runs, "flip_rate")["mean"].tolist() == pytest.approx([0.15, 0.0])
     assert chosen(a_board(("rrr", "true", 0.8, 0.7, 0.9)), "rrr") == 1.0
     assert chosen(a_board(("rrr", "wrong", 0.8, 0.7, 0.9)), "rrr") is None

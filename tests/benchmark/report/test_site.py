@@ -76,6 +76,9 @@ def test_the_first_page_opens_on_what_works_with_masks_and_without(tmp_path):
     opening = page[: page.index('<h2 id="table">')]
     with_masks, without = opening.split("<h3>")[1:]
     assert ">rrr</a>" in with_masks
+    assert re.findall(r'<th scope="col"[^>]*>([^<]*)', with_masks)[:2] == ["mitigation", "beats"]
+    assert re.findall(r'<td class="number">([^<]*)', with_masks)[0].endswith("%")
+    assert "over 2 sweeps of protocol 2.0." in opening
     assert "2 of 2" in with_masks
     assert ">l2</a>" in without
     assert "oracle_clean" not in opening
@@ -124,6 +127,22 @@ def test_two_protocols_in_one_set_of_pages_are_told_apart(tmp_path):
 
 
 @pytest.mark.long
+def test_the_table_opens_on_one_suite_and_its_data(tmp_path):
+    old = made_up_recording(tiny_suite("old"))
+    old = replace(old, runs=old.runs.assign(protocol="1.0", sweep_key="1" * 64))
+    other = {"name": "decoy", "base": "digits", "correlation": 0.9}
+    write_site([old, made_up_recording(tiny_suite("new", dataset=other))], tmp_path, tmp_path / "no results")
+    index = (tmp_path / "index.html").read_text()
+    assert re.findall(r'<option value="([^"]*)" selected', index) == [
+        "new",
+        "decoy-digits[correlation=0.9]",
+        "true",
+        "knee",
+    ]
+    assert "over 1 sweep of protocol 2.0; 1 of other protocols is left out" in index
+
+
+@pytest.mark.long
 def test_the_command_that_repeats_a_run_is_of_its_protocol(tmp_path):
     new = made_up_recording(tiny_suite())
     one = new.runs.head(1)
@@ -156,6 +175,26 @@ def test_pictures_are_copied_from_the_folder_and_shown(tmp_path):
     write_site([replace(made_up, pictures=tmp_path / "pictures")], out, tmp_path / "no results")
     assert (out / "pictures" / run["sweep_key"] / "rrr.png").read_bytes() == b"png"
     assert f"pictures/{run['sweep_key']}/rrr.png" in (out / f"runs/{run['run_key'][:16]}.html").read_text()
+
+
+@pytest.mark.long
+def test_a_page_without_a_picture_says_why_and_which_command_makes_it(tmp_path):
+    made_up = made_up_recording(tiny_suite())
+    erm, rrr = (made_up.runs[made_up.runs["mitigation"] == name] for name in ("erm", "rrr"))
+    trained, hindered, old = (rrr.iloc[[i]] for i in range(3))
+    digest = tiny_suite().sweeps[0].dataset.make(int(hindered["seed"].iat[0])).digest()
+    hindered = hindered.assign(status="inapplicable", error="it cannot", dataset_digest=digest, flips="[]")
+    old = pd.concat([old, erm.head(1)]).assign(protocol="1.0", sweep_key="1" * 64)
+    runs = pd.concat([trained, hindered, old])
+    write_site([replace(made_up, runs=runs)], tmp_path, tmp_path / "no results")
+    pages = [(tmp_path / f"runs/{key[:16]}.html").read_text() for key in runs["run_key"]]
+    looks = [page[page.index("<h2>Where it looks") : page.index("<h2>Twins")] for page in pages]
+    assert "No picture lies beside these records; <code>RRRBENCH_HOME=again rrrbench run run.toml</code>" in looks[0]
+    assert "inapplicable here, so no network was trained" in looks[1]
+    assert "<code>" not in looks[1], "no command makes a picture of a network that cannot be trained"
+    assert "<p>No network was trained" in pages[1], "of the twins, which are shown all the same"
+    assert "<code>MLFLOW_TRACKING_URI=sqlite:///again.db rrrbench run run.toml</code>" in looks[2]
+    assert "No picture: version 0.1 drew none of a mitigation without a strength." in looks[3]
 
 
 def test_tables_beside_the_leaderboard_are_rounded_with_intervals_in_their_cells(tmp_path):
