@@ -33,7 +33,8 @@ INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_"}
 """Operations that take indices from the host, on CUDA too."""
 COPYING = {"_to_copy", "copy_"}
 """Operations from one device to another."""
-WAITING = {"_local_scalar_dense", "nonzero", "_unique2", "unique_dim", "equal", "masked_select"}
+WAITING = {"_local_scalar_dense", "nonzero", "_unique2", "unique_dim", "unique_consecutive", "equal", "masked_select"}
+WAITING |= {"bincount", "_linalg_check_errors"}
 """Operations whose result, or its shape, the host reads: it waits until the device has computed it."""
 MADE = ("empty.memory_format", "empty_strided", "arange.start_step", "eye.m", "linspace", "scalar_tensor")
 """Operations that make a tensor from none."""
@@ -79,7 +80,7 @@ class OnDevice(Tensor):
             raise RuntimeError(f"{name}: a generator of the host for a tensor of the device")
         reads = name in COPYING and torch.device(kwargs.get("device") or NAME).type == "cpu"
         reads |= name == "copy_" and not isinstance(args[0], OnDevice)
-        if reads or name in WAITING or _waits_for_a_copy(name, args, kwargs) or _indexes_by_mask(name, args):
+        if reads or name in WAITING or _waits_for_a_copy(name, args, kwargs) or _counts(name, args, kwargs):
             _waits[name] += 1
         _refuse_mixed(func, name, tensors, args)
         if name == "as_strided_":
@@ -106,8 +107,10 @@ def _waits_for_a_copy(name: str, args: Any, kwargs: Any) -> bool:
     return comes_from_host and not (kwargs.get("non_blocking") or (name == "copy_" and args[2:] == (True,)))
 
 
-def _indexes_by_mask(name: str, args: Any) -> bool:
-    """Whether an index is a mask of the device: how many entries it has must be known on the host."""
+def _counts(name: str, args: Any, kwargs: Any) -> bool:
+    """Whether the host must know how many entries the result has: of an index by a mask, of repeats as many as said."""
+    if name == "repeat_interleave":
+        return kwargs.get("output_size") is None
     return name in INDEXING and any(isinstance(index, OnDevice) and index.dtype == torch.bool for index in args[1])
 
 

@@ -40,6 +40,10 @@ WAITS = {
     "by a mask": lambda device: device[device > 0],
     "from the host": lambda device: torch.ones(2).to(device),
     "indexed from the host": lambda device: device[torch.tensor([0])],
+    "bincount": lambda device: device[0].long().bincount(),
+    "repeats": lambda device: device[0].repeat_interleave(device[0].long()),
+    "runs": lambda device: device[0].unique_consecutive(),
+    "inverse": lambda device: torch.linalg.inv(torch.diag(device[0])),
     "equal": lambda device: torch.equal(device, device),
 }
 

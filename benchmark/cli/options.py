@@ -38,7 +38,8 @@ EngineOption = Annotated[Engine, typer.Option(help="How a stack is trained; the 
 ExecutorName = Annotated[
     str,
     typer.Option(
-        help="Where stacks are trained: here, in this process; processes, a process a core or GPU; ray; slurm."
+        help="Where stacks are trained: here, in this process; processes, a process a core or GPU; auto, whichever of "
+        "the two is expected to be faster; ray; slurm."
     ),
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="How many stacks at once, if not here.")]

@@ -259,7 +259,8 @@ class Trainer:
         """What decides which plan is the fastest, in words: the key of `choices`."""
         rows, columns = runs.strengths.shape
         batch = (self.training.batch_size, *self.draws[0].features)
-        shape = f"{mitigation.id} {self.network.id} {rows}x{columns} runs, batches {batch} {self.dtype}"
+        numbers = f"{self.dtype} {self.training.precision}"
+        shape = f"{mitigation.id} {self.network.id} {rows}x{columns} runs, batches {batch} {numbers}"
         return f"{shape}, {self.device} {torch.get_num_threads()} threads"
 
 

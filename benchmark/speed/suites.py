@@ -48,7 +48,7 @@ def _whole_suite() -> Iterator[Figure]:
         suite, times = load_suite(str(path)), load_suite(SUITE).sweeps[0].training.epochs / EPOCHS
         here = _run(str(path), folder, "--executor", "here", home="here")
         training, setup = _training_seconds(str(path), folder, home="here")
-        auto = _run(str(path), folder, home="auto")
+        auto = _run(str(path), folder, "--executor", "auto", home="auto")
     plain, harness = plain_seconds(suite), here - training - setup
     whole = here + (times - 1) * training
     yield Figure(
