@@ -90,6 +90,11 @@ class Mitigation(Named):
                 f"{dataset.id} has no core masks: nobody says where the object is; digits, mnist and fashion-mnist "
                 "have core masks"
             )
+        if self.needs_minority and not bool((dataset.train.shortcuts >= 0).any()):
+            return (
+                f"{dataset.id}: nobody says which shortcut value an input has, so there are no groups: of photos, name "
+                "a column of shortcut values (docs/data.md)"
+            )
         if self.needs_minority and not bool(dataset.minority.any()):
             return f"{dataset.id}: every training input's shortcut says its label, so there is no minority group"
         return ""

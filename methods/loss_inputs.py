@@ -16,8 +16,10 @@ from ..datasets.registry import nearest
 from .independence import Model, modules_of, name_of
 from .targets import TARGETS
 
-BYTES = 31
-"""Whole numbers above it are probably pixels of 8 bits; digits of 16 shades are not."""
+BYTES, BRIGHTEST = 31, 255
+"""Numbers between the two are probably pixels of 8 bits; digits of 16 shades are not."""
+IMAGES = 4
+"""Axes of a batch of images."""
 
 
 def check_arguments(model: object, inputs: object, strength: object, target: object) -> None:
@@ -122,12 +124,19 @@ def writes_into_inputs(model: Model) -> str:
 
 
 def warn_of_bytes(inputs: Float[Tensor, "batch *features"]) -> None:
-    """Warns of pixels in 0..255: a penalty of input gradients is 65,025 times smaller than in [0, 1]."""
+    """Warns of pixels in 0..255: a penalty of input gradients is 65,025 times smaller than in [0, 1].
+
+    Pixels that were resized or blended are no whole numbers, so images in that range are enough for a warning.
+    """
     values = inputs.detach()
-    if (largest := float(values.amax())) > BYTES and torch.equal(values, values.round()):
+    if (largest := float(values.amax())) <= BYTES:
+        return
+    whole = torch.equal(values, values.round())
+    if whole or (values.dim() == IMAGES and largest <= BRIGHTEST and float(values.amin()) >= 0):
         warnings.warn(
-            f"inputs are whole numbers up to {largest:g}: are they pixels in 0..255? A penalty "
-            "of input gradients is then 65,025 times smaller than in [0, 1]: divide them by 255, or raise the strength",
+            f"inputs are {'whole numbers' if whole else 'images with values'} up to {largest:g}: are they pixels in "
+            "0..255? A penalty of input gradients is then 65,025 times smaller than in [0, 1]: divide them by 255, or "
+            "raise the strength",
             stacklevel=3,
         )
 

@@ -45,6 +45,7 @@ def test_an_equation_that_is_no_latex_is_refused(pages):
         pages.math(r"\left( \frac{1}{2")
 
 
+@pytest.mark.long
 def test_a_mitigations_page_has_its_laws_parameters_and_measured_row(pages):
     page = pages.Reference(ROOT).pages()["reference/mitigations/rrr.md"]
     assert "Ross et al. 2017" in page
@@ -55,6 +56,7 @@ def test_a_mitigations_page_has_its_laws_parameters_and_measured_row(pages):
     assert "results/leaderboard/controls-quick.csv), protocol 2.0, network" in page
 
 
+@pytest.mark.long
 def test_a_page_for_every_entry_and_no_other(pages):
     written = pages.Reference(ROOT).pages()
     for kind, registry in pages.REGISTRIES.items():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+import torch
 from rrrbench.methods.base import Mitigation, mitigations
 from small import small_dataset, small_trainer
 
@@ -15,7 +18,10 @@ def needing_a_minority() -> list[str]:
 def test_without_a_minority_there_is_nothing_to_learn_from(name):
     mitigation, module = mitigations.resolve(name), small_trainer().modules[0]
     assert "there is no minority group" in mitigation.obstacle(small_dataset(correlation=1.0), module)
-    assert mitigation.obstacle(small_dataset(correlation=0.5), module) == ""
+    dataset = small_dataset(correlation=0.5)
+    assert mitigation.obstacle(dataset, module) == ""
+    unvalued = replace(dataset, train=replace(dataset.train, shortcuts=torch.full_like(dataset.train.shortcuts, -1)))
+    assert "name a column of shortcut values" in mitigation.obstacle(unvalued, module)
 
 
 @pytest.mark.parametrize("name", mitigations.names())

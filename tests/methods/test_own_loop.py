@@ -564,7 +564,10 @@ def test_pixels_of_bytes_are_warned_of():
     network, (x, y, mask) = model(), data()
     with pytest.warns(UserWarning, match=r"whole numbers up to 2\d\d: .*divide them by 255"):
         rrr_loss(network, (255 * x).round(), y, mask, 0.3)
-    rrr_loss(network, 255 * x, y, mask, 0.3)  # in a unit of their own
+    with pytest.warns(UserWarning, match=r"images with values up to 2\d\d\.?\d*: .*divide them by 255"):
+        rrr_loss(network, 255 * x, y, mask, 0.3)  # resized, or blended
+    rrr_loss(network, 500 * x - 250, y, mask, 0.3)  # in a unit of their own
+    rrr_loss(nn.Sequential(nn.Unflatten(1, (1, 3, 4)), network), 255 * x.flatten(1), y, mask.flatten(1), 0.3)  # a table
 
 
 def test_a_model_that_writes_into_its_inputs_is_refused_with_the_way_out():

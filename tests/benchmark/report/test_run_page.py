@@ -37,5 +37,5 @@ def test_the_page_of_a_run_that_was_not_trained_says_so(tmp_path):
         key = runs[runs["mitigation"] == mitigation]["run_key"].iloc[0]
         page = (tmp_path / run_page(key)).read_text()
         assert ("<strong>Nothing was trained:</strong>" in page) is untrained
-        assert ("A picture needs the trained network" in page) is not untrained
+        assert ("No picture lies beside these records" in page) is not untrained
         assert ("says again why it cannot be trained" in page) is untrained
