@@ -144,7 +144,7 @@ class Teller:
             lines.write(json.dumps(event) + "\n")
 
     def wait(self) -> None:
-        """Waits until the other process has acted on all that was told, such as shown it."""
+        """Waits until the other process has read and acted on every event so far, for example shown the forecast."""
         told, answer = self.events.stat().st_size, _read_so_far(self.events)
         while not answer.exists() or int(answer.read_text() or 0) < told:
             time.sleep(PAUSE)

@@ -1,4 +1,4 @@
-"""What the first page opens on: which mitigations work over all sweeps of one protocol, with masks and without."""
+"""The ranking that the first page begins with: mitigations over all sweeps of one protocol, with masks and without."""
 
 from __future__ import annotations
 

@@ -33,6 +33,11 @@ class Place:
     words: str = "in this process"
 
 
+def load() -> float:
+    """Threads that wanted a core in the last minute, for each core."""
+    return psutil.getloadavg()[0] / joblib.cpu_count()
+
+
 def faster(courses: Mapping[Stack, Course], settings: Settings, timed_alone: Callable[[Stack], Course | None]) -> Place:
     """Processes where they are expected to be faster by a margin, else this process.
 
@@ -46,7 +51,7 @@ def faster(courses: Mapping[Stack, Course], settings: Settings, timed_alone: Cal
     seconds = sum(course.seconds for course in courses.values())
     if settings.device != "cpu" or cores == 1 or sum(map(len, courses)) < cores:
         return here
-    start = START_SECONDS * max(1.0, psutil.getloadavg()[0] / cores)
+    start = START_SECONDS * max(1.0, load())
     if seconds < MARGIN * (start + seconds / cores):  # even if no process took from another
         return here
     largest = max(courses, key=lambda stack: courses[stack].seconds)

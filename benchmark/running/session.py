@@ -9,8 +9,6 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import joblib
-import psutil
 import torch
 
 from ...datasets.files import Stamp
@@ -32,7 +30,7 @@ from .executors.auto import Auto
 from .executors.here import Here
 from .forecast import TIMING_SECONDS, Forecast, courses, missing_data, threads
 from .picture import Panels
-from .place import Place, faster
+from .place import Place, faster, load
 from .progress import Pace, progress, said_if_long
 from .suitable import require_suitable
 
@@ -177,7 +175,7 @@ class Session:
     def _forecast(self, left: list[Stack]) -> Forecast:
         missing = missing_data(left)
         workers = self.executor.side_by_side(self.settings.device)
-        load = psutil.getloadavg()[0] / joblib.cpu_count()
+        busy = load()
         doing = f"{self.suite.name}: timing a few steps of each kind of stack, to say how long all will take"
         with said_if_long(doing, self.quiet), threads(1 if workers > 1 else torch.get_num_threads()):
             absent = {own.dataset for own in missing}
@@ -199,7 +197,7 @@ class Session:
             guessed=guessed,
             side_by_side=self.executor.side_by_side(self.settings.device),
             where=place.words,
-            load=load,
+            load=busy,
         )
 
     def _timed_alone(self, stack: Stack) -> Course | None:
