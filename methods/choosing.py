@@ -9,6 +9,9 @@ import torch
 from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
+PINNED_FOR = {"cuda"}
+"""Types of devices that copy pinned memory while the CPU goes on, and other memory after all that they were given."""
+
 
 def moved(drawn: Shaped[Tensor, "*shape"], device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
     """What was drawn on the CPU, on the device; the CPU does not wait for the copy.
@@ -16,9 +19,10 @@ def moved(drawn: Shaped[Tensor, "*shape"], device: torch.device, dtype: torch.dt
     Args:
         dtype: by default the type that it has.
     """
-    if device.type == "cuda" and not drawn.is_cuda:
-        drawn = drawn.pin_memory()  # a GPU copies other memory only after all that it was given before
-    return drawn.to(device, dtype or drawn.dtype, non_blocking=True)
+    drawn = drawn.to(dtype or drawn.dtype)  # here: a copy that changes the type as well would not be of pinned memory
+    if device.type in PINNED_FOR and drawn.device.type == "cpu":
+        drawn = drawn.pin_memory()
+    return drawn.to(device, non_blocking=True)
 
 
 def choose_candidates(

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from rrrbench.methods import choosing
 from torch import Tensor
 from torch.fx.experimental import proxy_tensor
 from torch.utils._pytree import tree_map_only
@@ -104,7 +105,19 @@ def _waits_for_a_copy(name: str, args: Any, kwargs: Any) -> bool:
         return any(isinstance(index, Tensor) and not isinstance(index, OnDevice) for index in args[1])
     source = args[1] if name == "copy_" else args[0]
     comes_from_host = name in COPYING and isinstance(source, Tensor) and not isinstance(source, OnDevice)
-    return comes_from_host and not (kwargs.get("non_blocking") or (name == "copy_" and args[2:] == (True,)))
+    if not comes_from_host:
+        return False
+    becomes = args[0].dtype if name == "copy_" else kwargs.get("dtype", source.dtype)
+    goes_on = kwargs.get("non_blocking") or (name == "copy_" and args[2:] == (True,))
+    # another type is made on the host first, in memory that is not pinned
+    return not (goes_on and hasattr(source, "pinned") and becomes == source.dtype)
+
+
+def pinned(tensor: Tensor) -> Tensor:
+    """The host's tensor, in memory from which the device copies without a wait."""
+    copied = tensor.clone()
+    copied.pinned = True  # pyrefly: ignore
+    return copied
 
 
 def _counts(name: str, args: Any, kwargs: Any) -> bool:
@@ -160,6 +173,8 @@ def _backend() -> torch.library.Library:
         library.impl(overload, made(getattr(getattr(torch.ops.aten, packet), name or "default")), "PrivateUse1")
 
     def copy_from(source: Tensor, target: Tensor, non_blocking: bool = False) -> Tensor:
+        if not isinstance(source, OnDevice):  # of a tensor that torch makes on the host from numbers
+            _waits["copy_from"] += 1
         to_host(target).copy_(to_host(source))
         return target
 
@@ -172,6 +187,8 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> str:
     if MISSING:
         pytest.skip(f"the pretend device needs private parts of torch that this version lacks: {MISSING}")
     monkeypatch.setattr(proxy_tensor, "HANDLED_TYPES", (*proxy_tensor.HANDLED_TYPES, OnDevice))
+    monkeypatch.setattr(choosing, "PINNED_FOR", {NAME})
+    monkeypatch.setattr(Tensor, "pin_memory", pinned)
     return NAME
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from pretend_device import OnDevice, to_host, waits
+from rrrbench.methods.choosing import moved
 
 MIXES = {
     "sum": lambda device, host: device + host,
@@ -39,6 +40,12 @@ WAITS = {
     "unique": lambda device: device.unique(),
     "by a mask": lambda device: device[device > 0],
     "from the host": lambda device: torch.ones(2).to(device),
+    "from memory that is not pinned": lambda device: torch.ones(2).to(device.device, non_blocking=True),
+    "from pinned memory to another type": lambda device: (
+        torch.ones(2).pin_memory().to(device.device, torch.float64, non_blocking=True)
+    ),
+    "made of numbers": lambda device: torch.tensor([1.0], device=device.device),
+    "made of numbers like another": lambda device: device.new_tensor([1.0]),
     "indexed from the host": lambda device: device[torch.tensor([0])],
     "bincount": lambda device: device[0].long().bincount(),
     "repeats": lambda device: device[0].repeat_interleave(device[0].long()),
@@ -72,7 +79,8 @@ def test_a_wait_for_the_device_is_counted(pretend, wait):
 
 def test_arithmetic_and_copies_to_the_device_do_not_wait(pretend):
     with waits() as waited:
-        device = torch.ones(2, 2).to(pretend, non_blocking=True)
+        device = moved(torch.ones(2, 2), torch.device(pretend))
+        device = device + moved(torch.ones(2, 2, dtype=torch.bool), device.device, torch.float32)
         (device @ device).relu_().sum().add(1)
     assert not waited
 

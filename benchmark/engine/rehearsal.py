@@ -119,7 +119,7 @@ class Rehearsal(Trainer):
             took["single"] = self._seconds("single", part, runs)
         plan = min(took, key=took.__getitem__)
         if self.engine == "auto" and self.scale * epochs * took[plan] <= COMPILE_FROM:
-            self.choices[self.shape_of(mitigation, runs)] = plan
+            self.choices[self.shape_of(mitigation, runs, self.scale * runs.steps)] = plan
         setup = (engine_device.clock() - begin) / 2  # what is traced here is traced again
         return Stage(count * epochs, setup + self.scale * epochs * took[plan])
 

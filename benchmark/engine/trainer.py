@@ -8,6 +8,8 @@ faster.
 from __future__ import annotations
 
 import copy
+import math
+import platform
 import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
@@ -238,7 +240,7 @@ class Trainer:
         if not self.alike:
             run_by_run(self.network.id, self.unstackable)
             return "single"
-        key = self.shape_of(mitigation, runs)
+        key = self.shape_of(mitigation, runs, runs.steps)
         if key not in self.choices:
 
             def seconds(plan: Plan) -> float:
@@ -255,13 +257,17 @@ class Trainer:
             )
         return self.choices[key]  # pyrefly: ignore[bad-return]
 
-    def shape_of(self, mitigation: Objective, runs: Runs) -> str:
-        """What decides which plan is the fastest, in words: the key of `choices`."""
+    def shape_of(self, mitigation: Objective, runs: Runs, steps: float) -> str:
+        """What decides which plan is the fastest, in words: the key of `choices`.
+
+        Steps are said by their power of ten, because compiling is tried in long trainings only.
+        """
         rows, columns = runs.strengths.shape
         batch = (self.training.batch_size, *self.draws[0].features)
         numbers = f"{self.dtype} {self.training.precision}"
         shape = f"{mitigation.id} {self.network.id} {rows}x{columns} runs, batches {batch} {numbers}"
-        return f"{shape}, {self.device} {torch.get_num_threads()} threads"
+        length = f"10^{round(math.log10(max(1.0, steps)))} steps"
+        return f"{shape}, {length}, {platform.node()} {self.device} {torch.get_num_threads()} threads"
 
 
 def places_of(plan: Plan, shape: Sequence[int], part: Callable[[Place], Part]) -> list[Place]:

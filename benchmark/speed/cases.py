@@ -80,15 +80,21 @@ def sweep_figures(draws: Sequence[ShortcutDataset]) -> Iterator[Figure]:
 
 
 def gpu_figures(draws: Sequence[ShortcutDataset]) -> Iterator[Figure]:
-    """A stack of 64 against its runs one after another, on the GPU."""
-    for name, reach, steps in (("mlp", 30, 20), ("lenet", 10, 5)):
-        stack_trainer = trainer(networks.resolve(name), draws[:8], 256, STRENGTHS)
-        runs = stack_trainer.strengths.numel()
-        singles = one_after_another([traced_step(part_of(stack_trainer, RRR, FIRST_RUN))] * runs)
+    """On the GPU: 64 runs in plain loops against a stack of them, and a run of a ResNet-18."""
+    for name, reach, steps in (("mlp", 55, 20), ("lenet", 4, 5)):
+        network = networks.resolve(name)
+        stack_trainer = trainer(network, draws[:8], 256, STRENGTHS)
+        loops = [plain_loop(network, draw, 256, strength) for draw in draws[:8] for strength in STRENGTHS]
         yield Figure(
-            f"{runs} {name} runs one after another / as a stack, batch 256", "at least", reach,
-            ratios(singles, traced_step(part_of(stack_trainer, RRR)), steps),
+            f"{len(loops)} {name} runs, batch 256, plain loop / stacked", "at least", reach,
+            ratios(one_after_another(loops), traced_step(part_of(stack_trainer, RRR)), steps),
         )  # fmt: skip
+    network = networks.resolve("resnet18")
+    alone = traced_step(part_of(trainer(network, draws[:1], 256, [1.0]), RRR))
+    yield Figure(
+        "a run of resnet18, batch 256, plain loop / rrrbench", "at least", 1,
+        ratios(plain_loop(network, draws[0], 256, 1.0), alone, 5),
+    )  # fmt: skip
 
 
 def side_by_side_figure(draw: ShortcutDataset) -> Iterator[Figure]:

@@ -10,7 +10,7 @@ import signal
 import threading
 import traceback
 from collections import Counter
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import get_context, parent_process
@@ -22,6 +22,7 @@ import torch
 from pydantic import PositiveInt
 
 from ....datasets.own_code import restore
+from ...engine.memory import free_memory
 from ...suite.stack import Stack
 from ..course import Progress
 from ..main_module import main_module_left_alone
@@ -52,7 +53,7 @@ class Processes(Executor):
     def results(self, tasks: Iterable[Task], settings: Settings, progress: Progress) -> Generator[tuple[Stack, Result]]:
         count = self.side_by_side(settings.device)
         pieces = divided(tasks, lambda: count)
-        places = list(range(count))
+        places = placed(count, settings)
         again: list[Task] = []
         done: list[tuple[Stack, Result]] = []
         deaths: Counter[str] = Counter()
@@ -61,7 +62,7 @@ class Processes(Executor):
         try:
             while True:
                 while len(busy) < count and (task := again.pop() if again else next(pieces, None)) is not None:
-                    worker = idle.pop() if idle else _Worker(places.pop(0), count, settings)
+                    worker = idle.pop() if idle else _Worker(places.pop(0), settings.choices)
                     worker.give(task)
                     busy[worker.connection] = worker
                 yield from done  # after the workers have got their next tasks: recording takes time
@@ -83,7 +84,7 @@ class Processes(Executor):
                         case None:
                             del busy[worker.connection]
                             code = worker.end()
-                            places.append(worker.place)
+                            places.append(worker.settings)
                             progress(-worker.progress)
                             deaths[worker.task.key] += 1
                             if deaths[worker.task.key] < ATTEMPTS:
@@ -100,7 +101,7 @@ class _Worker:
     """A process and this side of the pipe to it.
 
     Attributes:
-        place: which of the workers it is, and so its GPU.
+        settings: with its own device.
         task: what it trains or trained last.
         progress: of that, told so far.
     """
@@ -108,12 +109,11 @@ class _Worker:
     task: Task
     progress: float
 
-    def __init__(self, place: int, count: int, settings: Settings) -> None:
-        self.place = place
+    def __init__(self, place: Settings, choices: Mapping[str, str]) -> None:
+        self.settings = place
         self.connection, theirs = _SPAWN.Pipe()
-        device = f"cuda:{place % torch.cuda.device_count()}" if settings.device == "cuda" else settings.device
-        own = replace(settings, device=device, choices=dict(settings.choices), sharers=_sharers(place, count, settings))
-        self.process = _SPAWN.Process(target=_work, args=(theirs, own), name=f"rrrbench worker {place}", daemon=True)
+        own = replace(place, choices=dict(choices))
+        self.process = _SPAWN.Process(target=_work, args=(theirs, own), name="rrrbench worker", daemon=True)
         before = os.environ.get("OMP_NUM_THREADS")
         os.environ["OMP_NUM_THREADS"] = "1"  # read by BLAS libraries when they are imported
         try:
@@ -145,12 +145,18 @@ class _Worker:
         return self.process.exitcode
 
 
-def _sharers(place: int, count: int, settings: Settings) -> int:
-    """How many of `count` workers have the GPU of the worker at `place`; 1 where there is none."""
+def placed(count: int, settings: Settings) -> list[Settings]:
+    """The settings of each of `count` workers: its device, and how many workers share the free memory of that device.
+
+    Each worker in turn gets the GPU on which most memory is free for it.
+    """
     if settings.device != "cuda":
-        return 1
-    gpus = torch.cuda.device_count()
-    return len(range(place % gpus, count, gpus))
+        return [settings] * count
+    free = [free_memory(torch.device("cuda", gpu)) for gpu in range(torch.cuda.device_count())]
+    gpus: list[int] = []
+    for _ in range(count):
+        gpus.append(max(range(len(free)), key=lambda gpu: free[gpu] / (gpus.count(gpu) + 1)))
+    return [replace(settings, device=f"cuda:{gpu}", sharers=gpus.count(gpu)) for gpu in gpus]
 
 
 def _work(connection: Connection, settings: Settings) -> None:

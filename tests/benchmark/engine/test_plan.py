@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import platform
+
 import pytest
 import torch
 from rrrbench.benchmark.engine import plan
@@ -85,3 +87,12 @@ def test_a_machine_that_cannot_compile_trains_without(monkeypatch):
     trainer = small_trainer(engine="auto")
     assert not RRR().fit(trainer).diverged.any()
     assert set(trainer.choices.values()) <= {"stacked", "single"}
+
+
+def test_a_choice_holds_for_trainings_of_its_length_on_its_machine(monkeypatch):
+    trainer = small_trainer(epochs=1)
+    runs = trainer.runs()
+    short, as_short, long = (trainer.shape_of(RRR(), runs, steps) for steps in (90, 110, 10_000))
+    assert short == as_short != long  # compiling is tried in long trainings only
+    monkeypatch.setattr(platform, "node", lambda: "another")
+    assert trainer.shape_of(RRR(), runs, 90) != short

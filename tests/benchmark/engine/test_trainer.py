@@ -113,16 +113,6 @@ def test_what_cannot_be_trained_is_refused(change, message):
         small_trainer(**change)
 
 
-@pytest.mark.gpu
-@pytest.mark.parametrize("name", mitigations.names())
-def test_cuda_gives_the_cpus_numbers(name):
-    mitigation = mitigations.resolve(name)
-    cpu, cuda = (trainer_for(mitigation, epochs=8) for _ in range(2))  # 24 steps, of which the last are traced
-    cuda = Trainer(cuda.network, cuda.draws, cuda.training, cuda.strengths, device="cuda", dtype=torch.float64)
-    for key, value in mitigation.fit(cpu).parameters.items():
-        torch.testing.assert_close(mitigation.fit(cuda).parameters[key].cpu(), value, rtol=1e-6, atol=1e-8)
-
-
 @pytest.mark.long
 def test_a_stack_larger_than_memory_is_split_by_itself(monkeypatch):
     whole = RRR().fit(small_trainer((0.0, 0.1, 1.0), seeds=(0, 1)))

@@ -465,10 +465,23 @@ def test_a_node_killed_at_work_costs_nothing_but_time(two_nodes):
 
 
 @pytest.mark.parametrize(
-    ("gpus", "count", "sharers"), [(1, 1, [1]), (2, 2, [1, 1]), (2, 3, [2, 1, 2]), (1, 3, [3] * 3)]
+    ("free", "devices", "sharers"),
+    [
+        ([80], [0], [1]),
+        ([80, 79], [0, 1], [1, 1]),
+        ([80, 80, 80], [0, 1, 2, 0], [2, 1, 1, 2]),
+        ([80], [0, 0, 0], [3, 3, 3]),
+        ([10, 80], [1, 1], [2, 2]),  # somebody else has the first
+        ([30, 80], [1, 1, 0], [2, 2, 1]),
+    ],
 )
-def test_workers_on_one_gpu_share_it(monkeypatch, gpus, count, sharers):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    found = [processes._sharers(place, count, Settings(device="cuda")) for place in range(count)]
-    assert found == sharers
-    assert processes._sharers(0, count, Settings()) == 1
+def test_workers_are_placed_by_free_memory_and_share_it(monkeypatch, free, devices, sharers):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(free))
+    monkeypatch.setattr(processes, "free_memory", lambda device: free[device.index])
+    workers = processes.placed(len(devices), Settings(device="cuda"))
+    assert [worker.device for worker in workers] == [f"cuda:{gpu}" for gpu in devices]
+    assert [worker.sharers for worker in workers] == sharers
+
+
+def test_workers_on_a_cpu_share_no_gpu():
+    assert [(worker.device, worker.sharers) for worker in processes.placed(2, Settings())] == [("cpu", 1)] * 2
