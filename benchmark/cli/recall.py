@@ -24,6 +24,7 @@ SOURCES = Path(__file__).parents[2]
 
 def remember(
     suite: str,
+    name: str,
     home: Path,
     uri: str,
     rule: str,
@@ -35,13 +36,14 @@ def remember(
     """Notes the table of a suite of which every run is finished and shown.
 
     Args:
+        name: the suite's own, by which its files are called.
         data: path, size and times (`datasets.files.Stamp`) of the files that data and weights were read from.
         own: the files of `--with`.
     """
     if not is_sqlite(uri):
         return  # whether a server still has the runs, only the server knows
     with suppress(OSError):  # a full disk costs the next run two seconds
-        files = {str(path): _stamp(path) for path in [*(_record(home, key) for key in keys), *_beside(home, uri)]}
+        files = {str(path): _stamp(path) for path in [*(_record(home, key) for key in keys), *_beside(home, name, uri)]}
         note = {"fingerprint": _fingerprint(suite, uri, rule, own), "files": files, "data": list(data), "table": table}
         write_whole(_note(suite, home, rule), json.dumps(note).encode())
 
@@ -68,9 +70,9 @@ def _record(home: Path, key: str) -> Path:
     return home / "records" / key[:2] / f"{key}.json"
 
 
-def _beside(home: Path, uri: str) -> list[Path]:
-    """The tables that the suite wrote, which another suite may have overwritten, and MLflow's database."""
-    beside = home / "leaderboard.csv", home / "leaderboard.md", sqlite_path(uri)
+def _beside(home: Path, name: str, uri: str) -> list[Path]:
+    """The tables that the suite wrote, and MLflow's database."""
+    beside = home / f"{name}.csv", home / f"{name}.md", sqlite_path(uri)
     return [path for path in beside if path.is_file()]
 
 

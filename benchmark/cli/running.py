@@ -86,7 +86,7 @@ def run(
     if _complain(outcome, unshown, suite):
         raise typer.Exit(1)
     if outcome.files is not None:
-        recall.remember(suite, folder, uri, rule, loaded.keys(), table, outcome.files, own or ())
+        recall.remember(suite, loaded.name, folder, uri, rule, loaded.keys(), table, outcome.files, own or ())
 
 
 def reproduce(

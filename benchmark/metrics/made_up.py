@@ -143,10 +143,11 @@ def cautions(
         measured: by metric id, one network's numbers.
         wider: the same on twins made up of masks 2 pixels wider (`datasets.made_up.grown`).
     """
-    return [*_of_the_data(draw), *_of_the_network(measured, wider or {})]
+    return [*cautions_of_data(draw), *_of_the_network(measured, wider or {})]
 
 
-def _of_the_data(draw: ShortcutDataset) -> Iterator[str]:
+def cautions_of_data(draw: ShortcutDataset) -> Iterator[str]:
+    """Why numbers on a draw's made-up twins may mislead, whatever the network."""
     observed = draw.test("observed")
     shown, known = observed.shown, _known(observed)
     for twin in _CHANGES:

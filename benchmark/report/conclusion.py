@@ -24,7 +24,7 @@ TITLE = "mean and 95 % t interval over seeds"
 
 
 def conclude(suite: Suite, home: Path, uri: str, rule: str, away: str = "") -> tuple[str, str]:
-    """Writes leaderboard.csv, leaderboard.md and the suite's picture, and shows tables and pictures in MLflow.
+    """Writes the suite's table as CSV and Markdown, and its picture, and shows tables and pictures in MLflow.
 
     Args:
         away: why the tracking server could not be used just now; it is then not asked again.
@@ -42,7 +42,7 @@ def conclude(suite: Suite, home: Path, uri: str, rule: str, away: str = "") -> t
     home.mkdir(parents=True, exist_ok=True)
     render = board_of(suite, runs, rule)
     for form in ("csv", "md"):
-        (home / f"leaderboard.{form}").write_text(render(form))
+        (home / f"{suite.name}.{form}").write_text(render(form))
     lines, picture = [render("table")], ""
     if suite.sweeps and (runs["status"] == "finished").any():
         save(sweep_figure(runs, f"{suite.name}: {TITLE}", _best(suite, runs, rule)), home / suite.name)
@@ -52,7 +52,7 @@ def conclude(suite: Suite, home: Path, uri: str, rule: str, away: str = "") -> t
     where = "" if unshown else f", shown in MLflow at {Mirror(uri, suite.name, store).address}"
     lines.append(
         f"{done} of {len(suite.keys())} runs recorded in {_near(home)}/records{where}\n"
-        f"wrote leaderboard.csv, leaderboard.md{picture} in {_near(home)}"
+        f"wrote {suite.name}.csv, {suite.name}.md{picture} in {_near(home)}"
     )
     return "\n".join(lines), unshown
 

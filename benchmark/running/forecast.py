@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from ..engine.rehearsal import Rehearsal, Stage, sample
 from ..metrics.evaluated import splits
 from ..metrics.evaluating import explained_inputs
 from ..metrics.evaluation import evaluations
+from ..metrics.made_up import cautions_of_data
 from ..networks import NetworkRecipe
 from ..store.addresses import shown
 from ..suite.stack import MitigationStack, Stack
@@ -82,6 +83,7 @@ class Forecast:
         load: threads that wanted a core when the stacks were timed, for each core of this machine.
         home: the folder of results.
         uri: the tracking server.
+        cautions: why numbers on made-up twins may mislead, with the data set's name.
     """
 
     suite: str
@@ -92,6 +94,7 @@ class Forecast:
     missing: tuple[Missing, ...]
     home: Path
     uri: str
+    cautions: tuple[str, ...] = ()
     courses: Mapping[Stack, Course] = field(default_factory=dict)
     guessed: int = 0
     side_by_side: int = 1
@@ -125,6 +128,8 @@ class Forecast:
             yield f"  inapplicable: {own.mitigation} on {own.dataset}, {own.runs} runs: {own.reason}"
         for own in self.missing:
             yield f"  missing: {own.dataset}, {own.runs} runs: {own.reason}"
+        for why in self.cautions:
+            yield f"  caution: {why}"
         if self.left:
             guessed = f" ({self.guessed} of {len(self.left)} stacks guessed from the others)" if self.guessed else ""
             yield f"  takes {in_words(self.seconds)}{guessed}{self.where and f' {self.where}'}"
@@ -155,6 +160,20 @@ def missing_data(stacks: Iterable[Stack]) -> tuple[Missing, ...]:
         except MissingData as error:
             found.append(Missing(recipe.id, sum(map(len, own)), str(error)))
     return tuple(found)
+
+
+def cautions(stacks: Iterable[Stack], absent: Collection[str] = ()) -> tuple[str, ...]:
+    """Why numbers on the made-up twins of the stacks' photos may mislead, each with the data set's name.
+
+    Args:
+        absent: ids of datasets that are missing.
+    """
+    draws: dict[str, ShortcutDataset] = {}
+    for stack in stacks:
+        if isinstance(stack, MitigationStack) and (recipe := stack.dataset.with_masks()).id not in {*absent, *draws}:
+            draws[recipe.id] = draw(recipe, stack.seeds[0])
+    of_photos = {name: drawn for name, drawn in draws.items() if "observed" in drawn.environments}
+    return tuple(f"{name}: {why}" for name, drawn in of_photos.items() for why in cautions_of_data(drawn))
 
 
 def courses(

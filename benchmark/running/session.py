@@ -28,7 +28,7 @@ from .earlier_files import of_earlier_files
 from .executors import Executor, Result, Settings, Task, check_digest
 from .executors.auto import Auto
 from .executors.here import Here
-from .forecast import TIMING_SECONDS, Forecast, courses, missing_data, threads
+from .forecast import TIMING_SECONDS, Forecast, cautions, courses, missing_data, threads
 from .picture import Panels
 from .place import Place, faster, load
 from .progress import Pace, progress, said_if_long
@@ -191,6 +191,7 @@ class Session:
             left=tuple(left),
             inapplicable=inapplicable,
             missing=missing,
+            cautions=cautions(left, absent),
             home=self.store.home,
             uri=self.mirror.uri,
             courses=place.courses,

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from . import cases
 from . import sizes as sizes_of
+from .dispatch import small_step
 from .spinning import spinning_figures
 from .suites import suite_figures
 from .table import report
@@ -37,7 +38,8 @@ def main(
     inputs = list(tqdm(cases.growth_in_inputs(draws[0]), "inputs", leave=False))
     sizes = [sizes_of.measured(runs) for runs in tqdm(sizes_of.SIZES, "sizes", leave=False)]
     figures += sizes_of.straight(sizes)
-    text = report(figures, stacks, inputs, [size.row() for size in sizes], [] if gpu else cases.profile(draws[0]))
+    operators = [] if gpu else cases.profile(draws[0])
+    text = report(figures, stacks, inputs, [size.row() for size in sizes], operators, small_step(draws[0]))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text + "\n")
     typer.echo(f"{text}\n\nwrote {out}")

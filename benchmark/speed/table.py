@@ -42,6 +42,7 @@ def report(
     inputs: list[list[str]],
     sizes: list[list[str]],
     operators: list[list[str]],
+    small: list[list[str]],
 ) -> str:
     """All tables, each below the sentence that says what it shows."""
     return "\n\n".join(
@@ -57,6 +58,8 @@ def report(
             "Made-up records of so many runs, 100 a sweep, through the store, the leaderboard and the pages.",
             _markdown(SIZES, sizes),
             *(_operators(operators) if operators else ()),
+            "A traced step of 8 mlps with batches of 8: its parts, and the floor that dispatching sets.",
+            _markdown(["part", "operations", "time", "time of an operation"], small),
         ]
     )
 

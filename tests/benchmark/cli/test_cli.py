@@ -56,7 +56,7 @@ def test_the_main_job_from_run_to_leaderboard(invoke, tmp_path, monkeypatch):
     assert first.exit_code == 0, first.output
     assert "decoy-digits" in first.output
     assert "6 of 6 runs recorded" in first.output
-    for name in ("leaderboard.csv", "leaderboard.md", "own.png", "own.pdf"):
+    for name in ("own.csv", "own.md", "own.png", "own.pdf"):
         assert (tmp_path / "results/local" / name).stat().st_size > 0
 
     monkeypatch.setattr(session_module, "Session", lambda *_: pytest.fail("a finished suite needs no session"))
@@ -127,11 +127,11 @@ def test_the_last_table_is_forgotten_when_anything_differs(invoke, tmp_path, uri
         assert recall.table("own.toml", home, uri, "knee") is None
     note.write_bytes(content)
     assert recall.table("own.toml", home, uri, "knee") == printed
-    board = (home / "leaderboard.csv").read_bytes()
-    (home / "leaderboard.csv").unlink()
+    board = (home / "own.csv").read_bytes()
+    (home / "own.csv").unlink()
     assert recall.table("own.toml", home, uri, "knee") is None
     assert "6 of 6" in invoke("run", "own.toml", "--device", "cpu").stdout
-    assert (home / "leaderboard.csv").read_bytes() == board
+    assert (home / "own.csv").read_bytes() == board
     assert recall.table("own.toml", home, uri, "knee") == printed
     os.utime(sqlite_path(uri))  # somebody changed something in MLflow
     assert recall.table("own.toml", home, uri, "knee") is None

@@ -259,7 +259,7 @@ def test_the_command_prints_and_writes_the_board(tmp_path, uri, monkeypatch):
     done = CliRunner().invoke(app, ["run", "few.toml", "--engine", "stacked", "--device", "cpu"])
     assert done.exit_code == 0, done.output
     assert "rank correlation with flip_rate" in done.output
-    written = (tmp_path / "results" / "local" / "leaderboard.md").read_text()
+    written = (tmp_path / "results" / "local" / "few.md").read_text()
     again = CliRunner().invoke(app, ["leaderboard", "few.toml", "--format", "md"])
     assert again.stdout.strip() == written.strip()
     (floor,) = [line for line in written.splitlines() if line.startswith("| random_attribution")]

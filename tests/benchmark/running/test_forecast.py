@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from photo_folder import write_photos
 from rrrbench.benchmark.engine.rehearsal import Stage
 from rrrbench.benchmark.running import forecast as forecasting
 from rrrbench.benchmark.running import progress
@@ -54,6 +55,23 @@ def test_data_that_are_missing_are_named_with_their_path(session, monkeypatch, t
     assert str(tmp_path / "data") in missing.reason
     assert any("missing: decoy-mnist, 6 runs" in line for line in forecast.lines())
     assert forecast.seconds is None
+
+
+def test_few_made_up_twins_are_said_before_the_run(tmp_path):
+    photos = {"name": "image-folder", "root": str(write_photos(tmp_path / "photos")), "size": 16}
+    suite = tiny_suite(dataset=photos)
+    stacks = suite.stacks()
+    (first, *_) = forecasting.cautions(stacks)
+    assert first.startswith("image-folder-photos[size=16]: exchanged: only 12 twins, numbers on fewer than 200 are")
+    assert forecasting.cautions(stacks, {"image-folder-photos[size=16]"}) == ()
+    assert forecasting.cautions(tiny_suite().stacks()) == (), "twins of planted shortcuts are true"
+
+
+@pytest.mark.long
+def test_the_forecast_says_the_cautions(session, tmp_path):
+    photos = {"name": "image-folder", "root": str(write_photos(tmp_path / "photos", each=64)), "size": 16}
+    lines = session(tiny_suite(dataset=photos)).forecast().lines()
+    assert any("  caution: image-folder-photos[size=16]: exchanged: only" in line for line in lines)
 
 
 @pytest.mark.slow
