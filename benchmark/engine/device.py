@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -12,8 +12,11 @@ import torch
 from ..suite.training import Precision
 
 _CUDNN: Any = torch.backends.cudnn
+_MKLDNN: Any = torch.backends.mkldnn
 PRODUCTS: tuple[Any, ...] = (torch.backends.cuda.matmul, _CUDNN.conv, _CUDNN.rnn)
-"""Kinds of kernels that may round float32 factors to TF32, each with its own setting."""
+"""Kinds of a GPU's kernels that may round float32 factors to TF32, each with its own setting."""
+ON_CPU: tuple[Any, ...] = (_MKLDNN.matmul, _MKLDNN.conv, _MKLDNN.rnn)
+"""Kinds of a CPU's kernels that may round float32 factors, after `torch.set_float32_matmul_precision("medium")`."""
 
 
 def synchronize(device: torch.device) -> None:
@@ -51,15 +54,37 @@ def training_precision(precision: Precision, device: torch.device) -> Iterator[N
 
 @contextmanager
 def float32_products(precision: Precision = "float32") -> Iterator[None]:
-    """Products and convolutions of float32 tensors on a GPU: with all 23 bits of the mantissa, or `tf32` with 10 bits.
+    """Products and convolutions of float32 tensors with all 23 bits of the mantissa; on a GPU, `tf32` has 10 bits.
 
-    torch's default is 10 bits for convolutions and 23 for products. Afterwards the process's settings are as before.
+    torch's default on a GPU is 10 bits for convolutions and 23 for products, and a program that uses rrrbench may have
+    set less, on a CPU too. Afterwards the process's settings are as before.
     """
-    before = [kind.fp32_precision for kind in PRODUCTS]
+    kinds, older = [*PRODUCTS, *ON_CPU], _older_settings()
+    before = [kind.fp32_precision for kind in kinds]
+    tf32 = precision == "tf32"
     try:
-        for kind in PRODUCTS:
-            kind.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+        _set(["tf32" if tf32 else "ieee"] * len(PRODUCTS) + ["ieee"] * len(ON_CPU), "high" if tf32 else "highest", tf32)
         yield
     finally:
-        for kind, value in zip(PRODUCTS, before, strict=True):
-            kind.fp32_precision = value
+        _set(before, *older)
+
+
+def _older_settings() -> tuple[str, bool]:
+    """torch's settings of before there were `PRODUCTS`; where they contradict each other, as `PRODUCTS` say."""
+    products, convolutions, _ = (kind.fp32_precision for kind in PRODUCTS)
+    try:
+        matmul = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        matmul = "high" if products == "tf32" else "highest"
+    try:
+        return matmul, _CUDNN.allow_tf32
+    except RuntimeError:
+        return matmul, convolutions == "tf32"
+
+
+def _set(precisions: Iterable[str], matmul: str, allow_tf32: bool) -> None:
+    """Sets the older settings too, which `torch.backends.cudnn.flags` reads: torch raises where they contradict."""
+    torch.set_float32_matmul_precision(matmul)
+    _CUDNN.allow_tf32 = allow_tf32
+    for kind, value in zip([*PRODUCTS, *ON_CPU], precisions, strict=True):
+        kind.fp32_precision = value

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from rrrbench.benchmark.engine.device import PRODUCTS, float32_products, synchronize
+from rrrbench.benchmark.engine.device import ON_CPU, PRODUCTS, float32_products, synchronize
 from rrrbench.benchmark.engine.part import Part
 from rrrbench.benchmark.suite.training import Training
 from rrrbench.methods.mitigations.erm import ERM
@@ -37,6 +37,35 @@ def test_the_settings_decide_the_precision_and_are_put_back(precision, expected)
     with float32_products(precision):
         assert precisions() == [expected] * 3
     assert precisions() == before
+
+
+OF_A_PROGRAM = {
+    "nothing": lambda: None,
+    "medium": lambda: torch.set_float32_matmul_precision("medium"),
+    "no TF32 in convolutions": lambda: setattr(torch.backends.cudnn, "allow_tf32", False),
+    "convolutions alone": lambda: setattr(torch.backends.cudnn.conv, "fp32_precision", "ieee"),
+    "products alone": lambda: setattr(torch.backends.cuda.matmul, "fp32_precision", "tf32"),
+}
+
+
+@pytest.fixture
+def usual():
+    yield
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = True
+
+
+@pytest.mark.parametrize("setting", OF_A_PROGRAM.values(), ids=OF_A_PROGRAM)
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+def test_what_a_program_has_set_neither_counts_nor_is_lost_and_networks_may_read_it(usual, setting, precision):
+    setting()
+    before = [kind.fp32_precision for kind in (*PRODUCTS, *ON_CPU)]
+    with float32_products(precision):
+        assert [kind.fp32_precision for kind in ON_CPU] == ["ieee"] * 3
+        assert torch.backends.cuda.matmul.allow_tf32 == (precision == "tf32")
+        with torch.backends.cudnn.flags(enabled=False):  # reads all of cuDNN's settings
+            pass
+    assert [kind.fp32_precision for kind in (*PRODUCTS, *ON_CPU)] == before
 
 
 @pytest.mark.parametrize(("settings", "expected"), [({}, "ieee"), ({"precision": "tf32"}, "tf32")])
