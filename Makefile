@@ -10,7 +10,7 @@ LOCKED := $(INSTALL) --constraint requirements.lock -r pyproject.toml
 # TORCH=cpu, cu130, ...: the builds of torch for that device, by uv's own switch; the lock has no hashes of these.
 TORCH ?=
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test test-long test-slow test-faults test-gpu test-browser docs speed lint types leaderboard reproduce reproduce-all ui suite-minutes lock clean
+.PHONY: help setup bench test test-long test-slow test-faults test-gpu test-browser docs speed lint types leaderboard reproduce reproduce-all everything ui suite-minutes lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -76,6 +76,9 @@ reproduce-all: .venv/ready ## every paper, whole: wants a GPU
 	for paper in ross2017 ghitu2025 friedrich2023 rieger2020 heo2023; do $(BIN)/rrrbench reproduce $$paper || exit 1; done
 	$(BIN)/rrrbench run reproduce/ghitu2025-tuning
 	$(BIN)/rrrbench run reproduce/ghitu2025-as-meant
+
+everything: .venv/ready ## all committed tables, records and pages anew, in many hours: it can be interrupted and begun again
+	$(BIN)/python -m rrrbench.benchmark.everything
 
 ui: .venv/ready ## MLflow's own page on the local database, with a link to each suite's runs
 	$(BIN)/rrrbench ui
