@@ -31,7 +31,8 @@ class Composed(Planted):
     Each planter draws its values and its places from streams of its own, and paints over what came before. The object
     can be made dim (`core_contrast`) and noisy (`core_noise`, uniform, drawn once an input), the same in every
     environment. The shortcut value of an input, which groups are made of, is that of the first planter whose mask is
-    told, else of the first; the mask in training is the union of the told masks.
+    told, else of the first; the mask in training is the union of the told masks. A planter that would hide another
+    wholly is refused: a background or a half comes before the others.
 
     A single planter has the environments of every recipe. Several planters vary together in these environments, each by
     its own draws, and each has a further environment: in `random_tint` the tint alone is as in `random`, and all other
@@ -64,6 +65,10 @@ class Composed(Planted):
             ids = [planter.id.replace("[", "(").replace("]", ")") for planter in self.planters]
             shown["planters"] = "+".join(ids)
         return shown
+
+    def identity(self) -> dict[str, Any]:
+        """As of every recipe. Of several planters it is the second version: the first one's masks left out too much."""
+        return {**super().identity(), "version": max(self.version, 2 if len(self.planters) > 1 else 1)}
 
     def painters(self) -> tuple[Planter, ...]:
         return self.planters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
@@ -16,6 +16,9 @@ from .planter import Canvas, Images, Masks, Planter, as_rgb
 from .registry import BadParameters
 from .sources import Base, hold_out, load, outlined
 
+MOST_HIDDEN = 0.05
+"""Of the images that show a planter's value, the share in which a later planter may hide it wholly."""
+
 
 class Planted(OverBase):
     """Lets planters paint shortcut values into the images of a base; a subclass says which planters.
@@ -23,8 +26,11 @@ class Planted(OverBase):
     Training and validation share the base's training images. All environments share the base's test images and the
     places drawn for them: the same input in two environments is a pair of twins that differ in the shortcut alone.
 
-    Core masks: the object's pixels in the clean image that no opaque shortcut covers, where the base shows its objects
-    on black (`sources.outlined`).
+    Shortcut masks: where some value of a planter can be seen, without the pixels that a later planter's paint hides.
+
+    Core masks: the object's pixels in the clean image that lie in no opaque planter's own mask, where the base shows
+    its objects on black (`sources.outlined`). Such a mask has the pixels that any value paints, so that a core mask
+    says nothing about the value.
     """
 
     @abstractmethod
@@ -127,10 +133,13 @@ class _Rendering:
                 values[-1] = np.full_like(values[-1], value)
             count = planter.count(self.classes)
             canvas = Canvas(painted, objects, values[-1], count, self._places(part, planter), named)
+            if masks:
+                hidden = _hidden(planter, canvas, lambda planter=planter: self._places(part, planter))
+                self._refuse_hiding(planter, masks, hidden)
+                masks = [below & ~hidden for below in masks]
             painted, mask = planter.paint(canvas)
-            if planter.opaque:
-                masks = [below & ~mask for below in masks]
-                objects = None if objects is None else objects & ~mask
+            if planter.opaque and objects is not None:
+                objects = objects & ~mask
             masks.append(mask)
         told = [planter.told or part == "test" for planter in planters]
         shown = np.logical_or.reduce([mask & use for mask, use in zip(masks, told, strict=True)])
@@ -139,6 +148,17 @@ class _Rendering:
             core=None if objects is None else torch.from_numpy(objects),
             planted={planter.name: torch.from_numpy(own) for planter, own in zip(planters, values, strict=True)},
         )
+
+    def _refuse_hiding(self, planter: Planter, masks: list[Masks], hidden: Masks) -> None:
+        """Raises BadParameters if nothing is left of an earlier planter in many images that had it."""
+        for below, earlier in zip(masks, self.planters, strict=False):
+            had = below.any((1, 2, 3))
+            gone = had & ~(below & ~hidden).any((1, 2, 3))
+            if gone.sum() > MOST_HIDDEN * had.sum():
+                raise BadParameters(
+                    f"{planter.name} hides all of {earlier.name} in {gone.sum() / had.sum():.0%} of the images, where "
+                    f"no network can rely on it: name {planter.name} before {earlier.name}, or take other places"
+                )
 
     def _places(self, part: str, planter: Planter) -> np.random.Generator:
         return generator(self.seed, f"{part}/places{self.recipe.stream(planter)}")
@@ -151,3 +171,11 @@ class _Rendering:
         for planter in self.planters:
             images = planter.ground(images, self._places(part, planter))
         return images
+
+
+def _hidden(planter: Planter, canvas: Canvas, rng: Callable[[], np.random.Generator]) -> Masks:
+    """The pixels whose colour says nothing about the image that was painted on: the same on black and on white."""
+    on_black, on_white = (
+        planter.paint(canvas._replace(images=np.full_like(canvas.images, grey), rng=rng()))[0] for grey in (0, 255)
+    )
+    return (on_black == on_white).all(1, keepdims=True)

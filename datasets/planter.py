@@ -51,7 +51,7 @@ class Planter(Named):
     and in the same order whatever the values are: so two renderings of an input differ by its value alone.
 
     Attributes:
-        opaque: the paint hides the pixels below, be they the object's or another planter's.
+        opaque: its mask is no part of the core, because its paint lies over the object.
         needs_object: it needs to know where the object is, so that the base must be outlined (`sources.outlined`).
     """
 

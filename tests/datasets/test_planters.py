@@ -9,6 +9,7 @@ import pytest
 import torch
 from fooled import DEFAULTS, OTHERS, accuracies, of_erm
 from rendering import assert_share
+from rrrbench.datasets import planted
 from rrrbench.datasets.base import generator
 from rrrbench.datasets.composed import Composed
 from rrrbench.datasets.planter import Canvas, planters
@@ -104,7 +105,7 @@ def test_without_the_shortcut_the_image_is_the_bases(planter):
         assert not split.masks.any()
 
 
-def test_core_masks_are_what_is_seen_of_the_object(planter):
+def test_core_masks_are_the_object_outside_opaque_masks(planter):
     draw = datasets.resolve({"name": "planted", "planters": [planter]}).make(0)
     clean, aligned = draw.test("clean"), draw.test("aligned")
     assert torch.equal(clean.core, (clean.inputs > 25).any(1, keepdim=True))
@@ -138,10 +139,10 @@ def test_one_planters_draws_are_its_own():
 
 
 def test_planters_are_independent_where_neither_follows_the_class():
-    planted = dataset("patch", "overlay", "wave").test("random").planted
-    assert list(planted) == ["patch", "overlay", "wave"]
+    values = dataset("patch", "overlay", "wave").test("random").planted
+    assert list(values) == ["patch", "overlay", "wave"]
     for a, b in (("patch", "overlay"), ("patch", "wave"), ("overlay", "wave")):
-        assert_share(planted[a] == planted[b], 1 / VALUES)
+        assert_share(values[a] == values[b], 1 / VALUES)
 
 
 def test_each_has_its_own_correlation():
@@ -166,6 +167,47 @@ def test_one_planter_is_varied_while_the_other_stays(specs):
         assert not ((split.inputs != aligned.inputs) & ~aligned.masks).any()
 
 
+def trained_as(recipe, value):
+    """The first training images, all with one value of the first planter."""
+    base = load(recipe.base)
+    train, _ = hold_out(base, None, generator(0, "split"))
+    rendering = planted._Rendering(recipe, recipe.painters(), base, 0)
+    split = rendering.split("train", "aligned", base.train_inputs[train], base.train_labels[train], value=value)
+    return split.inputs[:FEW].numpy()
+
+
+PAIRS = [("patch", "overlay"), ("patch", "overlay(shape=ruler)"), ("patch", "overlay(shape=watermark)")]
+PAIRS += [
+    ("background", "patch"),
+    ("half", "overlay"),
+    ("tint(told=True)", "patch"),
+    ("overlay(shape=plaster)", "patch"),
+]
+
+
+@pytest.mark.parametrize("specs", PAIRS, ids="+".join)
+def test_in_training_all_that_a_value_changes_lies_in_its_told_mask_and_all_of_the_mask_can_change(specs):
+    first, second = specs
+    recipe = composed(first, second.replace(")", ",told=False)") if "(" in second else f"{second}(told=False)")
+    told = recipe.make(0).train.masks[:FEW].numpy()
+    renderings = [trained_as(recipe, value) for value in range(VALUES)]
+    changes = np.logical_or.reduce([(one != renderings[0]).any(1, keepdims=True) for one in renderings])
+    assert told.any()
+    assert not (changes & ~told).any()
+    assert (told & ~changes).mean() < 0.02  # ink of the object's own colour
+
+
+@pytest.mark.parametrize(("specs", "hidden"), [(("patch", "background"), "patch"), (("overlay", "half"), "overlay")])
+def test_a_planter_that_would_be_hidden_is_refused(specs, hidden):
+    with pytest.raises(BadParameters, match=rf"hides all of {hidden} in \d+% of the images.*name {specs[1]} before"):
+        dataset(*specs)
+
+
+def test_several_planters_have_a_version_of_their_own():
+    one, two = (datasets.resolve({"name": "planted", "planters": [*specs]}) for specs in (["patch"], ["patch", "tint"]))
+    assert (one.identity()["version"], two.identity()["version"]) == (1, 2)
+
+
 def test_with_one_planter_there_is_no_environment_of_its_own():
     assert list(dataset("patch").environments) == ["aligned", "random", "conflict", "reversed", "clean"]
 
@@ -181,7 +223,9 @@ def test_masks_in_training_are_those_that_are_told():
         )
     )
     assert torch.equal(first.train.masks | second.train.masks, both.train.masks)
-    assert not (first.train.masks & second.train.masks).any()  # what the word covers is no ground
+    ink = (both.train.inputs == 255).all(1, keepdim=True) & second.train.masks
+    assert not (first.train.masks & ink).any()  # what the word covers is no ground
+    assert (first.train.masks & second.train.masks).any()  # beside its letters the ground is seen
     assert second.train.masks.any()
     assert not none.train.masks.any()
     for draw in (first, second, none):
@@ -192,7 +236,7 @@ def test_masks_in_training_are_those_that_are_told():
 
 def test_groups_are_those_of_the_first_planter_that_is_told():
     low = "patch(correlation=0.2,told=False)"
-    for specs, main in ((["background", low], 0), ([low, "background"], 1), ([low, "tint"], 0), (["tint", low], 0)):
+    for specs, main in ((["background", low], 0), ([low, "overlay"], 1), ([low, "tint"], 0), (["tint", low], 0)):
         train = dataset(*specs).train
         assert torch.equal(train.shortcuts, [*train.planted.values()][main])
 
