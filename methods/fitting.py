@@ -152,8 +152,14 @@ class Trainer(Protocol):
         """
         ...
 
-    def altered(self, *, splits: Sequence[Split] | None = None, epochs: int | None = None) -> Self:
-        """The same stack with other training splits (one for each seed) or with other `epochs`."""
+    def altered(
+        self, *, splits: Sequence[Split] | None = None, epochs: int | None = None, only: str | None = None
+    ) -> Self:
+        """The same stack with other training splits (one for each seed), with other `epochs`, or with fewer parameters.
+
+        Args:
+            only: how the names of the network's parameters begin that are trained; the others stay, without decay.
+        """
         ...
 
     def per_input(

@@ -95,7 +95,7 @@ class _Held:
 def fine_tuned(
     trainer: Trainer, objective: Objective, first: Fitted, own: Mapping[str, Float[Tensor, "seeds *shape"]], epochs: int
 ) -> Fitted:
-    """The stack after `epochs` more on the objective; a run at strength 0, or whose `own` are zeros, stays as it was.
+    """The stack after `epochs` more of its last layer; a run at strength 0, or whose `own` are zeros, stays as it was.
 
     Args:
         own: the objective's own parameters for each seed, which are held constant.

@@ -126,7 +126,7 @@ def stepped(mitigation, trainer, traced):
         return Fitted(parameters, curves, dict.fromkeys(("start", "middle", "end"), nothing), nothing)
 
     trainer.train = one_step
-    trainer.altered = lambda splits=None, epochs=None: trainer  # whose trainings are recorded too
+    trainer.altered = lambda **_: trainer  # whose trainings are recorded too
     mitigation.fit(trainer)
     return found
 

@@ -67,13 +67,21 @@ def _entries(kind: Kind) -> Iterator[tuple[str | float | None, ...]]:
 
     match kind:
         case "mitigations":
-            yield "name", "paper", "needs", "stages", "what it does"
+            yield "name", "paper", "needs", "stages", "published strength", "what it does"
             for name in mitigations.names():
                 entry = mitigations.resolve(name)
                 needs = [*sorted(entry.needs)]
                 needs += [need for need, needed in (("convolutions", needs_convolutions(entry)),
                                                     ("a minority", entry.needs_minority)) if needed]  # fmt: skip
-                yield name, entry.paper, ", ".join(needs), str(entry.stages), _first_line(type(entry).__doc__)
+                published = entry.published_strength
+                yield (
+                    name,
+                    entry.paper,
+                    ", ".join(needs),
+                    str(entry.stages),
+                    published if published is None else f"{published:.3g}",
+                    _first_line(type(entry).__doc__),
+                )
         case "suites":
             minutes = suites.minutes()
             yield "name", "data", "runs", "minutes on 2 cores", "what it runs"

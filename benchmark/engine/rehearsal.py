@@ -77,9 +77,11 @@ class Rehearsal(Trainer):
         self.seeds, self.scale, self.stack_below = seeds, scale, stack_below
         self.stages: list[Stage] = []
 
-    def altered(self, *, splits: Sequence[Split] | None = None, epochs: int | None = None) -> Rehearsal:
+    def altered(
+        self, *, splits: Sequence[Split] | None = None, epochs: int | None = None, only: str | None = None
+    ) -> Rehearsal:
         """The same stack, which notes its stages here."""
-        return cast("Rehearsal", super().altered(splits=splits, epochs=epochs))
+        return cast("Rehearsal", super().altered(splits=splits, epochs=epochs, only=only))
 
     def train(
         self,

@@ -176,9 +176,16 @@ class Trainer:
             self.channels_last,
         )
 
-    def altered(self, *, splits: Sequence[Split] | None = None, epochs: int | None = None) -> Trainer:
-        """The same stack with other training splits (one for each seed) or with other `epochs`."""
+    def altered(
+        self, *, splits: Sequence[Split] | None = None, epochs: int | None = None, only: str | None = None
+    ) -> Trainer:
+        """The same stack with other training splits, `epochs` or trained parameters; see `methods.fitting.Trainer`."""
         other = copy.copy(self)
+        if only is not None:
+            other.modules = copy.deepcopy(self.modules)
+            for module in other.modules:
+                for name, value in module.named_parameters():
+                    value.requires_grad_(value.requires_grad and name.startswith(only))
         if epochs is not None:
             other.training = self.training.model_copy(update={"epochs": epochs})
         if splits is not None:

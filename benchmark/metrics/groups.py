@@ -62,7 +62,8 @@ def class_values(train: Split, planter: str, classes: int) -> Int[Tensor, "class
         -1,
         1,
         "0 for a network that is blind to this shortcut",
-        "Of several shortcuts: accuracy where this one alone says another class, minus the accuracy on `aligned`.",
+        "Of several shortcuts: accuracy where this one says another class and the others are as on `aligned`, minus "
+        "the accuracy on `aligned`.",
     ),
 )
 def group_accuracies(evaluated: Evaluated) -> Values:

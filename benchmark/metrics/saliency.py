@@ -121,11 +121,7 @@ def rank_accuracy_abs(
     attribution has no rank: with fewer than |mask| others, the share is of those.
     """
     size, mask, scored = _flat(attributions, masks)
-    rank = mask.sum(1, keepdim=True)
-    last = size.sort(1, descending=True).values.gather(1, (rank - 1).clamp(min=0))
-    above, tied = size > last, (size == last) & (last > 0)
-    places = (rank - above.sum(1, keepdim=True)) * tied.any(1, keepdim=True)  # left for those that tie
-    share = above + places * tied / tied.sum(1, keepdim=True).clamp(min=1)
+    share = _among_the_largest(size, mask)
     return _where(scored, (share * mask).sum(1) / share.sum(1))
 
 
@@ -133,10 +129,22 @@ def rank_accuracy_abs(
 def iou_abs(attributions: Float[Tensor, "n *features"], masks: Bool[Tensor, "n *#features"]) -> Float[Tensor, "n"]:
     """Intersection over union of the mask and the |mask| features with the largest absolute attribution.
 
-    Viviano et al. 2021 choose the threshold so, by the mask's size. With r = `rank_accuracy_abs` it is r / (2 - r).
+    Viviano et al. 2021 choose the threshold so, by the mask's size. Ties and features without attribution as in
+    `rank_accuracy_abs`, of which it is r / (2 - r) where |mask| features have attribution.
     """
-    overlap = rank_accuracy_abs(attributions, masks)
-    return overlap / (2 - overlap)
+    size, mask, scored = _flat(attributions, masks)
+    share = _among_the_largest(size, mask)
+    both = (share * mask).sum(1)
+    return _where(scored, both / (share.sum(1) + mask.sum(1) - both))
+
+
+def _among_the_largest(size: Float[Tensor, "n d"], mask: Bool[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    """The probability that a feature is among the |mask| largest, if ties at the last rank are drawn fairly."""
+    rank = mask.sum(1, keepdim=True)
+    last = size.sort(1, descending=True).values.gather(1, (rank - 1).clamp(min=0))
+    above, tied = size > last, (size == last) & (last > 0)
+    places = (rank - above.sum(1, keepdim=True)) * tied.any(1, keepdim=True)  # left for those that tie
+    return above + places * tied / tied.sum(1, keepdim=True).clamp(min=1)
 
 
 @_scores(chance="the mask's share of the pixels")

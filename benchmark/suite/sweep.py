@@ -41,15 +41,17 @@ def one_message(message: str) -> WrapValidator:
     return WrapValidator(validate)
 
 
+PUBLISHED = "published"
+"""For the mitigation's `published_strength`, which is in rrrbench's unit."""
 Strength = Annotated[
     Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    | Annotated[str, Field(pattern=rf"^{AUTO}\d+(\.\d+)?(e[+-]?\d+)?$")],
+    | Annotated[str, Field(pattern=rf"^({AUTO}\d+(\.\d+)?(e[+-]?\d+)?|{PUBLISHED})$")],
     one_message(
-        f'expected a finite number greater than or equal to 0, e.g. 0.1, or "{AUTO}R" for a ratio R of the terms at '
-        f'initialisation, e.g. "{AUTO}1"'
+        f'expected a finite number greater than or equal to 0, e.g. 0.1, "{AUTO}R" for a ratio R of the terms at '
+        f'initialisation, e.g. "{AUTO}1", or "{PUBLISHED}" for the strength of the paper'
     ),
 ]
-"""A number in the units of its row, or "auto:R" for a ratio R of the terms at initialisation."""
+"""A number in the units of its row, "auto:R" for a ratio R of the terms at initialisation, or "published"."""
 MOST_TRIALS = 100_000
 Measured = Annotated[InstanceOf[Explainer], BeforeValidator(explainers.resolve)]
 """An explainer, given by its name or by a table of its name and parameters."""
@@ -87,11 +89,15 @@ class MitigationSweep(AsWritten):
             raise ValueError(f"{name} needs strengths, e.g. strengths = [0.01, 0.1, 1.0]")
         if not has_strength and self.strengths:
             raise ValueError(f"{name} has no strength: remove strengths = {list(self.strengths)}")
+        if PUBLISHED in self.strengths and self.mitigation.published_strength is None:
+            raise ValueError(f"{name}: no published strength is known: give its strengths as numbers")
         return self
 
     def converted(self, batch_size: int) -> tuple[float, ...]:
         """Converts the numbers to rrrbench's unit, sorted, without duplicates; 0 for a mitigation without strength."""
         ours = {self.in_our_unit(s, batch_size) for s in self.strengths if not isinstance(s, str)}
+        if PUBLISHED in self.strengths and self.mitigation.published_strength is not None:
+            ours.add(self.mitigation.published_strength)
         return tuple(sorted(ours)) or (() if self.strengths else (0.0,))
 
     def in_our_unit(self, strength: float, batch_size: int) -> float:
@@ -103,7 +109,8 @@ class MitigationSweep(AsWritten):
     @property
     def ratios(self) -> tuple[float, ...]:
         """The R of every "auto:R", sorted, without duplicates."""
-        return tuple(sorted({float(s.removeprefix(AUTO)) for s in self.strengths if isinstance(s, str)}))
+        written = (s for s in self.strengths if isinstance(s, str) and s != PUBLISHED)
+        return tuple(sorted({float(s.removeprefix(AUTO)) for s in written}))
 
 
 class Sweep(AsWritten):

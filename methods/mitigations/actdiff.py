@@ -7,7 +7,9 @@ h are the features (the last layer's input), a_n = 1 where something is forbidde
 new content in its forbidden part, drawn anew in every step:
 
 - `told = "shortcut"`: the content of another input's mask of the same size (`..regions.exchange_regions`). A patch of a
-  constant colour that is permuted within itself is the same patch, and the term would be 0 for ever.
+  constant colour that is permuted within itself is the same patch, and the term would be 0 for ever. An input whose
+  mask has no partner of its size in the batch stays as it is, and its term is a constant: with masks of many sizes,
+  such as backgrounds, about half of the inputs.
 - `told = "outside core"`: the pixels outside the object, permuted within the image, all channels alike: the paper's.
 
 The gradient goes through both passes. The norm is not squared, and has 1e-6 added inside its root, as released.

@@ -79,3 +79,14 @@ def test_weight_decay_does_not_shrink_the_directions():
     fitted = trainer.train(_Held(RRClArC()), start={**first.parameters, DIRECTIONS: along})
     assert torch.equal(fitted.parameters[DIRECTIONS], along)
     assert not torch.equal(fitted.parameters["head.weight"], first.parameters["head.weight"])
+
+
+@pytest.mark.parametrize("mitigation", [RRClArC(epochs=2), AClArC(epochs=2)], ids=lambda own: own.name)
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_weight_decay_leaves_the_features_as_stage_1_left_them(mitigation, optimizer):
+    def trainer():
+        return small_trainer((1.0,), seeds=(0,), epochs=2, weight_decay=0.1, optimizer=optimizer)
+
+    expected, fitted = ERM().fit(trainer()).parameters, mitigation.fit(trainer()).parameters
+    for name, value in fitted.items():
+        assert torch.equal(value, expected[name]) == (not name.startswith("head.")), name

@@ -274,7 +274,9 @@ def test_list_shows_everything_that_can_be_named(invoke):
 
 def test_list_mitigations_shows_paper_needs_and_stages(invoke):
     lines = invoke("list", "mitigations").output.splitlines()
-    assert lines[1].split() == ["name", "paper", "needs", "stages", "what", "it", "does"]
+    assert lines[1].split() == ["name", "paper", "needs", "stages", "published", "strength", "what", "it", "does"]
+    (gain,) = [line for line in lines if line.startswith("gain ")]
+    assert " 10 " in gain
     (rrr,) = [line for line in lines if line.startswith("rrr ")]
     assert rrr.split("  ")[0] == "rrr"
     assert "Ross et al. 2017" in rrr

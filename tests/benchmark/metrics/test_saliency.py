@@ -156,6 +156,8 @@ def test_wrong_reason_has_one_threshold_for_the_whole_set():
 def test_intersection_over_union_is_of_as_many_features_as_the_mask_has():
     """The 2 largest of |a| are features 1 and 2, the mask is 0 and 1: 1 in both, 3 in either."""
     assert saliency.iou_abs(row(1, -3, 4, 2), mask(1, 1, 0, 0)).tolist() == pytest.approx([1 / 3])
+    assert saliency.iou_abs(row(2, 0, 0, 0), mask(1, 1, 1, 0)).tolist() == pytest.approx([1 / 3])  # one has attribution
+    assert saliency.iou_abs(row(0, 0, 0, 2), mask(1, 1, 1, 0)).tolist() == [0]
 
 
 def test_positive_mass_sums_channels_before_it_clips():

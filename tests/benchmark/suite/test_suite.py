@@ -63,6 +63,15 @@ def test_automatic_strengths_are_stacks_of_their_own():
     assert auto.key(1.0, 0) != plain.key(1.0, 0)
 
 
+def test_a_papers_strength_has_a_word():
+    (stack,) = parsed(mitigations=[{"mitigation": "actdiff", "strengths": ["published", 0.1, 1.0]}]).stacks()
+    assert stack.strengths == (0.1, 1.0)
+    (alone,) = parsed(mitigations=[{"mitigation": "gain", "strengths": ["published"]}]).stacks()
+    assert alone.strengths == (10.0,)
+    with pytest.raises(ValueError, match="rrr: no published strength is known: give its strengths as numbers"):
+        parsed(mitigations=[{"mitigation": "rrr", "strengths": ["published"]}])
+
+
 @pytest.mark.parametrize("strength", ["auto", "auto:", "auto:x", "auto:-1", -1.0])
 def test_a_strength_that_is_none_is_named(strength):
     with pytest.raises(BadSuite, match="strengths"):
@@ -274,7 +283,7 @@ def rows_of(strengths):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        *((rows_of([given]), rf".*strengths.0: expected a finite number .*\"auto:1\" \(got {said}\)")
+        *((rows_of([given]), rf".*strengths.0: expected a finite number .*\"auto:1\".* \(got {said}\)")
           for given, said in ((float("inf"), "inf"), (-1, "-1"), ("auto", "'auto'"))),
         (rows_of("auto"), r".*strengths: expected a list, e.g. strengths = \[0.1, 1.0\] \(got 'auto'\)"),
         ({"seeds": 0}, r"seeds: expected a list, e.g. seeds = \[0, 1, 2\] \(got 0\)"),
