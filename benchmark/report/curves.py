@@ -44,8 +44,8 @@ def sweep_figure(runs: pd.DataFrame, title: str, board: pd.DataFrame | None = No
         own = None if board is None else board[board["sweep_key"] == compared["sweep_key"].iat[0]]
         for axis, metric in zip(row, metrics, strict=True):
             _draw(axis, compared, metric, named(own, compared["mitigation"].unique()))
-            axis.set(xscale="log", xlabel="strength", ylabel=DRAWN[metric], title=plain(str(name)))
-            axis.title.set_fontsize(9)
+            axis.set(xscale="log", xlabel="strength", ylabel=DRAWN[metric])
+        row[0].set_title(plain(str(name)), loc="left", fontsize=9)  # names are longer than a column is wide
     return figure
 
 

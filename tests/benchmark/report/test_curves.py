@@ -35,7 +35,7 @@ def test_a_picture_of_many_sweeps_shows_the_first_and_says_so(tmp_path):
     figure = sweep_figure(records(ROWS + 190), "all")
     save(figure, tmp_path / "all")
     assert len(figure.axes) == ROWS
-    assert figure.axes[-1].get_title() == f"d, mlp{ROWS - 1}"
+    assert figure.axes[-1].get_title(loc="left") == f"d, mlp{ROWS - 1}"
     assert figure.get_suptitle() == f"all (the first {ROWS} of {ROWS + 190} sweeps)"
 
 
@@ -68,7 +68,7 @@ def test_the_best_of_the_board_are_named():
 def test_two_trainings_are_two_rows_whose_titles_say_the_difference():
     short = records(1).assign(training="epochs=2", sweep_key="short")
     figure = sweep_figure(pd.concat([records(1), short]), "both")
-    assert [axis.get_title() for axis in figure.axes] == ["d, mlp0, epochs=50", "d, mlp0, epochs=2"]
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["d, mlp0, epochs=50", "d, mlp0, epochs=2"]
 
 
 def test_a_picture_of_runs_with_wrong_masks_alone_says_that_it_has_none():
