@@ -19,6 +19,7 @@ from . import suites
 
 SUITES = (
     *("mitigations-quick", "controls-quick", "shortcuts-quick", "two-shortcuts", "fading-core", "colored-patch-cifar"),
+    "rivals-lenet",
     *("explainers", "explainers-mnist", "counterfactuals", "decoy-mnist-mitigations", "reproduce/ghitu2025-as-meant"),
 )
 WITHOUT_PAGES = ("explainers", "explainers-mnist", "counterfactuals", "decoy-mnist-mitigations")
