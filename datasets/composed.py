@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -69,6 +70,14 @@ class Composed(Planted):
     def identity(self) -> dict[str, Any]:
         """As of every recipe. Of several planters it is the second version: the first one's masks left out too much."""
         return {**super().identity(), "version": max(self.version, 2 if len(self.planters) > 1 else 1)}
+
+    def files(self) -> tuple[Path, ...]:
+        return tuple(dict.fromkeys([*super().files(), *(file for own in self.planters for file in own.files())]))
+
+    def require(self) -> None:
+        super().require()
+        for planter in self.planters:
+            planter.require()
 
     def painters(self) -> tuple[Planter, ...]:
         return self.planters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from abc import abstractmethod
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -72,6 +73,13 @@ class Planter(Named):
         if self.values is not None and self.values > classes:
             raise BadParameters(f"{self.id}: {self.values} values for {classes} classes: ask for {classes} or fewer")
         return self.values or classes
+
+    def files(self) -> tuple[Path, ...]:
+        """The files that it reads, as far as they are there."""
+        return ()
+
+    def require(self) -> None:
+        """Raises MissingData if its files are not there and cannot be had."""
 
     def ground(self, images: Images, rng: np.random.Generator) -> Images:
         """The images that it paints into; a planter that moves the object does so here."""

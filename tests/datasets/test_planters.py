@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from rrrbench.datasets.composed import Composed
 from rrrbench.datasets.planter import Canvas, planters
 from rrrbench.datasets.recipe import datasets, parsed
 from rrrbench.datasets.registry import BadParameters
-from rrrbench.datasets.sources import hold_out, load, outlined
+from rrrbench.datasets.sources import MissingData, hold_out, load, outlined
 
 SPECS = [*DEFAULTS, {"name": "patch", "place": "anywhere", "opacity": 0.5}]
 FEW, VALUES = 60, 10
@@ -285,6 +286,40 @@ def test_a_key_has_what_differs_from_the_defaults():
 def test_what_cannot_be_planted_is_refused(given, why):
     with pytest.raises((BadParameters, LookupError), match=why):
         datasets.resolve({"name": "planted", **given}).make(0)
+
+
+def test_a_background_of_photos_shows_a_photo_of_the_values_class(npz):
+    scenes = npz(side=32, channels=3, classes=10)
+    recipe = datasets.resolve({"name": "planted", "planters": [{"name": "background", "scenes": scenes}]})
+    base, draw = load(scenes), recipe.make(0)
+    split = draw.test("random")
+    for i in range(5):
+        ground = ~split.core[i, 0].numpy()
+        photos = base.train_inputs[base.train_labels == split.shortcuts[i].item()]
+        crops = [photos[:, :, y : y + 28, x : x + 28] for y in range(5) for x in range(5)]
+        shown = split.inputs[i].numpy()[:, ground]
+        assert any((crop[:, :, ground] == shown).all((1, 2)).any() for crop in crops)
+    assert torch.equal(split.masks, ~split.core)
+    assert recipe.files() == (Path(scenes.removeprefix("npz:")),)
+
+
+@pytest.mark.parametrize(
+    ("size", "why"), [({"side": 20, "classes": 10}, "20x20 pixels"), ({"side": 32, "classes": 4}, "4 classes")]
+)
+def test_photos_that_do_not_fit_behind_the_object_are_refused(npz, size, why):
+    scenes = npz(channels=3, **size)
+    recipe = datasets.resolve({"name": "planted", "planters": [{"name": "background", "scenes": scenes}]})
+    with pytest.raises(BadParameters, match=why):
+        recipe.make(0)
+
+
+def test_a_background_of_photos_that_are_not_there_is_missing_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("RRRBENCH_DATA", str(tmp_path))
+    recipe = datasets.resolve({"name": "planted", "planters": [{"name": "background", "scenes": "npz:nosuch.npz"}]})
+    with pytest.raises(MissingData, match=r"nosuch\.npz"):
+        recipe.require()
+    with pytest.raises((BadParameters, LookupError), match="no base is called 'cifar11'"):
+        composed("background(scenes=cifar11)")
 
 
 def test_planters_that_need_the_object_refuse_a_base_without(npz):
