@@ -29,6 +29,7 @@ class Background(Planter):
     After Waterbirds (Sagawa et al. 2020), with textures that need no download: bars, checks, bricks, dots, noise, the
     next always brighter, as sand is brighter than water. With `scenes` a base of photos, the kinds are its classes:
     a training photo of the class is drawn for every input. Photo and place are drawn in the same way for every value.
+    Photos of CIFAR-10 are a control for an mlp, which hardly uses them (docs/data.md).
     """
 
     name = "background"

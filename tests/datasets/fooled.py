@@ -19,6 +19,8 @@ DEFAULTS = [
     *({"name": name} for name in planters.names() if name != "overlay"),
     *({"name": "overlay", "shape": shape} for shape in SHAPES),
 ]
+PHOTOS = {"name": "background", "scenes": "npz:cifar10_subset.npz"}
+"""Printed too where the data root has the file."""
 OTHERS = [{"name": "table"}, {"name": "table", "base": "wine"}, {"name": "token-order"}]
 SHOWN = ("aligned", "random", "conflict", "clean")
 
@@ -44,6 +46,7 @@ def of_erm(dataset, seeds):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    planted = {planters.resolve(spec).id: accuracies(spec, range(5)) for spec in DEFAULTS}
+    specs = [*DEFAULTS, *([PHOTOS] if planters.resolve(PHOTOS).files() else [])]
+    planted = {planters.resolve(spec).id: accuracies(spec, range(5)) for spec in specs}
     others = {datasets.resolve(spec).id: of_erm(spec, range(5)) for spec in OTHERS}
     print(pd.DataFrame({**planted, **others}).T.to_markdown(floatfmt=".2f"))
