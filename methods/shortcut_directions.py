@@ -105,7 +105,8 @@ def fine_tuned(
         name: value.to(strengths)[:, None].expand(-1, strengths.shape[1], *value.shape[1:])
         for name, value in own.items()
     }
-    second = trainer.altered(epochs=epochs).train(_Held(objective), start={**first.parameters, **constants})
+    longer = trainer.altered(epochs=epochs, only="head.")
+    second = longer.train(_Held(objective), start={**first.parameters, **constants})
     told = torch.stack([value.flatten(2).any(2) for value in constants.values()]).all(0)
     changed = (strengths > 0) & told
 
