@@ -164,7 +164,11 @@ def suite(**changes) -> dict:
     return {"seeds": [0], "sweeps": [sweep | of_sweep], **own}
 
 
-@pytest.mark.parametrize(("words", "said"), COMMANDS, ids=lambda value: " ".join(value)[:60] if value else "")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [pytest.param(*one, marks=[pytest.mark.long] * ("check" in one[0])) for one in COMMANDS],  # starts a process
+    ids=lambda value: " ".join(value)[:60] if value else "",
+)
 def test_a_command_that_cannot_be_done(in_the_way, words, said):
     in_the_way(*words, said=said)
 

@@ -39,6 +39,8 @@ FAMILIES = {
 }
 """At least a method of each kind of term and of training, for the laws that take the longest."""
 ALL_BUT_FAMILIES = set(EVERY) - FAMILIES
+FIRST = {mitigations.resolve(name) for name in ("erm", "rrr", "shortcut_masking")}
+"""Of the families, those in `make test`; the others' longest laws are in `make test-long`."""
 
 WITH_STRENGTH = [mitigation for mitigation in EVERY if mitigation.has_strength]
 WITH_MASKS_ALONE = [mitigation for mitigation in EVERY if mitigation.needs == {"masks"}]
@@ -46,7 +48,13 @@ WITH_MASKS_ALONE = [mitigation for mitigation in EVERY if mitigation.needs == {"
 
 def each(mitigations: Sequence[Mitigation], slow: Set[Mitigation] = SLOW):
     """Parametrises a test by mitigations."""
-    cases = [pytest.param(one, marks=[pytest.mark.slow] * (one in slow), id=one.id) for one in mitigations]
+
+    def marks(one: Mitigation) -> list[pytest.MarkDecorator]:
+        if one in slow:
+            return [pytest.mark.slow]
+        return [pytest.mark.long] if slow == ALL_BUT_FAMILIES and one not in FIRST else []
+
+    cases = [pytest.param(one, marks=marks(one), id=one.id) for one in mitigations]
     return pytest.mark.parametrize("mitigation", cases)
 
 
