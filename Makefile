@@ -77,7 +77,7 @@ reproduce-all: .venv/ready ## every paper, whole: wants a GPU
 	$(BIN)/rrrbench run reproduce/ghitu2025-tuning
 	$(BIN)/rrrbench run reproduce/ghitu2025-as-meant
 
-everything: .venv/ready ## all committed tables, records and pages anew, in many hours: it can be interrupted and begun again
+everything: .venv/ready ## the committed boards, records, papers and pages anew, in many hours: it can be interrupted and begun again
 	$(BIN)/python -m rrrbench.benchmark.everything
 
 ui: .venv/ready ## MLflow's own page on the local database, with a link to each suite's runs

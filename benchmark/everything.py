@@ -1,4 +1,4 @@
-"""All that is committed under results/, made anew: `make everything`.
+"""The committed leaderboards, records, reproduced tables and pages, made anew: `make everything`.
 
 Each step is commands that a user could type. It can be begun again: runs that are finished are not trained again.
 """
@@ -83,7 +83,7 @@ def main(
 def _table(chosen: list[Step]) -> str:
     rows = [(step.name, "not measured" if step.minutes is None else f"{step.minutes:g}") for step in chosen]
     table = tabulate(rows, ("step", "minutes on 2 cores"), disable_numparse=True)
-    return f"{table}\nEach step says how long it takes here before it begins."
+    return f"{table}\nEach suite and paper says how long it takes here before it begins."
 
 
 def _done(step: Step) -> bool:

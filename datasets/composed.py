@@ -17,7 +17,7 @@ from .recipe import datasets
 def _written(planter: Planter) -> dict[str, Any]:
     """Name and changed parameters, and its version once it has a second: a run key is made from these."""
     version = {"version": planter.version} if planter.version > 1 else {}
-    return {"name": planter.name, **version, **planter.shown()}
+    return {"name": planter.name, **version, **planter.model_dump(mode="json", exclude_defaults=True)}
 
 
 Planters = Annotated[
@@ -68,7 +68,7 @@ class Composed(Planted):
         return shown
 
     def identity(self) -> dict[str, Any]:
-        """As of every recipe. Of several planters it is the second version: the first one's masks left out too much."""
+        """As of every recipe. Several planters have a second version: the first version's masks left out too much."""
         return {**super().identity(), "version": max(self.version, 2 if len(self.planters) > 1 else 1)}
 
     def files(self) -> tuple[Path, ...]:

@@ -26,11 +26,11 @@ class Planted(OverBase):
     Training and validation share the base's training images. All environments share the base's test images and the
     places drawn for them: the same input in two environments is a pair of twins that differ in the shortcut alone.
 
-    Shortcut masks: where some value of a planter can be seen, without the pixels that a later planter's paint hides.
+    Shortcut masks: the pixels that any value of a planter paints, without the pixels that a later planter hides
+    whatever the later planter's value is. So no mask tells a value, and a mask may have pixels that this image hides.
 
     Core masks: the object's pixels in the clean image that lie in no opaque planter's own mask, where the base shows
-    its objects on black (`sources.outlined`). Such a mask has the pixels that any value paints, so that a core mask
-    says nothing about the value.
+    its objects on black (`sources.outlined`).
     """
 
     @abstractmethod
@@ -174,8 +174,19 @@ class _Rendering:
 
 
 def _hidden(planter: Planter, canvas: Canvas, rng: Callable[[], np.random.Generator]) -> Masks:
-    """The pixels whose colour says nothing about the image that was painted on: the same on black and on white."""
-    on_black, on_white = (
-        planter.paint(canvas._replace(images=np.full_like(canvas.images, grey), rng=rng()))[0] for grey in (0, 255)
-    )
-    return (on_black == on_white).all(1, keepdims=True)
+    """The pixels whose colour says nothing about the image that was painted on, whatever the planter's value is.
+
+    They are the same on black and on white.
+    """
+    hidden = np.broadcast_to(canvas.shown, (len(canvas.images), 1, *canvas.images.shape[2:]))
+    for value in range(canvas.count):
+        on_black, on_white = (
+            planter.paint(
+                canvas._replace(
+                    images=np.full_like(canvas.images, grey), values=np.full_like(canvas.values, value), rng=rng()
+                )
+            )[0]
+            for grey in (0, 255)
+        )
+        hidden = hidden & (on_black == on_white).all(1, keepdims=True)
+    return hidden

@@ -168,12 +168,12 @@ def cautions(stacks: Iterable[Stack], absent: Collection[str] = ()) -> tuple[str
     Args:
         absent: ids of datasets that are missing.
     """
-    draws: dict[str, ShortcutDataset] = {}
-    for stack in stacks:
-        if isinstance(stack, MitigationStack) and (recipe := stack.dataset.with_masks()).id not in {*absent, *draws}:
-            draws[recipe.id] = draw(recipe, stack.seeds[0])
-    of_photos = {name: drawn for name, drawn in draws.items() if "observed" in drawn.environments}
-    return tuple(f"{name}: {why}" for name, drawn in of_photos.items() for why in cautions_of_data(drawn))
+    said: list[str] = []
+    seeds = {stack.dataset.with_masks(): stack.seeds[0] for stack in stacks if isinstance(stack, MitigationStack)}
+    for recipe, seed in seeds.items():
+        if recipe.id not in absent and "observed" in (drawn := draw(recipe, seed)).environments:
+            said += [f"{recipe.id}: {why}" for why in cautions_of_data(drawn)]
+    return tuple(said)
 
 
 def courses(

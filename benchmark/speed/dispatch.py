@@ -9,8 +9,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ...datasets.base import ShortcutDataset
-from ..networks import networks
+from ..networks.mlp import MLP
 from .cases import RRR, STRENGTHS, part_of, trainer
+from .plain import training_device
 from .timing import seconds, traced_step
 
 BATCH, STEPS = 8, 200
@@ -31,10 +32,11 @@ class _Count(TorchDispatchMode):
 def small_step(draw: ShortcutDataset) -> list[list[str]]:
     """The parts of a traced step of 8 runs of mlp with batches of 8: operations, microseconds, and their quotient.
 
-    The last row is the floor: one addition of as many numbers as a run's hidden layer has, which is hardly more than
+    The last row is the floor: an addition of as many numbers as the first hidden layer has, which is hardly more than
     its dispatch.
     """
-    part = part_of(trainer(networks.resolve("mlp"), [draw], BATCH, STRENGTHS), RRR)
+    network = MLP()
+    part = part_of(trainer(network, [draw], BATCH, STRENGTHS), RRR)
     traced_step(part)()
     index = torch.arange(BATCH)[None]
     batch = part.batch(index)
@@ -45,13 +47,13 @@ def small_step(draw: ShortcutDataset) -> list[list[str]]:
             part.parameters[name].grad = gradients[name].contiguous()
         part.optimizer.step()
 
-    numbers = torch.zeros(64)
+    numbers = torch.zeros(network.hidden[0], device=training_device())
     parts: dict[str, Callable[[], object]] = {
         "the batch": lambda: part.batch(index),
         "gradients of the loss, traced": lambda: part.gradients(part.parameters, batch, part.strengths),
         "Adam": update,
         "the whole step": lambda: part.step(part.batch(index)),
-        "an addition of 64 numbers": lambda: numbers + numbers,
+        f"an addition of {len(numbers)} numbers": lambda: numbers + numbers,
     }
     return [_row(name, call) for name, call in parts.items()]
 

@@ -76,7 +76,10 @@ class Units(AsWritten):
 
 
 class MitigationSweep(AsWritten):
-    """One mitigation and its strengths: numbers in rrrbench's unit or in a paper's `units`, and "auto:R"."""
+    """One mitigation and its strengths: numbers in rrrbench's unit or in a paper's `units`, "auto:R", and "published".
+
+    The published strength is in rrrbench's unit, whatever `units` say.
+    """
 
     mitigation: Annotated[InstanceOf[Mitigation], BeforeValidator(mitigations.resolve)]
     strengths: tuple[Strength, ...] = ()
@@ -95,13 +98,18 @@ class MitigationSweep(AsWritten):
 
     def converted(self, batch_size: int) -> tuple[float, ...]:
         """Converts the numbers to rrrbench's unit, sorted, without duplicates; 0 for a mitigation without strength."""
-        ours = {self.in_our_unit(s, batch_size) for s in self.strengths if not isinstance(s, str)}
-        if PUBLISHED in self.strengths and self.mitigation.published_strength is not None:
-            ours.add(self.mitigation.published_strength)
+        ours = {self.in_our_unit(s, batch_size) for s in self.numbers}
         return tuple(sorted(ours)) or (() if self.strengths else (0.0,))
 
-    def in_our_unit(self, strength: float, batch_size: int) -> float:
-        """Converts a strength from this row's `units` to rrrbench's unit."""
+    @property
+    def numbers(self) -> tuple[float | str, ...]:
+        """The strengths that are numbers, and "published"."""
+        return tuple(s for s in self.strengths if not isinstance(s, str) or s == PUBLISHED)
+
+    def in_our_unit(self, strength: float | str, batch_size: int) -> float:
+        """Converts a strength from this row's `units` to rrrbench's unit; "published" is in it."""
+        if isinstance(strength, str):
+            return float(self.mitigation.published_strength or 0.0)
         if self.units is None:
             return strength
         return from_published(strength, batch_size=batch_size, **self.units.model_dump())
@@ -109,8 +117,7 @@ class MitigationSweep(AsWritten):
     @property
     def ratios(self) -> tuple[float, ...]:
         """The R of every "auto:R", sorted, without duplicates."""
-        written = (s for s in self.strengths if isinstance(s, str) and s != PUBLISHED)
-        return tuple(sorted({float(s.removeprefix(AUTO)) for s in written}))
+        return tuple(sorted({float(s.removeprefix(AUTO)) for s in self.strengths if isinstance(s, str) and AUTO in s}))
 
 
 class Sweep(AsWritten):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from jaxtyping import UInt8
@@ -41,6 +41,11 @@ class Background(Planter):
     @classmethod
     def _known(cls, scenes: str) -> str:
         return scenes if scenes == OWN else known(scenes)
+
+    def shown(self) -> dict[str, Any]:
+        """Of the path of photos only the file's stem, as of a base's."""
+        kind, _, path = self.scenes.partition(":")
+        return super().shown() | ({"scenes": f"{kind}:{Path(path).stem}"} if path else {})
 
     @property
     def colored(self) -> bool:

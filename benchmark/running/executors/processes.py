@@ -148,14 +148,16 @@ class _Worker:
 def placed(count: int, settings: Settings) -> list[Settings]:
     """The settings of each of `count` workers: its device, and how many workers share the free memory of that device.
 
-    Each worker in turn gets the GPU on which most memory is free for it.
+    Each worker in turn gets the GPU with the fewest workers, of these the GPU with the most free memory. A GPU with
+    less than a tenth of the free memory of another is full, and gets none.
     """
     if settings.device != "cuda":
         return [settings] * count
     free = [free_memory(torch.device("cuda", gpu)) for gpu in range(torch.cuda.device_count())]
+    usable = [gpu for gpu, own in enumerate(free) if own >= max(free) / 10]
     gpus: list[int] = []
     for _ in range(count):
-        gpus.append(max(range(len(free)), key=lambda gpu: free[gpu] / (gpus.count(gpu) + 1)))
+        gpus.append(min(usable, key=lambda gpu: (gpus.count(gpu), -free[gpu])))
     return [replace(settings, device=f"cuda:{gpu}", sharers=gpus.count(gpu)) for gpu in gpus]
 
 

@@ -48,6 +48,17 @@ OF_A_PROGRAM = {
 }
 
 
+def older():
+    """torch's older settings; None where the newer ones contradict them, and torch raises."""
+    found = []
+    for read in (torch.get_float32_matmul_precision, lambda: torch.backends.cudnn.allow_tf32):
+        try:
+            found.append(read())
+        except RuntimeError:
+            found.append(None)
+    return found
+
+
 @pytest.fixture
 def usual():
     yield
@@ -59,13 +70,14 @@ def usual():
 @pytest.mark.parametrize("precision", ["float32", "tf32"])
 def test_what_a_program_has_set_neither_counts_nor_is_lost_and_networks_may_read_it(usual, setting, precision):
     setting()
-    before = [kind.fp32_precision for kind in (*PRODUCTS, *ON_CPU)]
+    before = [kind.fp32_precision for kind in (*PRODUCTS, *ON_CPU)], older()
     with float32_products(precision):
         assert [kind.fp32_precision for kind in ON_CPU] == ["ieee"] * 3
         assert torch.backends.cuda.matmul.allow_tf32 == (precision == "tf32")
         with torch.backends.cudnn.flags(enabled=False):  # reads all of cuDNN's settings
             pass
-    assert [kind.fp32_precision for kind in (*PRODUCTS, *ON_CPU)] == before
+    assert [kind.fp32_precision for kind in (*PRODUCTS, *ON_CPU)] == before[0]
+    assert all(was in (None, now) for was, now in zip(before[1], older(), strict=True))
 
 
 @pytest.mark.parametrize(("settings", "expected"), [({}, "ieee"), ({"precision": "tf32"}, "tf32")])

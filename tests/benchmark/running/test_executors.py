@@ -471,8 +471,8 @@ def test_a_node_killed_at_work_costs_nothing_but_time(two_nodes):
         ([80, 79], [0, 1], [1, 1]),
         ([80, 80, 80], [0, 1, 2, 0], [2, 1, 1, 2]),
         ([80], [0, 0, 0], [3, 3, 3]),
-        ([10, 80], [1, 1], [2, 2]),  # somebody else has the first
-        ([30, 80], [1, 1, 0], [2, 2, 1]),
+        ([7, 80], [1, 1], [2, 2]),  # somebody else has filled the first
+        ([30, 80], [1, 0, 1], [2, 1, 2]),
     ],
 )
 def test_workers_are_placed_by_free_memory_and_share_it(monkeypatch, free, devices, sharers):

@@ -68,6 +68,8 @@ def test_a_papers_strength_has_a_word():
     assert stack.strengths == (0.1, 1.0)
     (alone,) = parsed(mitigations=[{"mitigation": "gain", "strengths": ["published"]}]).stacks()
     assert alone.strengths == (10.0,)
+    in_units = {"mitigation": "actdiff", "strengths": ["published", 5.0], "units": {"pixel_range": [0, 255]}}
+    assert parsed(mitigations=[in_units]).stacks()[0].strengths[-1] == 1.0
     with pytest.raises(ValueError, match="rrr: no published strength is known: give its strengths as numbers"):
         parsed(mitigations=[{"mitigation": "rrr", "strengths": ["published"]}])
 
