@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -91,12 +91,14 @@ class _Rendering:
     Attributes:
         own: the value that each class carries, of each planter.
         main: index of the planter whose values are the shortcut values.
+        hidden: by part and planter, the pixels that the planter hides whatever its value is.
     """
 
     def __init__(self, recipe: Planted, planters: Sequence[Planter], base: Base, seed: int) -> None:
         self.recipe, self.planters, self.classes, self.seed = recipe, planters, base.classes, seed
         self.own = [np.arange(base.classes) % planter.count(base.classes) for planter in planters]
         self.main = next((i for i, planter in enumerate(planters) if planter.told), 0)
+        self.hidden: dict[tuple[str, Planter], Masks] = {}
         for planter in planters:
             if planter.needs_object and outlined(recipe.base, base.test_inputs[:1]) is None:
                 raise BadParameters(
@@ -134,7 +136,7 @@ class _Rendering:
             count = planter.count(self.classes)
             canvas = Canvas(painted, objects, values[-1], count, self._places(part, planter), named)
             if masks:
-                hidden = _hidden(planter, canvas, lambda planter=planter: self._places(part, planter))
+                hidden = self._hidden(part, planter, canvas)
                 self._refuse_hiding(planter, masks, hidden)
                 masks = [below & ~hidden for below in masks]
             painted, mask = planter.paint(canvas)
@@ -148,6 +150,27 @@ class _Rendering:
             core=None if objects is None else torch.from_numpy(objects),
             planted={planter.name: torch.from_numpy(own) for planter, own in zip(planters, values, strict=True)},
         )
+
+    def _hidden(self, part: str, planter: Planter, canvas: Canvas) -> Masks:
+        """The pixels whose colour says nothing about the image that was painted on, whatever the planter's value is.
+
+        They are the same on black and on white, and the same in every environment that shows the planter.
+        """
+        if not canvas.shown.any():
+            return np.zeros((len(canvas.images), 1, *canvas.images.shape[2:]), dtype=bool)
+        if (part, planter) not in self.hidden:
+            hidden = np.ones((len(canvas.images), 1, *canvas.images.shape[2:]), dtype=bool)
+            for value in range(canvas.count):
+                of_value = canvas._replace(values=np.full_like(canvas.values, value))
+                on_black, on_white = (
+                    planter.paint(
+                        of_value._replace(images=np.full_like(canvas.images, grey), rng=self._places(part, planter))
+                    )[0]
+                    for grey in (0, 255)
+                )
+                hidden &= (on_black == on_white).all(1, keepdims=True)
+            self.hidden[part, planter] = hidden
+        return self.hidden[part, planter] & canvas.shown
 
     def _refuse_hiding(self, planter: Planter, masks: list[Masks], hidden: Masks) -> None:
         """Raises BadParameters if nothing is left of an earlier planter in many images that had it."""
@@ -171,22 +194,3 @@ class _Rendering:
         for planter in self.planters:
             images = planter.ground(images, self._places(part, planter))
         return images
-
-
-def _hidden(planter: Planter, canvas: Canvas, rng: Callable[[], np.random.Generator]) -> Masks:
-    """The pixels whose colour says nothing about the image that was painted on, whatever the planter's value is.
-
-    They are the same on black and on white.
-    """
-    hidden = np.broadcast_to(canvas.shown, (len(canvas.images), 1, *canvas.images.shape[2:]))
-    for value in range(canvas.count):
-        on_black, on_white = (
-            planter.paint(
-                canvas._replace(
-                    images=np.full_like(canvas.images, grey), values=np.full_like(canvas.values, value), rng=rng()
-                )
-            )[0]
-            for grey in (0, 255)
-        )
-        hidden = hidden & (on_black == on_white).all(1, keepdims=True)
-    return hidden
