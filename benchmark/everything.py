@@ -22,8 +22,8 @@ SUITES = (
     "rivals-lenet",
     *("explainers", "explainers-mnist", "counterfactuals", "decoy-mnist-mitigations", "reproduce/ghitu2025-as-meant"),
 )
-WITHOUT_PAGES = ("explainers", "explainers-mnist", "counterfactuals", "decoy-mnist-mitigations")
-"""Of these suites tables are committed, and no records."""
+WITHOUT_RECORDS = ("explainers", "explainers-mnist", "counterfactuals", "decoy-mnist-mitigations")
+"""Suites of which tables are committed, and no records."""
 RESULTS = Path("results")
 
 
@@ -48,7 +48,7 @@ def steps() -> list[Step]:
     own = [Step(name, _of_suite(name), minutes.get(name)) for name in SUITES]
     papers = sorted(path.stem for path in (RESULTS / "published").glob("*.csv"))
     own += [Step(paper, (("reproduce", paper),), minutes.get(f"reproduce/{paper}")) for paper in papers]
-    records = [str(_records(name)) for name in SUITES if name not in WITHOUT_PAGES]
+    records = [str(_records(name)) for name in SUITES if name not in WITHOUT_RECORDS]
     return [*own, Step("pages", (("report", *records, "--out", str(RESULTS / "site")),))]
 
 
@@ -56,7 +56,7 @@ def _of_suite(name: str) -> tuple[tuple[str, ...], ...]:
     table = RESULTS / "leaderboard" / Path(name).name
     commands = [("run", name, "--executor", "auto")]
     commands += [("leaderboard", name, "--format", form, "--out", f"{table}.{form}") for form in ("md", "csv")]
-    if name not in WITHOUT_PAGES:
+    if name not in WITHOUT_RECORDS:
         commands.append(("records", name, "--format", "parquet", "--out", str(_records(name))))
     return tuple(commands)
 

@@ -155,10 +155,11 @@ class Trainer(Protocol):
     def altered(
         self, *, splits: Sequence[Split] | None = None, epochs: int | None = None, only: str | None = None
     ) -> Self:
-        """The same stack with other training splits (one for each seed), with other `epochs`, or with fewer parameters.
+        """The same stack with other training splits (one for each seed), other `epochs`, or some parameters constant.
 
         Args:
-            only: how the names of the network's parameters begin that are trained; the others stay, without decay.
+            only: the prefix of the names of the parameters that are trained, such as `head.`; no optimiser step and no
+                weight decay changes the other parameters.
         """
         ...
 

@@ -50,7 +50,7 @@ def suite_of_cell(row: Published, suite: Suite) -> Suite:
     """
     sweep, entry, stack = place_of(row, suite)
     if not isinstance(row.strength, str) and entry.strengths:
-        kept = [s for s in entry.numbers if entry.in_our_unit(s, sweep.training.batch_size) in stack.strengths]
+        kept = [s for s in entry.fixed if entry.in_our_unit(s, sweep.training.batch_size) in stack.strengths]
         entry = entry.model_copy(update={"strengths": tuple(kept)})
     alone = sweep.model_copy(update={"dataset": stack.dataset, "controls": (), "mitigations": (entry,)})
     return suite.model_copy(update={"sweeps": (alone,)})

@@ -98,12 +98,12 @@ class MitigationSweep(AsWritten):
 
     def converted(self, batch_size: int) -> tuple[float, ...]:
         """Converts the numbers to rrrbench's unit, sorted, without duplicates; 0 for a mitigation without strength."""
-        ours = {self.in_our_unit(s, batch_size) for s in self.numbers}
+        ours = {self.in_our_unit(s, batch_size) for s in self.fixed}
         return tuple(sorted(ours)) or (() if self.strengths else (0.0,))
 
     @property
-    def numbers(self) -> tuple[float | str, ...]:
-        """The strengths that are numbers, and "published"."""
+    def fixed(self) -> tuple[float | str, ...]:
+        """The strengths that are known before training: numbers, and "published"."""
         return tuple(s for s in self.strengths if not isinstance(s, str) or s == PUBLISHED)
 
     def in_our_unit(self, strength: float | str, batch_size: int) -> float:
