@@ -12,9 +12,9 @@ from .sources import files, known, load
 
 
 class OverBase(Recipe):
-    """A recipe over digits, MNIST, Fashion-MNIST, CIFAR-10 or images of a user's own."""
+    """A recipe over digits, crosses, MNIST, Fashion-MNIST, CIFAR-10 or images of a user's own."""
 
-    base: Annotated[str, Field(description="digits, mnist, fashion-mnist, cifar10, or npz:PATH")] = "digits"
+    base: Annotated[str, Field(description="digits, crosses, mnist, fashion-mnist, cifar10, or npz:PATH")] = "digits"
     validation: Annotated[int | None, Field(ge=1, description="inputs held out of training; None for a tenth")] = None
 
     @field_validator("base")

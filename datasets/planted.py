@@ -103,7 +103,7 @@ class _Rendering:
             if planter.needs_object and outlined(recipe.base, base.test_inputs[:1]) is None:
                 raise BadParameters(
                     f"{planter.name} paints around or on the object, and nobody says where it is in "
-                    f"{recipe.base}: take digits, mnist or fashion-mnist"
+                    f"{recipe.base}: take digits, crosses, mnist or fashion-mnist"
                 )
 
     def split(

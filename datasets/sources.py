@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
 from .base import generator
+from .crosses import draw_crosses
 from .files import Stamp, stamp_of
 from .idx import read_idx
 from .labels import require_classes, require_known
@@ -26,7 +27,7 @@ from .shortcuts import class_shortcuts
 IDX_PARTS = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 
 
-OUTLINED = {"digits", "mnist", "fashion-mnist"}
+OUTLINED = {"digits", "crosses", "mnist", "fashion-mnist"}
 """Bases that show their object alone, on black."""
 INK = 25
 """A pixel of an object is brighter, of 255; darker pixels are the rim that resizing gives a stroke."""
@@ -85,7 +86,7 @@ def known(base: str) -> str:
 
 
 def load(base: str) -> Base:
-    """Loads the base `digits`, `mnist`, `fashion-mnist`, `cifar10`, or `npz:PATH`, once per process.
+    """Loads the base `digits`, `crosses`, `mnist`, `fashion-mnist`, `cifar10`, or `npz:PATH`, once per process.
 
     Raises:
         UnknownName: no base has this name.
@@ -143,7 +144,9 @@ def at_hand(base: str) -> bool:
     """Whether the base comes with its libraries, or lies whole in the data root; never a path from elsewhere."""
     folders = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
     raw = data_root() / folders.get(base, "") / "raw"
-    return base == "digits" or (base in folders and all(_idx_file(raw / part).exists() for part in IDX_PARTS))
+    return base in ("digits", "crosses") or (
+        base in folders and all(_idx_file(raw / part).exists() for part in IDX_PARTS)
+    )
 
 
 def hold_out(
@@ -192,6 +195,16 @@ def _upsample(images: Int[np.ndarray, "n 8 8"]) -> UInt8[np.ndarray, "n 28 28"]:
     np.add.at(weights, (np.arange(28), (whole + 1).clip(0, 7)), part)
     scale = 14 * 14 * 16
     return ((weights @ images @ weights.T * 255 + scale // 2) // scale).astype(np.uint8)
+
+
+@cache
+def _crosses(root: Path) -> Base:  # drawn: needs no root
+    """The authors' training and validation sets to train on, their test set to test on."""
+    (train, labels), (validation, others), (test, test_labels) = map(draw_crosses, (1, 2, 3))
+    inputs, test = (
+        np.where(crosses, 255, 0).astype(np.uint8)[:, None] for crosses in (np.concatenate([train, validation]), test)
+    )
+    return Base(inputs, np.concatenate([labels, others]), test, test_labels, 2)
 
 
 def _mnist(root: Path, dataset: str = "MNIST") -> Base:
@@ -247,6 +260,7 @@ def _cifar10(root: Path) -> Base:
 
 _LOADERS: dict[str, Callable[[Path], Base]] = {
     "digits": _digits,
+    "crosses": _crosses,
     "mnist": _mnist,
     "fashion-mnist": _fashion_mnist,
     "cifar10": _cifar10,
