@@ -36,5 +36,5 @@ class Tag(Planter):
         for place, column in zip(places, MARGIN + np.rint(np.linspace(0, room, canvas.count)).astype(int), strict=True):
             place[height - MARGIN - HEIGHT : height - MARGIN, column : column + WIDTH] = True
         painted = np.where(places[canvas.values][:, None] & canvas.shown, np.uint8(255), canvas.images)
-        anywhere = places.any(axis=0, keepdims=True)
-        return painted, anywhere[None] & canvas.shown
+        anywhere = np.logical_or.reduce(places)
+        return painted, anywhere[None, None] & canvas.shown
