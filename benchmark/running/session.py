@@ -28,11 +28,12 @@ from .earlier_files import of_earlier_files
 from .executors import Executor, Result, Settings, Task, check_digest
 from .executors.auto import Auto
 from .executors.here import Here
-from .forecast import TIMING_SECONDS, Forecast, cautions, courses, missing_data, threads
+from .forecast import Forecast, cautions, missing_data
 from .picture import Panels
 from .place import Place, faster, load
 from .progress import Pace, progress, said_if_long
 from .suitable import require_suitable
+from .timing import TIMING_SECONDS, courses, threads
 
 AGAIN_AFTER = 60.0
 """Seconds after which a tracking server that was away is tried again while training goes on."""

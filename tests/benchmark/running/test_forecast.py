@@ -7,7 +7,7 @@ import pytest
 from photo_folder import write_photos
 from rrrbench.benchmark.engine.rehearsal import Stage
 from rrrbench.benchmark.running import forecast as forecasting
-from rrrbench.benchmark.running import progress
+from rrrbench.benchmark.running import progress, timing
 from rrrbench.benchmark.running import session as sessions
 from rrrbench.benchmark.running.course import Course
 from rrrbench.benchmark.running.executors import Settings
@@ -117,8 +117,8 @@ def test_what_is_guessed_takes_as_long_for_an_input_as_what_was_timed(monkeypatc
     def only_the_large(timing, stack, size):
         return Course((Stage(stack.epochs, 100.0),)) if size.train == large else None
 
-    monkeypatch.setattr(forecasting._Timing, "course", only_the_large)
-    known, _, guessed = forecasting.courses([*few, *many], Settings())
+    monkeypatch.setattr(timing._Timing, "course", only_the_large)
+    known, _, guessed = timing.courses([*few, *many], Settings())
     assert guessed == len(few)
     an_epoch = sum(known[stack].seconds for stack in many) / sum(stack.epochs for stack in many)
     for stack in few:
