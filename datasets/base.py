@@ -261,7 +261,10 @@ def draw_shortcuts(
         case "conflict":
             return (own + rng.integers(1, values, len(labels))) % values
         case "reversed":
-            return class_shortcuts[len(class_shortcuts) - 1 - labels]
+            mirrored = class_shortcuts[::-1]
+            if (mirrored == class_shortcuts).all():  # such as 0, 1, 0: three classes that share two values
+                mirrored = values - 1 - class_shortcuts
+            return mirrored[labels]
         case "clean":
             return np.full(len(labels), -1)
         case _:

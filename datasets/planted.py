@@ -18,6 +18,8 @@ from .sources import Base, hold_out, load, outlined
 
 MOST_HIDDEN = 0.05
 """Of the images that show a planter's value, the share in which a later planter may hide it wholly."""
+MOST_UNSEEN = 0.01
+"""Of these images, the share in which another value may look the same on what was painted before."""
 
 
 class Planted(OverBase):
@@ -140,6 +142,8 @@ class _Rendering:
                 self._refuse_hiding(planter, masks, hidden)
                 masks = [below & ~hidden for below in masks]
             painted, mask = planter.paint(canvas)
+            if masks:
+                self._refuse_unseen(part, planter, canvas, painted)
             if planter.opaque and objects is not None:
                 objects = objects & ~mask
             masks.append(mask)
@@ -182,6 +186,19 @@ class _Rendering:
                     f"{planter.name} hides all of {earlier.name} in {gone.sum() / had.sum():.0%} of the images, where "
                     f"no network can rely on it: name {planter.name} before {earlier.name}, or take other places"
                 )
+
+    def _refuse_unseen(self, part: str, planter: Planter, canvas: Canvas, painted: Images) -> None:
+        """Raises BadParameters if another value would look the same in many images: white words on a white half."""
+        others = np.where(canvas.values >= 0, (canvas.values + 1) % canvas.count, -1)
+        twins, _ = planter.paint(canvas._replace(values=others, rng=self._places(part, planter)))
+        shown = canvas.shown[:, 0, 0, 0]
+        unseen = shown & (twins == painted).all((1, 2, 3))
+        if unseen.sum() > MOST_UNSEEN * shown.sum():
+            before = " and ".join(own.name for own in self.planters[: self.planters.index(planter)])
+            raise BadParameters(
+                f"{planter.name} cannot be told from {before} in {unseen.sum() / shown.sum():.0%} of the images, whose "
+                f"pixels are the same with another value: take another planter in place of either"
+            )
 
     def _places(self, part: str, planter: Planter) -> np.random.Generator:
         return generator(self.seed, f"{part}/places{self.recipe.stream(planter)}")

@@ -130,7 +130,8 @@ def iou_abs(attributions: Float[Tensor, "n *features"], masks: Bool[Tensor, "n *
     """Intersection over union of the mask and the |mask| features with the largest absolute attribution.
 
     Viviano et al. 2021 choose the threshold so, by the mask's size. Ties and features without attribution as in
-    `rank_accuracy_abs`, of which it is r / (2 - r) where |mask| features have attribution.
+    `rank_accuracy_abs`, of which it is r / (2 - r) where |mask| features have attribution: of ties, the IoU of the mean
+    overlap.
     """
     size, mask, scored = _flat(attributions, masks)
     share = _among_the_largest(size, mask)

@@ -8,9 +8,9 @@ gradient.
     b_nc = sum_i decay^i (A H)_(i) / sum_i decay^i,   (A H)_(i) the i-th largest of A H_nc
 
 A is True where an input must not matter: the shortcut, or with `told = "outside core"`, as in the paper, everything
-outside the object; all other pixels are allowed. a_n = 1 if A_n is not empty, else 0. The pooling by rank is between
-the maximum (decay near 0) and the mean (decay 1): at 0.9 it weighs the 20 to 40 largest pixels, whatever the image's
-size. The term is log(1 + b / bound) = -log(1 - b / (b + bound)), the paper's.
+outside the object; all other pixels are allowed. a_n = 0 if A_n is empty or leaves no pixel allowed, else 1. The
+pooling by rank is between the maximum (decay near 0) and the mean (decay 1): at 0.9 it weighs the 20 to 40 largest
+pixels, whatever the image's size. The term is log(1 + b / bound) = -log(1 - b / (b + bound)), the paper's.
 
 Deviations. The paper's relevance is that of layer-wise relevance propagation, and this file has its variant by input
 times gradient, which is 0 at black pixels; for every class there, for the least probable class ("selective") here. The
@@ -65,7 +65,8 @@ class ISNet(ToldWhere):
             relevance, forbidden = relevance[:, None], forbidden[:, None]
         shares = background(relevance.flatten(2), forbidden.flatten(2), self.decay)
         errors = (shares / self.bound).log1p().mean(1)
-        return Terms(cross_entropy(logits, batch.labels), strength * (annotated(told) * errors).mean())
+        a = annotated(told) * (~forbidden).flatten(1).any(1)
+        return Terms(cross_entropy(logits, batch.labels), strength * (a * errors).mean())
 
 
 def least_probable_log_odds(logits: Float[Tensor, "batch classes"]) -> Float[Tensor, "batch"]:

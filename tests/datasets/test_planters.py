@@ -119,6 +119,20 @@ def test_a_stroke_is_the_core():
     assert torch.equal(aligned.masks, aligned.core)
 
 
+@pytest.mark.parametrize("shape", ["word", "ruler"])
+def test_white_on_white_is_refused(shape):
+    with pytest.raises(BadParameters, match=r"overlay cannot be told from half in 5% of the images.*take another"):
+        dataset("half", f"overlay(shape={shape})")
+
+
+def test_reversed_speaks_against_the_class_where_classes_share_values(npz):
+    base = npz(side=28, classes=3, name="three")
+    draw = datasets.resolve({"name": "planted", "base": base, "planters": [{"name": "patch", "values": 2}]}).make(0)
+    split = draw.test("reversed")
+    assert draw.class_shortcuts.tolist() == [0, 1, 0]
+    assert (split.shortcuts != draw.class_shortcuts[split.labels]).all()
+
+
 def test_fewer_values_are_shared_by_classes():
     draw = dataset("patch(values=2)")
     assert draw.class_shortcuts.tolist() == [0, 1] * 5
@@ -186,7 +200,7 @@ def untold(spec, **more):
 PAIRS = [("patch", "overlay"), ("patch", "overlay(shape=ruler)"), ("patch", "overlay(shape=watermark)")]
 PAIRS += [
     ("background", "patch"),
-    ("half", "overlay"),
+    ("half", "patch"),
     ("tint(told=True)", "patch"),
     ("overlay(shape=plaster)", "patch"),
 ]

@@ -26,7 +26,7 @@ def test_without_a_minority_there_is_nothing_to_learn_from(name):
 
 @pytest.mark.parametrize("name", mitigations.names())
 def test_a_published_strength_is_the_strength_of_a_method_that_has_any(name):
-    published = mitigations[name].published_strength
+    published = mitigations.resolve(name).published_strength
     assert published is None or (mitigations[name].has_strength and published > 0)
 
 

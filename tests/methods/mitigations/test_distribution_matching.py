@@ -116,3 +116,7 @@ def test_draws_depend_on_the_generator_alone():
     (_, first), (_, again), (_, other) = drawn(), drawn(), drawn(seed=1)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["alike"], other["alike"])
+
+
+def test_the_published_strength_is_the_distances():
+    assert [DistributionMatching(distance=name).published_strength for name in ("coral", "mmd", "dcor")] == [1, 1, 0.5]

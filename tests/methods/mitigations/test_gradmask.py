@@ -43,7 +43,8 @@ def test_a_lead_by_hand():
 
 
 def test_the_released_strength_is_a_sum_over_16_inputs():
-    assert GradMask.published_strength == pytest.approx(3.2)
+    assert GradMask().published_strength == pytest.approx(3.2)
+    assert GradMask(norm=2).published_strength is None
 
 
 def test_outside_the_core_the_other_features_are_penalised():

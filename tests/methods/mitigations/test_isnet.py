@@ -83,5 +83,10 @@ def test_all_outside_the_core_is_background():
     torch.testing.assert_close(told, same)
 
 
+def test_an_input_without_an_allowed_pixel_has_no_share_to_bound():
+    whole = BATCH._replace(masks=torch.ones_like(MASKS))
+    assert ISNet().terms(NET, whole, STRENGTH).right_reason.item() == 0
+
+
 def test_the_published_mixture_of_0_7_is_a_strength():
     assert ISNet.published_strength == pytest.approx(7 / 3)

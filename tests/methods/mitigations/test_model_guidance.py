@@ -89,4 +89,6 @@ def test_its_gradient_equals_finite_differences():
 
 
 def test_the_published_strength_is_a_sum_over_64_inputs():
-    assert ModelGuidance.published_strength == pytest.approx(0.064)
+    assert ModelGuidance().published_strength == pytest.approx(0.064)
+    assert ModelGuidance(loss="l1").published_strength is None
+    assert ModelGuidance(loss="ppce").published_strength is None
