@@ -27,7 +27,7 @@ Planters = Annotated[
 
 @datasets.register
 class Composed(Planted):
-    """Plants any of patch, overlay, background, tint, wave, stroke, half on a base, each with its own correlation.
+    """Plants any of patch, overlay, background, tint, wave, stroke, half, tag on a base, each with its own correlation.
 
     Each planter draws its values and its places from streams of its own, and paints over what came before. The object
     can be made dim (`core_contrast`) and noisy (`core_noise`, uniform, drawn once an input), the same in every

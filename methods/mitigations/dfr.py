@@ -14,8 +14,8 @@ and DFR^Val from validation inputs, which choose strengths here (RULES.md); feat
 subset; L2 with C = 1 (scikit-learn's default) in place of L1 with C from a grid, which a small network's few features
 do not need.
 
-A minority can be too small for DFR: on decoy digits at a correlation of 0.95, with 59 inputs in 42 minority groups,
-`rrrbench run mitigations-quick` measures an accuracy of 0.79 where the shortcut is random; ERM's is 0.88.
+A minority can be too small for DFR: on decoy digits at a correlation of 0.95, with 40 to 73 inputs in 36 to 49 minority
+groups, `rrrbench run mitigations-quick` measures an accuracy of 0.79 where the shortcut is random; ERM's is 0.88.
 """
 
 from __future__ import annotations
