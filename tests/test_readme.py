@@ -88,3 +88,10 @@ def test_the_published_numbers_that_hold_are_as_many_as_the_tables_say():
     told = count(ROOT / "results").splitlines()[-1]
     counted = re.match(r"all: (\d+) .*?: (\d+) reproduced \((\d+) of .*?, (\d+) close, (\d+) not", told)
     assert said.groups() == counted.groups()
+
+
+def test_the_number_of_alternatives_is_that_of_the_registry():
+    from rrrbench.methods.base import mitigations
+
+    (said,) = re.findall(r"and (\d+) alternatives", (ROOT / "README.md").read_text())
+    assert int(said) == len(mitigations.names()) - len(("rrr", "erm", "oracle_clean")), "besides RRR and the two bounds"
