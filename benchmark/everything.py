@@ -24,6 +24,8 @@ SUITES = (
 )
 WITHOUT_RECORDS = ("explainers", "explainers-mnist", "counterfactuals", "decoy-mnist-mitigations")
 """Suites of which tables are committed, and no records."""
+PAPERS_WITH_RECORDS = ("ross2017",)
+"""Papers of which the runs behind the numbers are committed."""
 RESULTS = Path("results")
 
 
@@ -47,18 +49,28 @@ def steps() -> list[Step]:
     minutes = suites.minutes()
     own = [Step(name, _of_suite(name), minutes.get(name)) for name in SUITES]
     papers = sorted(path.stem for path in (RESULTS / "published").glob("*.csv"))
-    own += [Step(paper, (("reproduce", paper),), minutes.get(f"reproduce/{paper}")) for paper in papers]
-    records = [str(_records(name)) for name in SUITES if name not in WITHOUT_RECORDS]
+    own += [Step(paper, _of_paper(paper), minutes.get(f"reproduce/{paper}")) for paper in papers]
+    recorded = [*(name for name in SUITES if name not in WITHOUT_RECORDS), *PAPERS_WITH_RECORDS]
+    records = [str(_records(name)) for name in recorded]
     return [*own, Step("pages", (("report", *records, "--out", str(RESULTS / "site")),))]
 
 
 def _of_suite(name: str) -> tuple[tuple[str, ...], ...]:
     table = RESULTS / "leaderboard" / Path(name).name
-    commands = [("run", name, "--executor", "auto")]
+    commands: list[tuple[str, ...]] = [("run", name, "--executor", "auto")]
     commands += [("leaderboard", name, "--format", form, "--out", f"{table}.{form}") for form in ("md", "csv")]
     if name not in WITHOUT_RECORDS:
-        commands.append(("records", name, "--format", "parquet", "--out", str(_records(name))))
+        commands.append(_writing(name))
     return tuple(commands)
+
+
+def _of_paper(paper: str) -> tuple[tuple[str, ...], ...]:
+    recorded = [_writing(f"reproduce/{paper}")] if paper in PAPERS_WITH_RECORDS else []
+    return ("reproduce", paper), *recorded
+
+
+def _writing(name: str) -> tuple[str, ...]:
+    return "records", name, "--format", "parquet", "--out", str(_records(name))
 
 
 def _records(name: str) -> Path:

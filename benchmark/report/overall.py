@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..ranking.mean_ranks import MeanRanks
 from ..ranking.overall import mean_ranks_overall, rank_overall
+from ..ranking.published import papers
 from ..ranking.selection import BASELINE
 from ..ranking.statistics import with_interval
 from ..suite.protocol import PROTOCOL_VERSION
@@ -17,7 +18,7 @@ from .ranked_sweep import RULE, RankedSweep
 from .recorded import Recorded
 
 SIDES = (
-    ("With masks", "Somebody has marked where the shortcut is in the training inputs.", True),
+    ("With masks", "Somebody has marked where the shortcut is, or where the object is, in the training inputs.", True),
     ("Without masks", "Labels alone, or labels and the group of each input (marked).", False),
 )
 
@@ -28,10 +29,12 @@ class Overall:
 
     Attributes:
         left_out: how many sweeps are of another protocol, and not ranked.
+        repeated: how many repeat a paper, with its strengths and variants, and are not ranked.
     """
 
     sweeps: list[str]
     left_out: int
+    repeated: int
     sides: list[tuple[str, str, list[dict[str, Any]]]]
     ranks: MeanRanks | None
 
@@ -42,17 +45,19 @@ class Overall:
 
 def overall(recordings: Sequence[Recorded], sweeps: Sequence[RankedSweep]) -> Overall:
     """The mitigations of all recordings, ranked over their sweeps of this version's protocol."""
-    every = pd.concat([recording.runs for recording in recordings], ignore_index=True)
-    runs = every[every["protocol"] == PROTOCOL_VERSION]
-    ranked = [own for own in sweeps if own.protocol == PROTOCOL_VERSION]
+    repeats = set(papers())
+    every = pd.concat([own.runs.assign(repeats=own.name in repeats) for own in recordings], ignore_index=True)
+    runs = every[(every["protocol"] == PROTOCOL_VERSION) & ~every["repeats"]]
+    compared = [own for own in sweeps if own.suite not in repeats]
+    ranked = [own for own in compared if own.protocol == PROTOCOL_VERSION]
     board = rank_overall(runs, RULE)
     board = board[board["mitigation"] != BASELINE]
-    masks = board["needs"].str.contains("masks")
+    masks = board["needs"].str.contains("masks|core")
     names = dict.fromkeys(f"{own.name} ({own.runs['seed'].nunique()} seeds)" for own in ranked)
     sides = [(title, text, [_cells(row) for row in board[masks == wanted].to_dict("records")])
              for title, text, wanted in SIDES]  # fmt: skip
-    shown, left_out = [side for side in sides if side[2]], len(sweeps) - len(ranked)
-    return Overall(list(names), left_out, shown, mean_ranks_overall(runs, RULE))
+    shown, left_out = [side for side in sides if side[2]], len(compared) - len(ranked)
+    return Overall(list(names), left_out, len(sweeps) - len(compared), shown, mean_ranks_overall(runs, RULE))
 
 
 def _cells(row: Mapping[Any, Any]) -> dict[str, Any]:

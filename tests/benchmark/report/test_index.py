@@ -49,6 +49,21 @@ def test_sweeps_of_another_protocol_are_not_ranked_with_this_versions(recordings
     assert not any("protocol 1.0" in name for name in both.sweeps)
 
 
+def test_sweeps_that_repeat_a_paper_are_not_ranked_with_the_comparisons(recordings):
+    """Their strengths and variants are the paper's: ten rows of RRR are no ten methods."""
+    papers = replace(recordings[2], name="ross2017")
+    found, alone = over_all([recordings[0], papers]), over_all([recordings[0]])
+    assert (found.repeated, alone.repeated) == (1, 0)
+    assert (found.sides, found.sweeps) == (alone.sides, alone.sweeps)
+
+
+def test_a_method_that_is_told_the_object_stands_with_the_methods_that_have_masks():
+    told = {"mitigation": {"name": "actdiff", "told": "outside core"}, "strengths": [0.1]}
+    recording = made_up_recording(tiny_suite("told", mitigations=[{"mitigation": "erm"}, told]))
+    (side,) = over_all([recording]).sides
+    assert (side[0], [row["mitigation"] for row in side[2]]) == ("With masks", ["actdiff[told=outsidecore]"])
+
+
 def test_sweeps_of_another_protocol_alone_are_not_ranked(recordings):
     old = over_all(recordings[1:2])
     assert (old.left_out, old.rows, old.ranks) == (1, False, None)
