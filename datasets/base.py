@@ -261,10 +261,10 @@ def draw_shortcuts(
         case "conflict":
             return (own + rng.integers(1, values, len(labels))) % values
         case "reversed":
-            mirrored = class_shortcuts[::-1]
-            if (mirrored == class_shortcuts).all():  # such as 0, 1, 0: three classes that share two values
-                mirrored = values - 1 - class_shortcuts
-            return mirrored[labels]
+            turned = class_shortcuts[::-1]
+            if (turned == class_shortcuts).mean() >= 0.5:  # classes that share values, such as 0, 1, 0
+                turned = (class_shortcuts + max(1, values // 2)) % values
+            return turned[labels]
         case "clean":
             return np.full(len(labels), -1)
         case _:

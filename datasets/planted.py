@@ -18,8 +18,8 @@ from .sources import Base, hold_out, load, outlined
 
 MOST_HIDDEN = 0.05
 """Of the images that show a planter's value, the share in which a later planter may hide it wholly."""
-MOST_UNSEEN = 0.01
-"""Of these images, the share in which another value may look the same on what was painted before."""
+MOST_UNSEEN, LOOKED_AT = 0.02, 1000
+"""Of the first images, the share in which another value may look the same; and how many are looked at."""
 
 
 class Planted(OverBase):
@@ -141,9 +141,8 @@ class _Rendering:
                 hidden = self._hidden(part, planter, canvas)
                 self._refuse_hiding(planter, masks, hidden)
                 masks = [below & ~hidden for below in masks]
+            self._refuse_unseen(part, planter, canvas)
             painted, mask = planter.paint(canvas)
-            if masks:
-                self._refuse_unseen(part, planter, canvas, painted)
             if planter.opaque and objects is not None:
                 objects = objects & ~mask
             masks.append(mask)
@@ -187,17 +186,22 @@ class _Rendering:
                     f"no network can rely on it: name {planter.name} before {earlier.name}, or take other places"
                 )
 
-    def _refuse_unseen(self, part: str, planter: Planter, canvas: Canvas, painted: Images) -> None:
-        """Raises BadParameters if another value would look the same in many images: white words on a white half."""
-        others = np.where(canvas.values >= 0, (canvas.values + 1) % canvas.count, -1)
-        twins, _ = planter.paint(canvas._replace(values=others, rng=self._places(part, planter)))
-        shown = canvas.shown[:, 0, 0, 0]
-        unseen = shown & (twins == painted).all((1, 2, 3))
-        if unseen.sum() > MOST_UNSEEN * shown.sum():
-            before = " and ".join(own.name for own in self.planters[: self.planters.index(planter)])
+    def _refuse_unseen(self, part: str, planter: Planter, canvas: Canvas) -> None:
+        """Raises BadParameters if another value would look the same in many images: white words on white paper."""
+        objects = None if canvas.objects is None else canvas.objects[:LOOKED_AT]
+        few = canvas._replace(images=canvas.images[:LOOKED_AT], objects=objects, values=canvas.values[:LOOKED_AT])
+        others = np.where(few.values >= 0, (few.values + 1) % canvas.count, -1)
+        one, other = (
+            planter.paint(few._replace(values=values, rng=self._places(part, planter)))[0]
+            for values in (few.values, others)
+        )
+        shown = few.shown[:, 0, 0, 0]
+        unseen = shown & (one == other).all((1, 2, 3))
+        if unseen.sum() > max(2, MOST_UNSEEN * shown.sum()):
+            before = " and ".join(["the base", *(own.name for own in self.planters[: self.planters.index(planter)])])
             raise BadParameters(
-                f"{planter.name} cannot be told from {before} in {unseen.sum() / shown.sum():.0%} of the images, whose "
-                f"pixels are the same with another value: take another planter in place of either"
+                f"{planter.name} cannot be seen on {before} in {unseen.sum() / shown.sum():.0%} of the images, whose "
+                "pixels are the same with another value: take other planters, or another base"
             )
 
     def _places(self, part: str, planter: Planter) -> np.random.Generator:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from ..datasets.base import Batch, ShortcutDataset
 from ..datasets.registry import Named, Registry
+from ..datasets.sources import OUTLINED
 from .fitting import Fitted, Terms, Trainer
 from .network import Net
 
@@ -88,8 +89,8 @@ class Mitigation(Named):
         """
         if "core" in self.needs and dataset.train.core is None:
             return (
-                f"{dataset.id} has no core masks: nobody says where the object is; digits, mnist and fashion-mnist "
-                "have core masks"
+                f"{dataset.id} has no core masks: nobody says where the object is; of the bases "
+                f"{', '.join(sorted(OUTLINED))} have core masks"
             )
         if self.needs_minority and not bool((dataset.train.shortcuts >= 0).any()):
             return (

@@ -11,7 +11,7 @@ import torch
 from fooled import DEFAULTS, OTHERS, accuracies, of_erm
 from rendering import assert_share
 from rrrbench.datasets import planted
-from rrrbench.datasets.base import generator
+from rrrbench.datasets.base import draw_shortcuts, generator
 from rrrbench.datasets.composed import Composed
 from rrrbench.datasets.planter import Canvas, planters
 from rrrbench.datasets.recipe import datasets, parsed
@@ -121,8 +121,29 @@ def test_a_stroke_is_the_core():
 
 @pytest.mark.parametrize("shape", ["word", "ruler"])
 def test_white_on_white_is_refused(shape):
-    with pytest.raises(BadParameters, match=r"overlay cannot be told from half in 5% of the images.*take another"):
+    with pytest.raises(BadParameters, match=r"overlay cannot be seen on the base and half in \d% of the images"):
         dataset("half", f"overlay(shape={shape})")
+
+
+@pytest.mark.parametrize("spec", ["tag", "overlay(shape=ruler)"])
+def test_white_on_white_paper_is_refused(spec, npz):
+    paper = np.full((60, 28, 28), 255, np.uint8)
+    paper[:, 10:18, 10:18] = np.arange(60, dtype=np.uint8)[:, None, None]
+    with pytest.raises(BadParameters, match=r"cannot be seen on the base in 100% of the images"):
+        dataset(spec, base=npz(side=28, classes=3, name="paper", x_train=paper, x_test=paper[:20]))
+
+
+@pytest.mark.parametrize(("classes", "values"), [(k, v) for k in range(2, 21) for v in range(2, k)])
+def test_reversed_speaks_against_most_classes_however_many_share_a_value(classes, values):
+    own = np.arange(classes) % values
+    turned = draw_shortcuts("reversed", np.arange(classes), own, generator(0, "none"))
+    assert (turned == own).mean() < 0.5
+
+
+@pytest.mark.parametrize("own", [[1, 0, 0, 0, 0], [0, 0, 0, 1], [0, 1, 2, 1, 0]])
+def test_reversed_speaks_against_every_class_where_mirroring_would_not(own):
+    turned = draw_shortcuts("reversed", np.arange(len(own)), np.array(own), generator(0, "none"))
+    assert (turned != own).all()
 
 
 def test_reversed_speaks_against_the_class_where_classes_share_values(npz):
