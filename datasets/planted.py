@@ -14,7 +14,7 @@ from .base import ENVIRONMENTS, VALUED, Environment, ShortcutDataset, Split, dra
 from .over_base import OverBase
 from .planter import Canvas, Images, Masks, Planter, as_rgb
 from .registry import BadParameters
-from .sources import Base, hold_out, load, outlined
+from .sources import OUTLINED, Base, hold_out, load, outlined
 
 MOST_HIDDEN = 0.05
 """Of the images that show a planter's value, the share in which a later planter may hide it wholly."""
@@ -105,7 +105,7 @@ class _Rendering:
             if planter.needs_object and outlined(recipe.base, base.test_inputs[:1]) is None:
                 raise BadParameters(
                     f"{planter.name} paints around or on the object, and nobody says where it is in "
-                    f"{recipe.base}: take digits, crosses, mnist or fashion-mnist"
+                    f"{recipe.base}: take {', '.join(sorted(OUTLINED))}"
                 )
 
     def split(
@@ -141,7 +141,8 @@ class _Rendering:
                 hidden = self._hidden(part, planter, canvas)
                 self._refuse_hiding(planter, masks, hidden)
                 masks = [below & ~hidden for below in masks]
-            self._refuse_unseen(part, planter, canvas)
+            if named == "aligned":  # which every part has
+                self._refuse_unseen(part, planter, canvas)
             painted, mask = planter.paint(canvas)
             if planter.opaque and objects is not None:
                 objects = objects & ~mask

@@ -200,11 +200,9 @@ def _upsample(images: Int[np.ndarray, "n 8 8"]) -> UInt8[np.ndarray, "n 28 28"]:
 @cache
 def _crosses(root: Path) -> Base:  # drawn: needs no root
     """The authors' training and validation sets to train on, their test set to test on."""
-    (train, labels), (validation, others), (test, test_labels) = map(draw_crosses, (1, 2, 3))
-    inputs, test = (
-        np.where(crosses, 255, 0).astype(np.uint8)[:, None] for crosses in (np.concatenate([train, validation]), test)
-    )
-    return Base(inputs, np.concatenate([labels, others]), test, test_labels, 2)
+    images, labels = map(np.stack, zip(*map(draw_crosses, (1, 2, 3)), strict=True))
+    grey = np.where(images, 255, 0).astype(np.uint8)[:, :, None]
+    return Base(np.concatenate(grey[:2]), np.concatenate(labels[:2]), grey[2], labels[2], 2)
 
 
 def _mnist(root: Path, dataset: str = "MNIST") -> Base:

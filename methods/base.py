@@ -29,8 +29,8 @@ class Mitigation(Named):
 
     Attributes:
         paper: who proposed the method, e.g. "Ross et al. 2017"; the module's docstring has the section.
-        published_strength: the strength of the paper or of its released code, in rrrbench's unit, where it is known; of
-            a variant that changes the loss only where it is the variant's own.
+        published_strength: the strength of the paper or of its released code, in rrrbench's unit. None where nobody
+            has published a strength for the loss with these parameters.
         equation: the loss in LaTeX, as the module's docstring has it: rows end in `\\` and are aligned at `&`.
         needs: the supervision that the method uses beside labels.
         needs_minority: True for a method that learns from inputs whose shortcut speaks against their label.

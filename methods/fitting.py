@@ -155,9 +155,10 @@ class Trainer(Protocol):
     def altered(
         self, *, splits: Sequence[Split] | None = None, epochs: int | None = None, only: str | None = None
     ) -> Self:
-        """The same stack with other training splits (one for each seed), other `epochs`, or some parameters constant.
+        """A copy of this trainer that trains on other splits, for another number of epochs, or fewer parameters.
 
         Args:
+            splits: training splits, one for each seed.
             only: the prefix of the names of the parameters that are trained, such as `head.`; no optimiser step and no
                 weight decay changes the other parameters.
         """

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from ...datasets.base import ENVIRONMENTS
 from .base import Metric, Values, metrics
+from .discrimination import shared_ranks
 from .evaluated import Evaluated
 
 BINS = 15
@@ -42,11 +43,10 @@ def augrc(logits: Float[Tensor, "*stack n classes"], labels: Int[Tensor, "n"]) -
     """
     confidence, predicted = logits.double().softmax(-1).max(-1)
     right = (predicted == labels).double()
-    ascending = confidence.sort(-1).values
-    below, up_to = (torch.searchsorted(ascending, confidence, right=equal) for equal in (False, True))
-    ranks = ((below + up_to + 1) / 2).masked_fill(confidence.isnan(), torch.nan)  # equal confidences share their mean
     rights, n = right.sum(-1), len(labels)
-    ordered = (ranks * right).sum(-1) - rights * (rights + 1) / 2  # pairs of a right and a wrong one, in that order
+    ordered = (shared_ranks(confidence) * right).sum(-1) - rights * (
+        rights + 1
+    ) / 2  # pairs of a right and a wrong one, in that order
     return (rights * (n - rights) - ordered) / n**2 + (1 - rights / n).square() / 2
 
 

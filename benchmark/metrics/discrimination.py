@@ -19,16 +19,19 @@ def auc(logits: Float[Tensor, "*stack n classes"], labels: Int[Tensor, "n"]) -> 
     half (Hanley & McNeil 1982). Viviano et al. 2021 average so over two classes. Classes without an input, or without
     an input of another class, are left out; NaN for a network whose logits are not finite.
     """
-    columns = logits.double().mT.contiguous()
-    ascending = columns.sort(-1).values
-    below, up_to = (torch.searchsorted(ascending, columns, right=equal) for equal in (False, True))
-    ranks = (below + up_to + 1).double() / 2  # equal logits share their mean rank
-    ranks = ranks.masked_fill(~columns.isfinite(), torch.nan)
+    ranks = shared_ranks(logits.double().mT.contiguous())
     members = F.one_hot(labels, logits.shape[-1]).double().mT
     own, n = members.sum(-1), len(labels)
     pairs = own * (n - own)
     area = ((ranks * members).sum(-1) - own * (own + 1) / 2) / pairs
     return area[..., pairs > 0].mean(-1)
+
+
+def shared_ranks(values: Float[Tensor, "*stack n"]) -> Float[Tensor, "*stack n"]:
+    """The rank of each value, 1 for the least; equal values share their mean rank. NaN for what is not finite."""
+    ascending = values.sort(-1).values
+    below, up_to = (torch.searchsorted(ascending, values, right=equal) for equal in (False, True))
+    return ((below + up_to + 1).double() / 2).masked_fill(~values.isfinite(), torch.nan)
 
 
 @metrics.measured_by(

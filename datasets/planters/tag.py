@@ -7,7 +7,8 @@ import numpy as np
 from ..planter import Canvas, Images, Masks, Planter, at_most, planters
 from ..registry import BadParameters
 
-HEIGHT, WIDTH, MARGIN = 2, 3, 3  # pixels; the margin is that to each side, and below
+HEIGHT, WIDTH, MARGIN = 2, 3, 3
+"""Of the rectangle, and between it and the border of the image, to each side and below; pixels."""
 
 
 @planters.register
