@@ -142,6 +142,9 @@ def files(base: str) -> tuple[Path, ...]:
 
 def at_hand(base: str) -> bool:
     """Whether the base comes with its libraries, or lies whole in the data root; never a path from elsewhere."""
+    if base.startswith("npz:"):
+        name = base.removeprefix("npz:")
+        return Path(name).name == name and (data_root() / name).is_file()
     folders = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
     raw = data_root() / folders.get(base, "") / "raw"
     return base in ("digits", "crosses") or (

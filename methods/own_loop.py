@@ -276,7 +276,9 @@ def _check_gradients_are_on() -> None:
 @contextmanager
 def _running_statistics(model: Model) -> Iterator[None]:
     warnings.warn(
-        "BatchNorm in training mode couples the inputs of a batch: the RRR penalty uses its running statistics",
+        "BatchNorm in training mode couples the inputs of a batch: the RRR penalty uses its running statistics. Judge "
+        "the network under model.eval(): where it is much less accurate there than in training, call .eval() on the "
+        "BatchNorm layers before the loop, or use GroupNorm",
         stacklevel=3,
     )
     training = [module for module in modules_of(model) if isinstance(module, _BatchNorm) and module.training]

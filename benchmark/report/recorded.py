@@ -60,6 +60,8 @@ def recorded(suite: str) -> Recorded:
 def write_recorded(suite: str, out: Path) -> None:
     """Writes a suite's runs as a parquet file, and their pictures into a folder beside it.
 
+    Twins of data that are read from files are among the pictures: who reads the file may not have the data.
+
     Raises:
         UnknownName, ValueError: as of `recorded`.
         OSError: the files cannot be written.
@@ -68,6 +70,10 @@ def write_recorded(suite: str, out: Path) -> None:
     found.runs.to_parquet(out, index=False, compression="zstd")
     if found.pictures is not None:
         copy_pictures(found.pictures, found.runs["sweep_key"], pictures_beside(out))
+    if not found.foreign:
+        from .twins import write_strips  # and torch, which a report of files does without
+
+        write_strips(found.runs, pictures_beside(out))
 
 
 def pictures_beside(path: Path) -> Path:

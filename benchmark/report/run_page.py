@@ -13,7 +13,7 @@ from urllib.parse import quote
 import tomli_w
 
 from ..store.frames import IDENTITY
-from ..store.records import picture_name
+from ..store.records import picture_name, strip_name
 from ..suite.protocol import PROTOCOL_VERSION
 from . import interactive
 from .ranked_sweep import RankedSweep, run_page
@@ -71,6 +71,7 @@ def _content(run: dict[Any, Any], has_strength: bool, out: Path, foreign: bool) 
     configuration, curves = json.loads(run["configuration"]), json.loads(run["curves"] or "{}")
     picture = out / "pictures" / run["sweep_key"] / picture_name(run["mitigation"], run["masks"])
     shown, reason = _twins(configuration, run, foreign)
+    strip = picture.with_name(strip_name(run["run_key"]))
     return {
         "run": run,
         "of_this_protocol": run["protocol"] == PROTOCOL_VERSION,
@@ -81,6 +82,8 @@ def _content(run: dict[Any, Any], has_strength: bool, out: Path, foreign: bool) 
         "picture": quote(picture.relative_to(out).as_posix()) if picture.is_file() else "",
         "twins": shown,
         "no_twins": reason,
+        "strip": quote(strip.relative_to(out).as_posix()) if strip.is_file() else "",
+        "flips": json.loads(run["flips"] or "[]"),
     }
 
 

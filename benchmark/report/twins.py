@@ -7,15 +7,19 @@ import json
 from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 from io import BytesIO
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
+from jaxtyping import UInt8
 from PIL import Image
 
 from ...datasets.base import Environment, ShortcutDataset
 from ...datasets.recipe import Recipe, datasets
 from ...datasets.sources import at_hand
 from .. import suites
+from ..store.records import strip_name
 from ..suite.loading import load_suite
 
 
@@ -35,6 +39,8 @@ class Twin(NamedTuple):
 
 EXAMPLES = 6
 """Twins of a run that does not say on which its prediction flips."""
+LARGEST = 96
+"""Pixels of the longer side of an input in a strip."""
 
 
 def twins(
@@ -55,8 +61,7 @@ def twins(
         ValueError: the recipe or its data have changed since, or the record does not say which data it is of.
         LookupError, OSError: there is no such dataset, or its base data are not on this machine.
     """
-    recorded = dict(configuration["dataset"])
-    in_protocol_1 = recorded.pop("version", None)
+    recorded, in_protocol_1 = _unversioned(configuration["dataset"]), configuration["dataset"].get("version")
     version = configuration["versions"]["dataset"] if "versions" in configuration else in_protocol_1
     recipe, seed = json.dumps(recorded, sort_keys=True), configuration["seed"]
     known = datasets.resolve(recorded)
@@ -75,6 +80,39 @@ def twins(
         Twin(i, int(labels[i]), _picture(recipe, seed, "aligned", i), _picture(recipe, seed, "random", i), predicted)
         for i, predicted in shown
     ]
+
+
+def write_strips(rows: pd.DataFrame, folder: Path) -> None:
+    """Writes a strip a run whose data are read from files: its twins side by side, aligned above random.
+
+    A run that does not flip, or whose data are not on this machine, has none.
+
+    Args:
+        rows: with `configuration`, `flips`, `dataset_digest`, `run_key` and `sweep_key`.
+        folder: of the pictures, with a folder a sweep.
+    """
+    for row in rows.to_dict("records"):
+        configuration, flips = json.loads(row["configuration"]), json.loads(row["flips"] or "[]")
+        try:
+            if not flips or not datasets.resolve(_unversioned(configuration["dataset"])).files():
+                continue
+            shown = twins(configuration, flips, row["dataset_digest"])
+        except (LookupError, OSError, ValueError):
+            continue
+        recipe, seed = json.dumps(_unversioned(configuration["dataset"]), sort_keys=True), configuration["seed"]
+        sides = [[_pixels(recipe, seed, side, twin.index) for twin in shown] for side in ("aligned", "random")]
+        image = Image.fromarray(np.concatenate([np.concatenate(side, axis=1) for side in sides]))
+        scale = min(1.0, LARGEST / max(sides[0][0].shape[:2]))
+        own = folder / row["sweep_key"]
+        own.mkdir(parents=True, exist_ok=True)
+        image.resize((round(scale * image.width), round(scale * image.height))).save(
+            own / strip_name(row["run_key"]), optimize=True
+        )
+
+
+def _unversioned(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a recorded recipe; protocol 1.0 wrote its version among them."""
+    return {name: value for name, value in recorded.items() if name != "version"}
 
 
 def _check_ours(recipe: Recipe) -> None:
@@ -115,11 +153,15 @@ def _digest(recipe: str, seed: int) -> str:
 
 @cache
 def _picture(recipe: str, seed: int, environment: Environment, index: int) -> str:
-    """A png of one pixel a feature; an input that is no image is a line of them."""
+    """A png of one pixel a feature, as a data URI."""
+    png = BytesIO()
+    Image.fromarray(_pixels(recipe, seed, environment, index)).save(png, "png")
+    return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
+
+
+def _pixels(recipe: str, seed: int, environment: Environment, index: int) -> UInt8[np.ndarray, "h w *colours"]:
+    """A pixel a feature; an input that is no image is a line of them."""
     values = _draw(recipe, seed).test(environment).batch(slice(index, index + 1)).inputs[0].numpy()
     image = values.reshape(1, 1, -1) if values.ndim == 1 else values
     pixels = (255 * image).round().astype(np.uint8)
-    shown = pixels.transpose(1, 2, 0) if len(pixels) == 3 else pixels.mean(0).astype(np.uint8)
-    png = BytesIO()
-    Image.fromarray(shown).save(png, "png")
-    return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
+    return pixels.transpose(1, 2, 0) if len(pixels) == 3 else pixels.mean(0).astype(np.uint8)

@@ -50,6 +50,7 @@ class Forecast:
         side_by_side: how many stacks are trained at once.
         where: they are trained, in words, if the session chose it.
         load: threads that wanted a core when the stacks were timed, for each core of this machine.
+        share: of the seconds of the timing in which this program had a core; 1 on an idle machine.
         home: the folder of results.
         uri: the tracking server.
         cautions: why numbers on made-up twins may mislead, with the data set's name.
@@ -69,6 +70,7 @@ class Forecast:
     side_by_side: int = 1
     where: str = ""
     load: float = 0.0
+    share: float = 1.0
 
     @property
     def to_train(self) -> int:
@@ -82,7 +84,7 @@ class Forecast:
 
     @property
     def seconds(self) -> float | None:
-        """Wall seconds of the training; None if nobody knows."""
+        """Wall seconds of the training, on an idle machine; None if nobody knows."""
         return self.work / min(self.side_by_side, max(1, self.to_train)) if self.courses or not self.left else None
 
     def lines(self) -> Iterator[str]:
@@ -102,8 +104,9 @@ class Forecast:
         if self.left:
             guessed = f" ({self.guessed} of {len(self.left)} stacks guessed from the others)" if self.guessed else ""
             yield f"  takes {in_words(self.seconds)}{guessed}{self.where and f' {self.where}'}"
-            if self.courses and self.load > BUSY:
-                yield f"  timed while {self.load:.1f} threads wanted each core of this machine: less once it is idle"
+            if self.courses and self.seconds and self.load > BUSY:
+                now = in_words(self.seconds / self.share)
+                yield f"  {now} if this machine stays busy: at present {self.load:.1f} threads want each of its cores"
         yield f"  written to {self.home}, shown in {shown(self.uri)}"
 
 
@@ -111,8 +114,10 @@ def in_words(seconds: float | None) -> str:
     """`about 40 seconds`, `about 12 minutes`, `about 3.5 hours`."""
     if seconds is None:
         return "a time that cannot be told before"
+    if seconds < 1.5:
+        return "about 1 second"
     if seconds < 90:
-        return f"about {max(1, round(seconds))} seconds"
+        return f"about {round(seconds)} seconds"
     return f"about {seconds / 60:.0f} minutes" if seconds < 5400 else f"about {seconds / 3600:.1f} hours"
 
 

@@ -1,19 +1,16 @@
 """The minutes of `rrrbench list suites`: a csv of what `rrrbench run SUITE --executor processes --dry-run` says.
 
-`make suite-minutes` writes benchmark/suites/minutes.csv, with the data of all suites. Steps are timed in the
-processor's seconds of one thread, so that what else the machine does changes little.
+`make suite-minutes` writes benchmark/suites/minutes.csv, with the data of all suites.
 """
 
 from __future__ import annotations
 
 import csv
 import sys
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from .. import suites
-from ..engine import device
 from ..suite.loading import load_suite
 from .executors.processes import Processes
 from .session import Session
@@ -23,7 +20,6 @@ CORES = 2
 
 def main() -> None:
     """Writes a row for every suite whose data are here and whose time can be told."""
-    device.clock = time.process_time
     rows = csv.writer(sys.stdout, lineterminator="\n")
     rows.writerow(["suite", "minutes"])
     for name in suites.names():

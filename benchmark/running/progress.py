@@ -35,6 +35,8 @@ def said_if_long(text: str, quiet: bool) -> Iterator[None]:
 class Pace:
     """How much of the work is done, and the seconds that are left at the pace so far.
 
+    The pace is that of the last moment when something was done: a long epoch that is on its way slows nothing.
+
     Args:
         total: of the work, in any unit.
         expected: seconds that the work is expected to take; None if nobody knows.
@@ -43,7 +45,12 @@ class Pace:
     def __init__(self, total: float, expected: float | None = None) -> None:
         self.total, self.expected = total, expected
         self.done = 0.0
-        self.begin = time.monotonic()
+        self.begin = self._last = time.monotonic()
+
+    def add(self, done: float) -> None:
+        """More is done, or less: what was lost is done again."""
+        self.done += done
+        self._last = time.monotonic()
 
     @property
     def share(self) -> float:
@@ -58,11 +65,13 @@ class Pace:
         """None until something is done, if nobody knows what is expected."""
         if not self.total:
             return 0.0
-        work, seconds = self.done, self.elapsed
+        work, seconds = self.done, self._last - self.begin
         if self.expected:
             prior = min(PRIOR_SHARE * self.total, PRIOR_SECONDS * self.total / self.expected)
             work, seconds = work + prior, seconds + prior * self.expected / self.total
-        return max(0.0, self.total - self.done) * seconds / work if work > 0 else None
+        if work <= 0:
+            return None
+        return max(0.0, max(0.0, self.total - self.done) * seconds / work - (time.monotonic() - self._last))
 
     def in_words(self) -> str:
         """`1:02 so far, about 3:10 left`."""
@@ -87,7 +96,7 @@ class Progress:
 
     def update(self, done: float) -> None:
         """More is done, or less: what was lost is done again."""
-        self.pace.done += done
+        self.pace.add(done)
 
     def close(self) -> None:
         """Nothing more will be shown."""

@@ -180,7 +180,9 @@ class Session:
         doing = f"{self.suite.name}: timing a few steps of each kind of stack, to say how long all will take"
         with said_if_long(doing, self.quiet), threads(1 if workers > 1 else torch.get_num_threads()):
             absent = {own.dataset for own in missing}
+            wall, cpu = time.perf_counter(), time.thread_time()
             expected, inapplicable, guessed = courses(left, self.settings, absent, self._patience())
+            share = min(1.0, (time.thread_time() - cpu) / (time.perf_counter() - wall))
         place = Place(self.executor, expected, "")
         if isinstance(self.executor, Auto):
             place = faster(expected, self.settings, self._timed_alone)
@@ -200,6 +202,7 @@ class Session:
             side_by_side=self.executor.side_by_side(self.settings.device),
             where=place.words,
             load=busy,
+            share=share,
         )
 
     def _timed_alone(self, stack: Stack) -> Course | None:

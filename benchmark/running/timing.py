@@ -12,7 +12,7 @@ import torch
 
 from ...datasets.base import ShortcutDataset
 from ...methods.base import mitigations
-from ..engine.device import seconds_of
+from ..engine.device import own_seconds, seconds_of
 from ..engine.rehearsal import Rehearsal, Stage, sample
 from ..metrics.evaluated import splits
 from ..metrics.evaluating import explained_inputs
@@ -28,9 +28,10 @@ from .forecast import Inapplicable
 TIMING_SECONDS = 20.0
 """Seconds after which no further stack is timed."""
 SAMPLE, FEW, FEWER = 1024, 8, 4
-"""Training inputs that are timed: of networks that are quick; in a batch of slow networks; and to measure these."""
-SLOW_STEP = 0.5
-"""Seconds of a step of a single run from which its network is slow."""
+"""Training inputs that are timed: of networks that are quick; in the first batch of any network; and to measure slow
+networks."""
+SLOW_STEP, LONG_ENOUGH = 0.5, 0.05
+"""Seconds of a step of a single run from which its network is slow, and from which a step tells a larger batch's."""
 SECONDS_A_RECORD, SECONDS_A_PICTURE = 0.05, 0.7
 """What writing a run's record and logging it to MLflow takes, and drawing a stack's picture, on two cores."""
 
@@ -48,11 +49,12 @@ def courses(
 ) -> tuple[dict[Stack, Course], tuple[Inapplicable, ...], int]:
     """What each stack is expected to take, which stacks are inapplicable, and how many were guessed and not timed.
 
+    On a CPU, seconds are those of an idle machine (`own_seconds`).
+
     Args:
         absent: ids of datasets that are missing.
         patience: seconds after which no further stack is timed; 0 times none, and asks for obstacles alone.
     """
-    timer = _Timing(settings, patience)
     known: dict[Stack, Course | None] = {}
     inapplicable: list[Inapplicable] = []
     sizes: dict[MitigationStack, Size] = {}
@@ -67,8 +69,10 @@ def courses(
         else:
             sizes[stack] = Size(drawn.features, len(drawn.train), tuple(map(len, drawn.environments.values())))
     work: dict[Stack, float] = {stack: float(stack.epochs * size.train) for stack, size in sizes.items()}
-    for stack in sorted(sizes, key=lambda stack: -work[stack]):  # the greatest first: the rest matters less
-        known[stack] = timer.course(stack, sizes[stack])
+    timer = _Timing(settings, patience)  # whose patience begins after the draws, which take long of large photos
+    with own_seconds(torch.device(settings.device)):
+        for stack in sorted(sizes, key=lambda stack: -work[stack]):  # the greatest first: the rest matters less
+            known[stack] = timer.course(stack, sizes[stack])
     timed = {stack: course for stack, course in known.items() if course is not None and course.stages}
     unknown = [stack for stack, course in known.items() if course is None]
     if not timed and unknown:
@@ -99,7 +103,7 @@ class _Timing:
         self.settings = settings
         self.deadline = time.monotonic() + patience
         self._known: dict[object, Course | None] = {}
-        self._slow: dict[object, bool] = {}
+        self._batches: dict[object, int] = {}
         self._evaluation: dict[object, float] = {}
 
     def course(self, stack: MitigationStack, of_data: Size) -> Course | None:
@@ -116,8 +120,9 @@ class _Timing:
         return self._known[shape]
 
     def _timed(self, stack: MitigationStack, drawn: ShortcutDataset, size: object) -> Course:
-        slow = self._is_slow(stack.network, drawn, stack.training, size)
-        small, scale, training = _reduced(drawn, stack.training, slow)
+        batch = self._batch(stack.network, drawn, stack.training, size)
+        slow = batch > 0
+        small, scale, training = _reduced(drawn, stack.training, batch)
         rehearsal = Rehearsal(
             stack.network,
             small,
@@ -139,17 +144,26 @@ class _Timing:
         after = len(stack) * (self._evaluation[key] + SECONDS_A_RECORD)
         return Course(stages, after + (SECONDS_A_PICTURE if stack.mitigation.has_strength else 0.0))
 
-    def _is_slow(self, network: NetworkRecipe, drawn: ShortcutDataset, training: Training, size: object) -> bool:
-        """Whether a step of ERM takes long on a full batch, from steps on a small one."""
-        if size not in self._slow:
-            small, _, few = _reduced(drawn, training, slow=True)
-            erm = mitigations.resolve("erm")
-            rehearsal = Rehearsal(network, small, few.model_copy(update={"epochs": 1}), (0.0,), engine="single",
-                                  device=self.settings.device, stack_below=0.0)  # fmt: skip
-            erm.fit(rehearsal)
-            step = rehearsal.stages[0].seconds * few.batch_size / len(small.train)
-            self._slow[size] = step * training.batch_size / few.batch_size > SLOW_STEP
-        return self._slow[size]
+    def _batch(self, network: NetworkRecipe, drawn: ShortcutDataset, training: Training, size: object) -> int:
+        """The batch that times a slow network; 0 for a network that is quick on a full batch.
+
+        A step on few inputs is mostly overhead, which a larger batch has once: the batch grows until its step is long.
+        """
+        if size not in self._batches:
+            batch = min(FEW, training.batch_size)
+            while (step := self._step(network, drawn, training, batch)) < LONG_ENOUGH and batch < training.batch_size:
+                batch = min(4 * batch, training.batch_size)
+            self._batches[size] = batch if step * training.batch_size / batch > SLOW_STEP else 0
+        return self._batches[size]
+
+    def _step(self, network: NetworkRecipe, drawn: ShortcutDataset, training: Training, batch: int) -> float:
+        """Seconds of a step of ERM."""
+        small, _, few = _reduced(drawn, training.model_copy(update={"epochs": 1}), batch)
+        rehearsal = Rehearsal(
+            network, small, few, (0.0,), engine="single", device=self.settings.device, stack_below=0.0
+        )
+        mitigations.resolve("erm").fit(rehearsal)
+        return rehearsal.stages[0].seconds * batch / len(small.train)
 
     def _evaluated(
         self, stack: MitigationStack, drawn: ShortcutDataset, small: ShortcutDataset, training: Training, slow: bool
@@ -173,12 +187,15 @@ class _Timing:
         return max(0.0, took - each * here) * explained[1] / explained[0] + each * there
 
 
-def _reduced(drawn: ShortcutDataset, training: Training, slow: bool) -> tuple[ShortcutDataset, float, Training]:
-    """A sample of a draw, by how much the draw is larger, and the training on the sample."""
-    if not slow:
+def _reduced(drawn: ShortcutDataset, training: Training, batch: int) -> tuple[ShortcutDataset, float, Training]:
+    """A sample of a draw, by how much the draw is larger, and the training on the sample.
+
+    Args:
+        batch: inputs in a step of a slow network; 0 for as many as the training has.
+    """
+    if not batch:
         return *sample(drawn, max(SAMPLE, 2 * training.batch_size)), training
-    few = training.model_copy(update={"batch_size": min(FEW, training.batch_size)})
-    return *sample(drawn, 2 * few.batch_size), few
+    return *sample(drawn, 2 * batch), training.model_copy(update={"batch_size": batch})
 
 
 @contextmanager

@@ -228,6 +228,11 @@ class RecordStore:
             log.warning("%s cannot be set aside: %s", path, error)
 
 
+def strip_name(run_key: str) -> str:
+    """The file of a run's twins in the folder of its sweep's pictures, for readers who lack the data."""
+    return f"twins-{run_key[:16]}.png"
+
+
 def picture_name(mitigation: str, masks: str) -> str:
     """The file name of a mitigation's picture."""
     return f"{titled(mitigation, masks)}.png".replace(":", " ").replace("/", " ")

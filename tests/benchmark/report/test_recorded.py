@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def test_a_training_is_told_against_the_defaults_of_today(tmp_path):
 
 
 def test_pictures_are_kept_beside_a_file_of_records(tmp_path, monkeypatch):
-    whole = recorded(str(RECORDS / "ghitu2025-as-meant.parquet"))
+    whole = recorded(shutil.copy(RECORDS / "ghitu2025-as-meant.parquet", tmp_path / "alone.parquet").as_posix())
     assert whole.pictures is None
     key = whole.runs["sweep_key"].iat[0]
     for folder in (key, "of another sweep"):

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_up_rows import made_up_recording
+from PIL import Image
 from rrrbench.benchmark.report.site import write_site
-from rrrbench.benchmark.report.twins import EXAMPLES, _draw, twins
+from rrrbench.benchmark.report.twins import EXAMPLES, _draw, twins, write_strips
+from rrrbench.benchmark.store.records import strip_name
 from rrrbench.datasets.recipe import Recipe, datasets
 from tiny import tiny_suite
 
@@ -88,6 +90,33 @@ def test_a_record_without_its_flips_shows_the_first_twins(write):
 def test_a_record_without_a_digest_gives_no_pictures(write):
     with pytest.raises(ValueError, match="recorded without the digest of its data"):
         twins(configuration(recipe(write())), FLIPS, "")
+
+
+@pytest.mark.long
+def test_readers_without_the_file_see_the_twins_beside_the_records(write, tmp_path):
+    suite = tiny_suite(seeds=(0,), dataset={"name": "decoy", "base": f"npz:{write()}"})
+    material = made_up_recording(suite)
+    rows = material.runs.head(1).assign(
+        dataset_digest=suite.sweeps[0].dataset.make(0).digest(), flips=json.dumps([[3, 1, 0], [4, 0, 1]])
+    )
+    write_strips(rows, tmp_path / "own.pictures")
+    (strip,) = (tmp_path / "own.pictures").rglob("*.png")
+    assert strip.name == strip_name(rows["run_key"].iat[0])
+    with Image.open(strip) as image:
+        assert image.size == (2 * 12, 2 * 12), "two inputs, and below them their twins"
+    write(seed=1)
+    write_site(
+        [replace(material, runs=rows, pictures=tmp_path / "own.pictures", foreign=True)], tmp_path / "site", tmp_path
+    )
+    (page,) = (tmp_path / "site/runs").glob("*.html")
+    assert "The prediction changes 1 → 0, 0 → 1." in " ".join(page.read_text().split())
+    assert strip.name in page.read_text()
+
+
+def test_data_that_come_with_rrrbench_need_no_strip(tmp_path):
+    material = made_up_recording(tiny_suite(seeds=(0,)))
+    write_strips(material.runs.assign(flips=json.dumps(FLIPS)), tmp_path)
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.slow

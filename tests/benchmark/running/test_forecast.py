@@ -13,6 +13,7 @@ from rrrbench.benchmark.running.course import Course
 from rrrbench.benchmark.running.executors import Settings
 from rrrbench.benchmark.running.executors.processes import Processes
 from rrrbench.benchmark.running.forecast import in_words
+from rrrbench.benchmark.suite.training import Training
 from rrrbench.datasets.recipe import datasets
 from tiny import tiny_suite
 
@@ -101,7 +102,7 @@ def test_processes_side_by_side_divide_the_seconds(session):
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0.2, "about 1 seconds"), (42, "about 42 seconds"), (130, "about 2 minutes"), (9000, "about 2.5 hours")],
+    [(0.2, "about 1 second"), (42, "about 42 seconds"), (130, "about 2 minutes"), (9000, "about 2.5 hours")],
 )
 def test_seconds_in_words(seconds, words):
     assert in_words(seconds) == words
@@ -125,10 +126,25 @@ def test_what_is_guessed_takes_as_long_for_an_input_as_what_was_timed(monkeypatc
         assert known[stack].seconds == pytest.approx(stack.epochs * an_epoch * small / large)
 
 
+@pytest.mark.parametrize(
+    ("overhead", "each", "batch"),
+    [(0.005, 1e-5, 0), (0.03, 1e-4, 0), (0.03, 0.001, 32), (0.0, 0.05, 8)],
+    ids=["all overhead", "quick", "slow", "very slow"],
+)
+def test_the_overhead_of_a_step_on_few_inputs_makes_no_network_slow(monkeypatch, overhead, each, batch):
+    """A step has its overhead once, on eight inputs and on a thousand."""
+    monkeypatch.setattr(timing._Timing, "_step", lambda *arguments: overhead + each * arguments[-1])
+    training = Training(batch_size=1000)
+    assert timing._Timing(Settings(), 20.0)._batch(None, None, training, "any size") == batch
+
+
 @pytest.mark.parametrize(("load", "said"), [(4.0, True), (1.0, False)])
 def test_a_forecast_of_a_busy_machine_says_so(session, load, said):
-    forecast = replace(session(tiny_suite()).forecast(), load=load)
-    assert any("timed while 4.0 threads wanted each core" in line for line in forecast.lines()) == said
+    known = session(tiny_suite()).forecast()
+    forecast = replace(known, load=load, share=0.25, courses=dict.fromkeys(known.left, Course((Stage(1, 400.0),))))
+    minutes = in_words(400.0 * len(known.left) / 0.25)
+    line = f"  {minutes} if this machine stays busy: at present 4.0 threads want each of its cores"
+    assert (line in forecast.lines()) == said
 
 
 def test_a_session_that_asks_networks_for_long_says_how_many_runs_are_left(session, monkeypatch, capsys):

@@ -24,10 +24,20 @@ def test_at_first_as_much_is_left_as_was_expected(clock):
 
 def test_what_is_left_follows_the_pace_that_is_measured(clock):
     pace = Pace(total=1000.0, expected=1000.0)
-    pace.done, clock[0] = 500.0, 1000.0  # half of the work, at half of the speed
+    clock[0] = 1000.0
+    pace.add(500.0)  # half of the work, at half of the speed
     assert pace.left == pytest.approx(1000.0, rel=0.1)
-    pace.done = 1000.0
+    clock[0] = 1600.0
+    assert pace.left == pytest.approx(400.0, rel=0.2)
+    pace.add(500.0)
     assert pace.left == 0.0
+
+
+def test_a_long_first_epoch_does_not_make_the_rest_look_longer(clock):
+    """Ten minutes into an epoch of fifteen, of an expected day, a day is left, and not ten."""
+    pace = Pace(total=100.0, expected=86400.0)
+    clock[0] = 600.0
+    assert pace.left == pytest.approx(86400.0 - 600.0)
 
 
 def test_a_log_has_lines_and_no_carriage_returns(clock, monkeypatch):

@@ -329,3 +329,10 @@ def test_a_delivered_list_that_does_not_read_is_made_again(mirror):
     again = Mirror(mirror.uri, "tiny", mirror.store)
     assert not again.deliver(made_up())
     assert_each_run_once(again)
+
+
+def test_an_experiment_is_of_networks_from_its_first_run(mirror):
+    """MLflow's page opens an experiment without the tag as GenAI's, and most commands log without describing."""
+    mirror.deliver(made_up())
+    experiment = mirror.client.get_experiment(mirror.experiment_id)
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
