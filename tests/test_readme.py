@@ -83,8 +83,8 @@ def test_judging_a_network_in_ten_lines(capsys):
 def test_the_published_numbers_that_hold_are_as_many_as_the_tables_say():
     text = " ".join((ROOT / "README.md").read_text().split())
     said = re.search(
-        r"of (\d+) that could be judged, (\d+) are reproduced \((\d+) within a point of our mean, (\d+) by the interval "
-        r"alone: .*?, (\d+) close \(within three points\) and (\d+) not",
+        r"of (\d+) that could be judged, (\d+) are reproduced \((\d+) within a point of our mean, (\d+) by the "
+        r"interval alone: .*?, (\d+) close \(within three points\) and (\d+) not",
         text,
     )
     told = count(ROOT / "results").splitlines()[-1]
