@@ -30,7 +30,7 @@ TIMING_SECONDS = 20.0
 SAMPLE, FEW, FEWER = 1024, 8, 4
 """Training inputs that are timed: of networks that are quick; in the first batch of any network; and to measure slow
 networks."""
-SLOW_STEP, LONG_ENOUGH = 0.5, 0.05
+SLOW_STEP, LONG_ENOUGH = 0.1, 0.05
 """Seconds of a step of a single run from which its network is slow, and from which a step tells a larger batch's."""
 SECONDS_A_RECORD, SECONDS_A_PICTURE = 0.05, 0.7
 """What writing a run's record and logging it to MLflow takes, and drawing a stack's picture, on two cores."""
