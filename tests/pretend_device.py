@@ -35,7 +35,7 @@ INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_"}
 COPYING = {"_to_copy", "copy_"}
 """Operations from one device to another."""
 WAITING = {"_local_scalar_dense", "nonzero", "_unique2", "unique_dim", "unique_consecutive", "equal", "masked_select"}
-WAITING |= {"bincount", "_linalg_check_errors"}
+WAITING |= {"bincount", "_linalg_check_errors", "_linalg_svd", "_linalg_eigh", "linalg_eig", "linalg_lstsq"}
 """Operations whose result, or its shape, the host reads: it waits until the device has computed it."""
 MADE = ("empty.memory_format", "empty_strided", "arange.start_step", "eye.m", "linspace", "scalar_tensor")
 """Operations that make a tensor from none."""

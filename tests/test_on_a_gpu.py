@@ -57,14 +57,14 @@ def test_other_precisions_train(precision):
 
 
 def test_a_stack_that_does_not_fit_is_trained_in_parts(monkeypatch):
-    whole = RRR().fit(decoy_trainer("mlp", GPU, strengths=STRENGTHS))
+    whole = RRR().fit(decoy_trainer("lenet", GPU, strengths=STRENGTHS))
     sizes, train = [], Part.train
     monkeypatch.setattr(Part, "train", lambda part: sizes.append(part.strengths.numel()) or train(part))
-    trainer = decoy_trainer("mlp", GPU, strengths=STRENGTHS)
-    for_two = 2 * parts_of(RRR(), trainer.runs())(FIRST_RUN).trace()
+    trainer = decoy_trainer("lenet", GPU, strengths=STRENGTHS)
+    for_four = 4 * parts_of(RRR(), trainer.runs())(FIRST_RUN).trace()
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.empty_cache()
-    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_allocated() + for_two) / total)
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + for_four) / total)
     try:
         parted = RRR().fit(trainer)  # torch says that more is free than this process may have
     finally:

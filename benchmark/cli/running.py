@@ -46,7 +46,7 @@ def run(
     data_root: DataRoot = None,
     device: DeviceOption = "auto",
     engine: EngineOption = "auto",
-    executor: ExecutorName = "here",
+    executor: ExecutorName = "auto",
     workers: Workers = None,
     address: Address = None,
     rule: RuleOption = "knee",

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ...datasets.glyphs import CHARACTERS, CORE, FONTS, NUISANCE, NUISANCES, SHORTCUT, Renderer
 from ...methods.explainers.counterfactual.base import Explained, Question
+from ..engine.device import float32_products
 from .metrics import Verdicts, bounded, joined, judged
 from .subject import Subject, undisturbed
 
@@ -43,6 +44,7 @@ class Explainer(Protocol):
     def explain(self, question: Question) -> Float[Tensor, "batch n z"]: ...
 
 
+@float32_products()
 def evaluate(
     explainer: Explainer,
     subject: Subject,

@@ -21,6 +21,7 @@ from ...datasets.glyphs import SHORTCUT, SIDE, Glyphs, Letters
 from ...methods.explainers.counterfactual.base import Explained, LatentSpace, decoded, other_class
 from ...methods.explainers.counterfactual.informed_search import swapped
 from ...methods.network import PixelRange
+from ..engine.device import training_precision
 from ..networks.base import Network, NetworkRecipe
 from ..suite.training import Training
 
@@ -128,12 +129,13 @@ def _fit(
     """Plain empirical risk minimisation."""
     optimizer = _optimizer(classifier, training)
     rng, n = torch.Generator().manual_seed(seed), len(labels)
-    for _ in range(training.epochs):
-        order = torch.randperm(n, generator=rng) if training.shuffle else torch.arange(n)
-        for index in order.to(labels.device).split(training.batch_size):
-            optimizer.zero_grad()
-            F.cross_entropy(classifier(images[index]), labels[index]).backward()
-            optimizer.step()
+    with training_precision(training.precision, images.device):
+        for _ in range(training.epochs):
+            order = torch.randperm(n, generator=rng) if training.shuffle else torch.arange(n)
+            for index in order.to(labels.device).split(training.batch_size):
+                optimizer.zero_grad()
+                F.cross_entropy(classifier(images[index]).float(), labels[index]).backward()
+                optimizer.step()
 
 
 def _optimizer(classifier: Network, training: Training) -> torch.optim.Optimizer:

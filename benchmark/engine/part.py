@@ -27,7 +27,8 @@ from .runs import Runs
 from .stacking import Index, StackedBatch, over_stack
 from .tracing import TracedGradients
 
-TRIAL_STEPS = 5
+TRIAL_STEPS, TRIAL_PATIENCE = 5, 0.5
+"""Steps of a trial, and seconds after which it has no further step."""
 MOST_TIMED = 40
 """Steps from which the seconds of an epoch are told, at the most."""
 Progress = Callable[[int], object]
@@ -135,12 +136,14 @@ class Part:
         return how_many_fit(self.trace(), self.strengths.device, self.runs.sharers)
 
     def seconds_per_step(self) -> float:
-        """The fastest of a few steps. They move the parameters: the part is of no use afterwards."""
+        """The fastest of a few steps, of long ones fewer. They move the parameters: the part is then of no use."""
         self.trace()
         batch, seconds = self.first_batch(), []
         self._hits(batch)  # layers that can be stacked with gradients, and not without, raise in the trial
         for _ in range(TRIAL_STEPS):
             seconds.append(seconds_of(lambda: self.step(batch), self.strengths.device))
+            if sum(seconds) > TRIAL_PATIENCE:
+                break
         return min(seconds)
 
     def seconds_per_epoch(self, patience: float) -> float:

@@ -18,7 +18,7 @@ COMPILE_FROM = 120.0
 
 CONVOLUTIONS_ALONE = 2e-3
 """Seconds of a run's step on a CPU from which convolutions are not stacked: PyTorch computes a stack of them as one
-grouped convolution, which takes 1.3 to 2.5 times as long as the runs alone (docs/scaling.md)."""
+grouped convolution, which takes 1.3 to 2.4 times as long as the runs alone (docs/scaling.md)."""
 
 
 def fastest(

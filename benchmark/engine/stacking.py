@@ -18,8 +18,8 @@ from ...methods.fitting import Terms
 from ...methods.network import Net, Parameters
 from ..networks.not_trainable import differ
 
-CHUNK = 4096
-"""Inputs in one forward pass outside training, of all runs together."""
+CHUNK, NUMBERS_IN_A_PASS = 4096, 2**22
+"""Inputs in one forward pass outside training, of all runs together; fewer where they have more numbers than these."""
 
 Index = slice | Int[Tensor, "seeds batch"]
 """A batch of each seed, its indices on the CPU."""
@@ -127,8 +127,11 @@ class StackedSplit:
         return StackedBatch(as_float(inputs).to(dtype), labels, masks, shortcuts, given, core)
 
     def chunks(self, dtype: torch.dtype, runs: int = 1) -> Iterator[StackedBatch]:
-        """All inputs in order, so many at a time that `runs` networks together take `CHUNK` inputs, each at least 1."""
-        size = max(1, CHUNK // runs)
+        """All inputs in order, so many at a time that `runs` networks together take `CHUNK` inputs, each at least 1.
+
+        Of large inputs fewer: one pass takes no more than `NUMBERS_IN_A_PASS`.
+        """
+        size = max(1, min(CHUNK, NUMBERS_IN_A_PASS // self.inputs[0, 0].numel()) // runs)
         for start in range(0, len(self), size):
             yield self.batch(slice(start, start + size), dtype)
 

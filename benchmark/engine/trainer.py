@@ -96,13 +96,14 @@ class Trainer:
         self.clock = Clock()
         self.train_data = StackedSplit.of([draw.train for draw in draws], self.device)
         self.validation_data = StackedSplit.of([draw.validation for draw in draws], self.device)
-        for draw in draws:
-            check(network, draw, training.batch_size)
-        self.modules = [network.build(draw, draw.seed).to(self.device, dtype) for draw in draws]
         few = self.train_data.batch(slice(0, 4), dtype).inputs[0]
-        self.unstackable = why_unstackable(network, self.modules, few, strengths.numel())
-        freeze_unused(self.modules, few)
-        self.channels_last = takes_channels_last(self.modules[0], few)
+        with float32_products():  # what follows compares numbers that rounded products would make differ
+            for draw in draws:
+                check(network, draw, training.batch_size)
+            self.modules = [network.build(draw, draw.seed).to(self.device, dtype) for draw in draws]
+            self.unstackable = why_unstackable(network, self.modules, few, strengths.numel())
+            freeze_unused(self.modules, few)
+            self.channels_last = takes_channels_last(self.modules[0], few)
         if training.batch_size > len(self.train_data):
             raise ValueError(
                 f"batch_size = {training.batch_size} is larger than the training data of {draws[0].id} "
@@ -274,7 +275,8 @@ class Trainer:
         numbers = f"{self.dtype} {self.training.precision}"
         shape = f"{mitigation.id} {self.network.id} {rows}x{columns} runs, batches {batch} {numbers}"
         length = f"10^{round(math.log10(max(1.0, steps)))} steps"
-        return f"{shape}, {length}, {platform.node()} {self.device} {torch.get_num_threads()} threads"
+        device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device
+        return f"{shape}, {length}, {platform.node()} {device} {torch.get_num_threads()} threads"
 
 
 def places_of(plan: Plan, shape: Sequence[int], part: Callable[[Place], Part]) -> list[Place]:

@@ -22,6 +22,7 @@ from ...datasets.made_up import grown, made_up
 from ...datasets.recipe import Recipe
 from ...methods.explainers.base import Explainer, ForwardFunction, evaluating, undisturbed_draws
 from ...methods.explainers.base import explainers as known_explainers
+from ..engine.device import float32_products
 from ..figures.evaluation import Pictured
 from ..metrics.base import metrics
 from ..metrics.evaluated import Evaluated, Lazy
@@ -47,6 +48,7 @@ CONTROLLED: tuple[Environment, ...] = ("exchanged", "elsewhere")
 
 
 @knowing_its_keywords()
+@float32_products()
 def evaluate(
     model: ForwardFunction,
     data: str | Path | Recipe | ShortcutDataset,

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...methods.explainers.base import Explainer, explainers
 from ...methods.network import Net
+from ..engine.device import float32_products
 from ..engine.trainer import Fitted, Trainer
 from ..figures.palette import BASELINE
 from ..figures.panel import Look, saliency_panel
@@ -86,6 +87,7 @@ class Panels:
         return self.store.pictures / record.sweep_key / f"erm-{panel.seed}.pt"
 
 
+@float32_products()
 def picture(stack: MitigationStack, trainer: Trainer, fitted: Fitted) -> Panel:
     """Input gradients at the least, the middle and the greatest strength of the first seed.
 

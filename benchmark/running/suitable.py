@@ -12,12 +12,14 @@ from functools import singledispatch
 from ...datasets.masks import require_inputs_to_annotate
 from ...datasets.sources import MissingData
 from ..counterfactuals.subject import require_fitting
+from ..engine.device import float32_products
 from ..networks.check import check
 from ..suite.explanation import ExplanationStack
 from ..suite.stack import MitigationStack, Stack
 from .executors.base import draw, require_a_batch
 
 
+@float32_products()
 def require_suitable(stacks: Iterable[Stack]) -> None:
     """Draws each dataset once, and asks of each stack whether its runs can be trained at all.
 

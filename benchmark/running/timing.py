@@ -70,7 +70,7 @@ def courses(
             sizes[stack] = Size(drawn.features, len(drawn.train), tuple(map(len, drawn.environments.values())))
     work: dict[Stack, float] = {stack: float(stack.epochs * size.train) for stack, size in sizes.items()}
     timer = _Timing(settings, patience)  # whose patience begins after the draws, which take long of large photos
-    with own_seconds(torch.device(settings.device)):
+    with own_seconds(settings.device):
         for stack in sorted(sizes, key=lambda stack: -work[stack]):  # the greatest first: the rest matters less
             known[stack] = timer.course(stack, sizes[stack])
     timed = {stack: course for stack, course in known.items() if course is not None and course.stages}

@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections import Counter
 from collections.abc import Generator, Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import get_context, parent_process
@@ -153,12 +154,18 @@ def placed(count: int, settings: Settings) -> list[Settings]:
     """
     if settings.device != "cuda":
         return [settings] * count
-    free = [free_memory(torch.device("cuda", gpu)) for gpu in range(torch.cuda.device_count())]
+    with main_module_left_alone(), ProcessPoolExecutor(1, _SPAWN) as child:  # who asks takes memory of every GPU
+        free = child.submit(free_by_gpu).result()
     usable = [gpu for gpu, own in enumerate(free) if own >= max(free) / 10]
     gpus: list[int] = []
     for _ in range(count):
         gpus.append(min(usable, key=lambda gpu: (gpus.count(gpu), -free[gpu])))
     return [replace(settings, device=f"cuda:{gpu}", sharers=gpus.count(gpu)) for gpu in gpus]
+
+
+def free_by_gpu() -> list[int]:
+    """Free bytes of each GPU."""
+    return [free_memory(torch.device("cuda", gpu)) for gpu in range(torch.cuda.device_count())]
 
 
 def _work(connection: Connection, settings: Settings) -> None:

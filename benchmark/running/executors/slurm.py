@@ -105,6 +105,10 @@ class Slurm(Executor):
                 job.forget()
 
 
+class Refused(ValueError):
+    """Slurm takes no job as it was asked for."""
+
+
 class _Job:
     """A stack's job, submitted when it is made unless a job of an earlier driver still has the stack.
 
@@ -126,8 +130,13 @@ class _Job:
 
     def _submitted(self) -> Any:
         self._told.unlink(missing_ok=True)
+        from submitit.core.utils import FailedJobError
+
         packed = pickle.dumps(self.task)  # a job can read it once it has the code of --with
-        return self._executor.submit(_train, packed, self.settings, self._told, os.environ.get("RRRBENCH_DATA"))
+        try:
+            return self._executor.submit(_train, packed, self.settings, self._told, os.environ.get("RRRBENCH_DATA"))
+        except FailedJobError as error:
+            raise Refused(f"sbatch takes no job ({error}): do its variables, SBATCH_…, say what it wants?") from error
 
     @property
     def _told(self) -> Path:

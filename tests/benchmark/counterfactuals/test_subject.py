@@ -43,6 +43,7 @@ def test_a_classifier_is_trained_as_its_suite_says():
         {"optimizer": "adamw", "weight_decay": 0.5},
         {"optimizer": "sgd"},
         {"optimizer": "sgd", "momentum": 0.9},
+        {"precision": "bf16"},
     ]
     found = [head(**change) for change in changes] + [head({"name": "mlp", "pixel_range": (-1, 1)})]
     assert torch.equal(found[0], head(optimizer="adam", weight_decay=0.0))

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from rrrbench.benchmark.engine import trainer as trainer_module
 from rrrbench.benchmark.engine.device import ON_CPU, PRODUCTS, float32_products, synchronize
 from rrrbench.benchmark.engine.part import Part
+from rrrbench.benchmark.judge import evaluation
+from rrrbench.benchmark.running import suitable
 from rrrbench.benchmark.suite.training import Training
 from rrrbench.methods.mitigations.erm import ERM
 from rrrbench.methods.mitigations.rrr import RRR
 from small import small_trainer
+from tiny import tiny_suite
 
 
 def precisions():
@@ -91,6 +95,28 @@ def test_a_step_has_the_trainings_precision_and_an_evaluation_all_bits(monkeypat
     seen.clear()
     trainer.per_input_of_run(fitted, 0, 0, lambda net, batch: seen.append(precisions()) or net(batch.inputs))
     assert seen == [["ieee"] * 3]
+
+
+def test_what_is_asked_of_networks_before_training_is_asked_with_all_bits(usual, monkeypatch):
+    """Rounded products make an input's logits differ with the batch, and a stack's gradients from a run's."""
+    seen = []
+
+    def noting(function):
+        def noted(*arguments, **options):
+            seen.append([kind.fp32_precision for kind in ON_CPU])
+            return function(*arguments, **options)
+
+        return noted
+
+    asked = [(trainer_module, name) for name in ("check", "why_unstackable", "takes_channels_last")]
+    for module, name in (*asked, (suitable, "check"), (evaluation, "evaluated")):
+        monkeypatch.setattr(module, name, noting(getattr(module, name)))
+    torch.set_float32_matmul_precision("medium")
+    small_trainer(epochs=1)
+    suitable.require_suitable(tiny_suite().stacks()[:1])
+    evaluation.evaluate(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10)), "decoy-digits")
+    assert len(seen) >= 5
+    assert all(found == ["ieee"] * 3 for found in seen)
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])

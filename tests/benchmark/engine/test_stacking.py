@@ -81,3 +81,10 @@ def test_a_batch_by_index_is_laid_out_as_a_batch_by_slice_whose_program_it_may_r
     first, second = (split.batch(at, torch.float32).masks for at in (slice(0, 8), index))
     assert torch.equal(first, second)
     assert first.contiguous().stride() == second.stride()
+
+
+@pytest.mark.parametrize(("side", "runs", "first"), [(28, 1, 4096), (28, 8, 512), (224, 1, 27), (224, 40, 1)])
+def test_a_pass_of_large_inputs_has_fewer_of_them(side, runs, first):
+    inputs = torch.zeros(1, 1, 1, 1, 1).expand(1, 5000, 3 if side > 28 else 1, side, side)
+    split = StackedSplit(inputs, torch.zeros(1, 5000).long(), inputs[:, None].bool(), torch.zeros(1, 5000).long())
+    assert next(split.chunks(torch.float32, runs)).labels.shape[1] == first

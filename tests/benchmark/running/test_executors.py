@@ -11,13 +11,13 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
 import psutil
 import pytest
-import torch
 from rrrbench.benchmark.running.choices import Choices
 from rrrbench.benchmark.running.executors import DigestMismatch, Settings, Task, executors, processes, run_stack
 from rrrbench.benchmark.running.executors.base import divided
@@ -285,6 +285,7 @@ def test_two_sessions_that_note_what_is_fastest_do_not_meet(tmp_path):
 
 SLEEPS = """
 import time
+from functools import partial
 from pathlib import Path
 from tiny import tiny_suite
 from rrrbench.benchmark.running.executors import Settings, Task
@@ -476,8 +477,7 @@ def test_a_node_killed_at_work_costs_nothing_but_time(two_nodes):
     ],
 )
 def test_workers_are_placed_by_free_memory_and_share_it(monkeypatch, free, devices, sharers):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(free))
-    monkeypatch.setattr(processes, "free_memory", lambda device: free[device.index])
+    monkeypatch.setattr(processes, "free_by_gpu", partial(list, free))  # a child process gets it
     workers = processes.placed(len(devices), Settings(device="cuda"))
     assert [worker.device for worker in workers] == [f"cuda:{gpu}" for gpu in devices]
     assert [worker.sharers for worker in workers] == sharers

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 from photo_folder import write_photos
@@ -11,6 +12,7 @@ from rrrbench.benchmark.running import progress, timing
 from rrrbench.benchmark.running import session as sessions
 from rrrbench.benchmark.running.course import Course
 from rrrbench.benchmark.running.executors import Settings
+from rrrbench.benchmark.running.executors.here import Here
 from rrrbench.benchmark.running.executors.processes import Processes
 from rrrbench.benchmark.running.forecast import in_words
 from rrrbench.benchmark.suite.training import Training
@@ -46,6 +48,15 @@ def test_what_is_finished_is_not_forecast_again(session):
     assert (forecast.finished, forecast.to_train, forecast.seconds) == (6, 0, 0)
     more = session(tiny_suite(seeds=(0, 1, 2))).forecast()
     assert (more.runs, more.finished, more.to_train) == (9, 6, 3)
+
+
+def test_a_cluster_that_alone_knows_its_devices_has_a_forecast_without_minutes(session):
+    class Elsewhere(Here):
+        elsewhere: ClassVar[bool] = True
+
+    forecast = session(tiny_suite(), executor=Elsewhere(), settings=Settings(device="auto")).forecast()
+    assert (forecast.to_train, forecast.seconds) == (6, None)
+    assert any("takes a time that cannot be told before" in line for line in forecast.lines())
 
 
 def test_data_that_are_missing_are_named_with_their_path(session, monkeypatch, tmp_path):

@@ -186,6 +186,12 @@ def test_what_slurm_ends_is_submitted_three_times_and_then_failed_with_slurms_wo
     assert (fake_slurm / "cancelled").read_text().split() == ["1", "2", "3"]
 
 
+def test_what_sbatch_refuses_is_said_in_a_line(fake_slurm, settings):
+    (fake_slurm.parent / "bin" / "sbatch").write_text("#!/bin/bash\necho invalid partition specified >&2\nexit 1\n")
+    with pytest.raises(ValueError, match=r"sbatch takes no job .*invalid partition specified.*SBATCH_…"):
+        list(Slurm(workers=1).results([tasks(tiny_suite())[0]], settings, int))
+
+
 def test_slurm_is_told_of_a_gpu_and_asked_nothing_that_sbatchs_variables_say(fake_slurm, settings):
     erm = tasks(tiny_suite())[0]
     for device in ("cpu", "cuda"):
