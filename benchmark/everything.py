@@ -21,6 +21,7 @@ SUITES = (
     *("mitigations-quick", "controls-quick", "shortcuts-quick", "two-shortcuts", "fading-core", "colored-patch-cifar"),
     "rivals-lenet",
     *("explainers", "explainers-mnist", "counterfactuals", "decoy-mnist-mitigations", "reproduce/ghitu2025-as-meant"),
+    "reproduce/viviano2021-as-meant",
 )
 WITHOUT_RECORDS = ("explainers", "explainers-mnist", "counterfactuals", "decoy-mnist-mitigations")
 """Suites of which tables are committed, and no records."""
