@@ -30,8 +30,11 @@ VIEW = {
     ],
 }
 """A shared view of an experiment's page, as MLflow's page writes it: the runs, in these columns."""
-KIND = {"mlflow.experimentKind": "custom_model_development"}
-"""The tag of an experiment that trains networks; without it, MLflow shows the experiment as GenAI's."""
+TAGS = {
+    "mlflow.experimentKind": "custom_model_development",  # else MLflow shows the experiment as GenAI's
+    "mlflow.sharedViewState.runs": json.dumps(VIEW),  # else a link to the view ends at GenAI's page
+}
+"""The tags of an experiment that trains networks, from its first run on."""
 
 
 class Experiment:
@@ -60,8 +63,7 @@ class Experiment:
             view = f"#/experiments/{self.experiment_id}/runs?workflowType=machine_learning&viewStateShareKey=runs"
             tags = {
                 "mlflow.note.content": f"{description}\n\n[Runs, the most accurate first]({view})",
-                "mlflow.sharedViewState.runs": json.dumps(VIEW),
-                **KIND,  # again: the experiment may be older than the tag
+                **TAGS,  # again: the experiment may be older than they are
             }
             for name, value in tags.items():
                 self.client.set_experiment_tag(self.experiment_id, name, value)
@@ -124,7 +126,7 @@ class Experiment:
         local = is_sqlite(self.uri)
         artifacts = sqlite_path(self.uri).parent / "artifacts" / _file_name(self.experiment) if local else None
         try:
-            return self.client.create_experiment(self.experiment, artifacts.as_uri() if artifacts else None, KIND)
+            return self.client.create_experiment(self.experiment, artifacts.as_uri() if artifacts else None, TAGS)
         except MlflowException:  # another driver made it in this moment
             if (found := self._experiment()) is None:
                 raise

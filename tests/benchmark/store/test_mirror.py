@@ -331,8 +331,9 @@ def test_a_delivered_list_that_does_not_read_is_made_again(mirror):
     assert_each_run_once(again)
 
 
-def test_an_experiment_is_of_networks_from_its_first_run(mirror):
-    """MLflow's page opens an experiment without the tag as GenAI's, and most commands log without describing."""
+def test_an_experiment_has_its_kind_and_view_from_its_first_run(mirror):
+    """MLflow's page opens an experiment without them as GenAI's, and an interrupted suite is never described."""
     mirror.deliver(made_up())
     experiment = mirror.client.get_experiment(mirror.experiment_id)
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    assert "metrics.`accuracy/random`" in experiment.tags["mlflow.sharedViewState.runs"]
