@@ -80,7 +80,7 @@ COMMANDS: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
       for name in ("", "kubernetes", "Here", "proceses", "../here")),
     *((("run", "own.toml", "--executor", "processes", "--workers", number), ("--workers", "greater than|valid integer"))
       for number in ("0", "-1", "", "two", "1.5", "nan", "inf")),
-    (("run", "own.toml", "--workers", "2"), ("executor 'auto'", "'workers' is not a parameter; it takes none; a parameter of .*processes")),
+    (("run", "own.toml", "--workers", "2"), ("executor 'here'", "'workers' is not a parameter; it takes none; a parameter of .*processes")),
     (("run", "own.toml", "--executor", "processes", "--address", "auto"), ("processes", "'address' is not a parameter")),
     (("run", "own.toml", "own.toml"), ("own.toml", "unexpected extra argument")),
     (("run", "own.toml", "--fast"), ("No such option.*--fast",)),

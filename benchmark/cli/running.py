@@ -46,7 +46,7 @@ def run(
     data_root: DataRoot = None,
     device: DeviceOption = "auto",
     engine: EngineOption = "auto",
-    executor: ExecutorName = "auto",
+    executor: ExecutorName = "here",
     workers: Workers = None,
     address: Address = None,
     rule: RuleOption = "knee",

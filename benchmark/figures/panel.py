@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
+from textwrap import wrap
 from typing import NamedTuple
 
 from jaxtyping import Bool, Float, Int
@@ -13,6 +14,8 @@ from torch import Tensor
 from .images import WRONG, as_image, draw_image, mask_of, size_of
 
 DPI = 100
+LETTERS_AN_INCH = 15
+"""Of a title of 8 points."""
 
 
 class Look(NamedTuple):
@@ -39,10 +42,13 @@ def saliency_panel(
     """
     columns, rows = 1 + len(looks), len(inputs)
     side = min(1.3, 12 / columns)  # inches: many columns stay legible at a page's width
-    figure = Figure(figsize=(side * columns, (side + 0.2) * rows + 0.8))
-    room = 0.75 / figure.get_figheight()
+    texts = (title, "each map scaled to its largest entry; frame: wrong prediction")
+    lines = [line for text in texts for line in wrap(text, int(LETTERS_AN_INCH * side * columns))]
+    above = 0.45 + 0.15 * len(lines)
+    figure = Figure(figsize=(side * columns, (side + 0.2) * rows + above + 0.05))
+    room = above / figure.get_figheight()
     figure.subplots_adjust(left=0.02, right=0.98, bottom=0.25 / figure.get_figheight(), top=1 - room, hspace=0.25)
-    figure.suptitle(f"{title}\neach map scaled to its largest entry; frame: wrong prediction", fontsize=8)
+    figure.suptitle("\n".join(lines), fontsize=8)
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis, heading in zip(axes[0], ["input, mask outlined", *looks], strict=True):
         axis.set_title(heading, fontsize=7.5)

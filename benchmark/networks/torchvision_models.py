@@ -188,7 +188,7 @@ def _named(model: str, weights: str) -> WeightsEnum:
     if weights not in known.__members__:
         raise ValueError(
             f"weights = {weights!r} is neither a file (.pt, .pth) nor a name of torchvision's for {model}: "
-            f"{nearest(weights, known.__members__)}"
+            f"{nearest(weights, known.__members__)}; for a network that is not pretrained leave weights out"
         )
     return known[weights]
 

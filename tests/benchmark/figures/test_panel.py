@@ -62,3 +62,19 @@ def test_an_attribution_is_a_share_of_its_largest_entry():
     values = torch.tensor([[[1.0, -2.0]], [[1.0, -2.0]]])
     np.testing.assert_allclose(size_of(values), [[0.5, 1.0]])
     np.testing.assert_array_equal(size_of(torch.zeros(4)), np.zeros((1, 4)))
+
+
+@pytest.mark.parametrize("columns", [1, 4])
+def test_a_long_title_is_whole(monkeypatch, columns):
+    figures = []
+    monkeypatch.setattr(panel, "Figure", lambda **given: figures.append(Figure(**given)) or figures[0])
+    images = torch.rand(2, 1, 4, 4)
+    looks = {f"strength {i}": Look(images, torch.tensor([3, 4])) for i in range(columns)}
+    title = "decoy-digits, mlp[pixel_range=[0.0,16.0]], find_another_explanation: |input gradient|"
+    saliency_panel(images, torch.zeros(2, 1, 4, 4).bool(), torch.tensor([3, 4]), looks, title)
+    (figure,) = figures
+    whole = figure._suptitle.get_window_extent()
+    assert whole.x0 >= 0
+    assert whole.x1 <= figure.bbox.x1
+    assert whole.y0 >= max(axis.title.get_window_extent().y1 for axis in figure.axes)
+    assert whole.y1 <= figure.bbox.y1
