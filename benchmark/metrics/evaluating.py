@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ...datasets.base import Batch, ShortcutDataset, Split
 from ...methods.explainers.base import Explainer, ForwardFunction, explainers
 from ...methods.network import Net
+from ..engine.stacking import CHUNK, NUMBERS_IN_A_PASS
 from .evaluated import Evaluated, Lazy, splits
 
 EXPLAINERS = ("input_gradient", "input_gradient_predicted", "integrated_gradients")
@@ -19,8 +20,6 @@ EXPLAINED_INPUTS = 100
 """Test inputs whose saliency is measured: the first ones of the `random` environment (RULES.md)."""
 RANKED_INPUTS, UNTRAINED_INPUTS = 50, 10
 """How many where explainers are ranked, and how many of these are attributed with other weights too."""
-MOST_INPUTS, NUMBERS_IN_A_PASS = 4096, 2**22
-"""Of a forward pass: so many inputs, or fewer where they are large (27 photos of 224 x 224)."""
 
 
 def evaluated(
@@ -51,7 +50,7 @@ def evaluated(
     """
     known = splits(draw, names)
     explained = explained or explained_inputs(draw)
-    most = batch_size or max(1, min(MOST_INPUTS, NUMBERS_IN_A_PASS // max(1, explained.inputs[0].numel())))
+    most = batch_size or max(1, min(CHUNK, NUMBERS_IN_A_PASS // max(1, explained.inputs[0].numel())))
 
     def logits(name: str) -> Float[Tensor, "strengths n classes"]:
         return _logits(networks, known[name], device, dtype, most, passed)
