@@ -19,7 +19,7 @@ from ...methods.network import Net, Parameters
 from ..networks.not_trainable import differ
 
 CHUNK, NUMBERS_IN_A_PASS = 4096, 2**22
-"""Inputs in a forward pass outside training, of all runs together, or fewer where they are large (27 photos of 224²)."""
+"""Inputs in a forward pass outside training, of all runs together; fewer where they are large (27 photos of 224²)."""
 
 Index = slice | Int[Tensor, "seeds batch"]
 """A batch of each seed, its indices on the CPU."""
